@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "verify": ("verify", "Check every file of the lake, and the tape against its certificates."),
     "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),
     "review": ("review", "Import the labels of a review sheet and report the share of good events."),
+    "event": ("event", "Write the page of one event: its bars, its tape and its figures."),
     "coverage": ("coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
     "import": ("imports.command", "Import bars, events or windows that you already have, without downloading them."),
     "status": ("status", "Report what is done and what is missing."),

@@ -32,7 +32,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     """Assets, checks, jobs and resources for `settings`; `resources` replace those of the same name."""
     settings_resource = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
-    nightly, waves = nightly_job(), {profile: waves_job(profile) for profile in PROFILES}
+    nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
         asset_checks=[with_explained_failures(check) for check in published_checks()],

@@ -1,21 +1,49 @@
-"""A lake with a manifest of three events and their bars, for review sheets."""
+"""A lake with a manifest of three events, their bars and the tape of one, for review sheets."""
 
-from datetime import UTC, date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import polars as pl
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape.files import Span
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, manifest_of
-from smallcaps_assets_tests.scenarios import bars_from, flat
+from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
 
 MANIFEST_ID: Final = "core_20251202_031500"
 # opens at 10.00, closes at 10.40 on nine times the volume; its typical price is 10.30
 BREAK: Final = (10.0, 10.5, 10.0, 10.4, 90_000.0, 300)
+# tape around the opening range break, whose window begins 180 s before it: seconds from the start of its minute, bid,
+# its size, ask, its size; the first row is the book when the window opens, the others are one_sided, locked, crossed
+QUOTES: Final = (
+    (-200, 10.00, 100, 10.10, 200),
+    (-100, 10.02, 100, 10.10, 200),
+    (-50, 10.06, 200, 10.06, 100),
+    (-40, 10.08, 200, 10.06, 100),
+    (-30, 10.04, 500, 10.12, 300),
+    (-20, 0.0, 0, 10.12, 300),
+    (-10, 10.04, 400, 10.09, 300),
+    (10, 10.30, 100, 10.40, 600),
+)
+# seconds, price, size, exchange (4: off-exchange), conditions, correction: bought, sold off-exchange, at a locked book
+# above the price before it; sold; at an average price; with a condition that no table lists; a message
+TRADES: Final = (
+    (-90, 10.10, 100, 11, [], 0),
+    (-80, 10.01, 50, 4, [], 0),
+    (-45, 10.06, 40, 11, [], 0),
+    (20, 10.31, 300, 11, [], 0),
+    (20.5, 10.40, 200, 11, [2], 0),
+    (21, 10.20, 100, 11, [199], 0),
+    (25, 10.32, 100, 11, [], 10),
+)
 OF_BREAK: Final[dict[str, Any]] = {"high": 10.5, "close": 10.4, "volume": 90_000.0}
 
 
@@ -48,16 +76,40 @@ def scene_bars() -> pl.DataFrame:
     return pl.concat([opening, premarket])
 
 
-def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None) -> None:
-    """Store the bars and freeze the manifest, as core's current one."""
+def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None, profiles: Sequence[str] = ("core",)) -> None:
+    """Store the bars and freeze the manifest, as the current one of the profiles."""
     day = date(2025, 11, 5)
     lake.root.mkdir(exist_ok=True)
     for (symbol,), bars in scene_bars().group_by("symbol", maintain_order=True):
         BarsStore(lake).add(str(symbol), day, [day], bars, QUARANTINED_BARS.to_frame())
     rows = scene_manifest() if manifest is None else manifest
-    ManifestStore.in_lake(lake, "core").freeze(
-        Selection(rows, [{"step": "max_events", "rows": rows.height}], {}),
-        config_hash="0" * 16,
-        master_sha256="0" * 64,
-        now=datetime(2025, 12, 2, 3, 15, tzinfo=UTC),
-    )
+    for profile in profiles:
+        ManifestStore.in_lake(lake, profile).freeze(
+            Selection(rows, [{"step": "max_events", "rows": rows.height}], {}),
+            config_hash="0" * 16,
+            master_sha256="0" * 64,
+            now=datetime(2025, 12, 2, 3, 15, tzinfo=UTC),
+        )
+
+
+def capture_break(lake: Lake, profile: str = "core", kinds: Sequence[str] = TAPE_KINDS) -> TapeStore:
+    """Publish the tape of the opening range break."""
+    moment = opening_range_break()["timestamp"]
+    store = TapeStore(lake, profile, default_settings().profiles["core"])
+    minutes = {"start": moment - timedelta(minutes=3), "end": moment + timedelta(minutes=7)}
+    span = Span("AEMD", "RTH", **minutes, events_merged=(opening_range_break()["event_id"],))
+    named = {
+        "trades": (TRADES, ("seconds", "price", "size", "exchange", "conditions", "correction")),
+        "quotes": (QUOTES, ("seconds", "bid_price", "bid_size", "ask_price", "ask_size")),
+    }
+    for kind in TAPE_KINDS:
+        schema, (values, names) = store.schema(kind), named[kind]
+        rows = pl.DataFrame(values, schema=names, orient="row").select(
+            *(pl.col(name).cast(schema[name]) for name in names[1:]),
+            timestamp=pl.lit(moment).cast(UTC_NS) + pl.duration(milliseconds=pl.col("seconds") * 1_000),
+            sequence_number=pl.int_range(pl.len(), dtype=pl.Int64),
+        )
+        whole = rows.with_columns(pl.col("timestamp").cast(UTC_NS)).match_to_schema(schema, missing_columns="insert")
+        if kind in kinds:
+            store.publish(kind, span, whole, {"kind": kind, "profile": profile})
+    return store

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 import dagster as dg
+import polars as pl
 
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.layout import Lake
@@ -36,6 +37,8 @@ class AssetFacts:
             before is then shown as out of date. None where it never is.
         decided_by: the settings that decide its content; they are part of its code version.
         lineage: the columns of other assets that each of its columns is derived from.
+        schema: the columns of its table, where other assets read it through the IO manager.
+        added: those of them that earlier releases did not write.
     """
 
     path: Callable[[Lake], Path]
@@ -46,6 +49,8 @@ class AssetFacts:
     version: str | None
     decided_by: Callable[[Settings], tuple[object, ...]] = no_settings
     lineage: Lineage = field(default_factory=dict)
+    schema: Mapping[str, pl.DataType] = field(default_factory=dict)
+    added: Sequence[str] = ()
 
     def code_version(self, settings: Settings) -> str | None:
         """The version of the code, and a digest of the settings that decide the content."""

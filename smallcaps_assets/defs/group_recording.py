@@ -13,6 +13,9 @@ from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.runtime.system_errors import system_error
 
+# of steps in a run: those whose inputs are complete run in this order, others have 0
+RESEARCH_PRIORITY: Final = {"dagster/priority": "-10"}
+REPORT_PRIORITY: Final = {"dagster/priority": "-100"}
 # outcomes of one partition, by the name of the asset
 GroupOutcome = Mapping[str, Outcome]
 _LATER: Final = "The run continues; nightly_report names it and fails the run."

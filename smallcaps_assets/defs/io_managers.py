@@ -14,9 +14,11 @@ from dagster_polars import PolarsParquetIOManager
 from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.metadata import COLUMNS_ABOVE
 from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.proven_files import prove_anew
 from smallcaps_assets.lake.files.publish import DerivedTable, disk_errors, publish_frame
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 
 if TYPE_CHECKING:
@@ -27,14 +29,14 @@ class LakeTableIOManager(PolarsParquetIOManager):
     """Reads and writes tables below `base_dir`, the lake, each at the path in its asset's row of the registry."""
 
     def load_input(self, context: dg.InputContext) -> object:
-        """Read a table, after proving that it is not damaged; a missing or damaged file is named.
+        """Read a table, after proving that it is not damaged and has its columns; a missing or damaged file is named.
 
         Raises:
             ForeseenFailure: the file is missing, damaged or cannot be read.
         """
         path = Path(str(self._get_path(context)))
         with foreseen_errors():
-            if not path.is_file():
+            if not is_stored(path):
                 raise LakeError(f"{path}: is missing. Materialize {context.asset_key.to_user_string()} first.", path)
             prove_anew(path)
             with disk_errors("read", path):
@@ -97,8 +99,9 @@ class LakeTableIOManager(PolarsParquetIOManager):
     def scan_df_from_path(
         self,
         path: "UPath",
-        context: dg.InputContext,  # noqa: ARG002
+        context: dg.InputContext,
         partition_key: str | None = None,  # noqa: ARG002
     ) -> pl.LazyFrame:
-        """Scan a table."""
-        return pl.scan_parquet(str(path), hive_partitioning=False, glob=False)
+        """Scan a table, with the columns of its asset's row of the registry."""
+        rows, facts = pl.scan_parquet(str(path), hive_partitioning=False, glob=False), facts_of(context.asset_key)
+        return match_columns(rows, facts.schema, str(path), facts.added) if facts.schema else rows

@@ -14,10 +14,11 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
+from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.metadata import Metadata
-from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import (
     ContinueOnFailure,
     Tags,
@@ -31,18 +32,22 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
+from smallcaps_assets.defs.wave_research import compute_wave, materialized_keys, refresh_table
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
-NIGHTLY_CONFIG: Final = {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in _BY_SYMBOL}}
+# the research of a night, in the order of what depends on what; that of a profile is its table
+_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_TABLES, EVENT_SCORES_TABLE)
 # symbols that failed are retried by the next night. A run whose process died is retried by Dagster, from its first
 # step on: finished work is skipped, and the report covers the whole night
 NIGHTLY_TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
@@ -58,19 +63,37 @@ _CAPTURE_TAGS: Final = {"dagster/max_runtime": f"{90 * 86_400}", "dagster/max_re
 _REPORT: Final = "report"
 
 
-def nightly_job() -> UnresolvedAssetJobDefinition:
-    """Universe, bars, events, MASTER, manifests and report, in this order, in one run and one process."""
+def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
+    """Universe, bars, events, MASTER, manifests, research and report, in this order, in one run and one process.
+
+    Steps whose inputs are complete run in the order of their priorities: research after the manifests, the report last.
+    """
     manifests = ([profile, "manifest"] for profile in PROFILES)
-    keys = ["universe", *_BY_SYMBOL, "master_events", *manifests, "nightly_report"]
+    keys = ["universe", *_BY_SYMBOL, "master_events", *manifests, *_research_of(settings), "nightly_report"]
     return dg.define_asset_job(
         NIGHTLY,
         selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
-        config=NIGHTLY_CONFIG,
+        config=nightly_config(settings),
         tags=NIGHTLY_TAGS,
         executor_def=dg.in_process_executor,
-        description="Brings the universe, minute bars, events, MASTER and the manifests up to date; requests only "
-        "sessions that are missing. A symbol that fails is named in nightly_report and stops no other.",
+        description="Brings the universe, minute bars, events, MASTER and the manifests up to date, then the research "
+        "tables (unless research.enabled is false); requests only what is missing. A symbol that fails is named in "
+        "nightly_report and stops no other, and research that fails stops neither.",
     )
+
+
+def _research_of(settings: Settings) -> list[str | list[str]]:
+    """The research assets of a night; none where they are switched off."""
+    of_profiles = [[profile, RESEARCH_TABLE_NAME] for profile in PROFILES]
+    return [*_RESEARCH, *of_profiles] if settings.research.enabled else []
+
+
+def nightly_config(settings: Settings) -> dict[str, Any]:
+    """The run config of a night: steps that may fail without ending it."""
+    research = [step for step in _RESEARCH if step not in SYMBOL_TABLES]
+    research += [SYMBOL_RESEARCH, *(f"{profile}__{RESEARCH_TABLE_NAME}" for profile in PROFILES)]
+    steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
+    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
 
 
 class WavesConfig(TapeConfig):
@@ -84,11 +107,15 @@ class WavesConfig(TapeConfig):
 
 
 class CaptureTally(TypedDict):
-    """Totals over the steps so far: requests, problems, and spans left for lack of budget, by wave and kind."""
+    """Totals over the steps so far: requests, problems, and spans left for lack of budget, by wave and kind.
+
+    `research` are the problems of the research tables, which are no problems of the capture.
+    """
 
     requests: int
     problems: list[str]
     left: dict[str, int]
+    research: list[str]
 
 
 @dg.config_mapping
@@ -107,8 +134,8 @@ def waves_job(profile: Profile) -> dg.JobDefinition:
         executor_def=dg.in_process_executor,
         tags={**_CAPTURE_TAGS, PROFILE_TAG: profile, WAVE_TAG: ", ".join(WAVES)},
         description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
-        "trades and then the quotes; then ledger and report. A window that fails stops no other and is named at the "
-        "end.",
+        "trades, the quotes and then the research tables (unless research.enabled is false); then ledger and report. A "
+        "window that fails stops no other and is named at the end.",
     )
     def in_order() -> None:
         tally = waves[0].alias(WAVES[0])()
@@ -123,10 +150,10 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
     @dg.op(
         name=f"{profile}_{wave}",
         # the first step has no predecessor
-        ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}})},
+        ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}, "research": []})},
         out=dg.Out(dict),
         pool=VENDOR_POOL,
-        description=f"Trades, then quotes, of the windows of wave {wave}.",
+        description=f"Trades, then quotes, of the windows of wave {wave}, and then their research tables.",
     )
     @explain_failures
     def capture(  # noqa: PLR0913, PLR0917 -- resources are arguments
@@ -166,11 +193,13 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         for check in capture_checks(made.rows, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
-        require_complete(
-            totals["problems"],
-            count_noun(len(totals["problems"]), "span"),
-            f"Launch {profile}_waves again: only what is missing is requested.",
-        )
+        research = totals["research"]
+        if settings.load().research.enabled:
+            research += refresh_table(context, profile, settings, lake)
+        again = f"Launch {profile}_waves again: only what is missing is requested."
+        failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []
+        failed += [f"{count_noun(len(research), 'part')} of research"] if research else []
+        require_complete([*totals["problems"], *research], " and ".join(failed), again)
 
     return report
 
@@ -209,7 +238,10 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
             problems += outcome.problems
             if outcome.left:
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
-    return CaptureTally(requests=allowance.spent, problems=problems, left=left)
+    research = list(before["research"])
+    if step.settings.load().research.enabled:
+        research += compute_wave(step, wave, [symbol for symbol, _ in pairs])
+    return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 
 def _record_outcomes(
@@ -223,7 +255,7 @@ def _record_outcomes(
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
     provenance = provenance_of_asset(step.context, step.settings, asset, [manifest.path])
-    materialized = _materialized(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
+    materialized = materialized_keys(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     current = _recorded_since(step.context.instance, asset, manifest)
     failed: dict[str, Outcome] = {}
     older: dict[str, Outcome] = {}
@@ -242,12 +274,6 @@ def _record_outcomes(
         record_failures(step.context, asset, failed, provenance)
 
 
-def _materialized(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
-    """Partitions that are materialized and have not failed since."""
-    known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
-    return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
-
-
 def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: dg.AssetKey) -> set[str]:
     """Partitions recorded since the last materialization of `upstream`."""
     made = instance.fetch_materializations(upstream, limit=1).records
@@ -255,7 +281,13 @@ def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: 
 
 
 def _parse_tally(output: dict[str, Any]) -> CaptureTally:
-    return CaptureTally(requests=output["requests"], problems=output["problems"], left=output["left"])
+    # a step of an earlier release left no research
+    return CaptureTally(
+        requests=output["requests"],
+        problems=output["problems"],
+        left=output["left"],
+        research=output.get("research", []),
+    )
 
 
 def _tally_metadata(tally: CaptureTally) -> Metadata:

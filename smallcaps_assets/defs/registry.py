@@ -22,7 +22,7 @@ from smallcaps_assets.domain.lineage import (
 )
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
-from smallcaps_assets.domain.tape.tables import LEDGER
+from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
@@ -83,6 +83,8 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=profile,
             version="2",
+            schema=LEDGER,
+            added=LEDGER_ADDED,
             lineage={
                 **from_columns([profile, "manifest"], trace_columns(LEDGER, MANIFEST, OF_LEDGER)),
                 **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
@@ -181,6 +183,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         version=f"1-{detection.CODE_VERSION}",
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=from_columns(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
+        schema=EVENTS,
     ),
     **facts_of_research(),
     "nightly_report": AssetFacts(

@@ -93,7 +93,15 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         """The detector with these settings."""
         universe = self.universe()
         reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
-        return Detector(self.bars(), self.shards(), settings.detection, settings.sessions, reference, test_symbols)
+        return Detector(
+            self.bars(),
+            self.shards(),
+            settings.detection,
+            settings.sessions,
+            reference,
+            test_symbols,
+            keeps_candidates=settings.research.enabled,
+        )
 
     def symbol_research(self, settings: Settings) -> SymbolResearch:
         """What makes the research tables of symbols."""

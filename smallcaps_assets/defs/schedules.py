@@ -8,7 +8,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smallcaps_assets.defs.failures import explain_failures
-from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_CONFIG, NIGHTLY_TAGS, UNFINISHED
+from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_TAGS, UNFINISHED, nightly_config
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LAST_SESSION_TAG, LakeResource, SettingsResource
 from smallcaps_assets.domain.sessions import NEW_YORK
@@ -56,7 +56,7 @@ def night_request(
         return dg.SkipReason(f"The run {unfinished[0].run_id} of an earlier night is not finished yet.")
     return dg.RunRequest(
         run_key=f"{night.session}",
-        run_config=NIGHTLY_CONFIG,
+        run_config=nightly_config(settings),
         tags={SESSION_TAG: f"{night.session}", **tags, **NIGHTLY_TAGS, **range_tags(followed[0], followed[-1])},
     )
 

@@ -46,6 +46,15 @@ class Lake:
         return self._of_symbol(self.shards, symbol, _PARQUET)
 
     @cached_property
+    def candidates(self) -> Path:
+        """Folder of the event candidates of all symbols."""
+        return self.root / "events" / "candidates"
+
+    def candidates_of(self, symbol: str) -> Path:
+        """Event candidates of one symbol."""
+        return self._of_symbol(self.candidates, symbol, _PARQUET)
+
+    @cached_property
     def shard_coverages(self) -> Path:
         """Folder of what the shards cover beyond their footers."""
         return self.root / "events" / "coverage"

@@ -4,11 +4,12 @@ import json
 import logging
 import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 from dagster._core.execution.plan.objects import StepFailureData
 
@@ -20,6 +21,7 @@ from smallcaps_assets.defs.failures import (
 )
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.errors import LakeError, SettingsError
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
@@ -164,11 +166,25 @@ def test_a_changed_manifest_is_a_sentence(captured: Platform) -> None:
 def test_a_damaged_and_a_missing_table_are_a_sentence(captured: Platform) -> None:
     path = captured.lake.master
     sound = path.read_bytes()
-    for content, words in ((b"PAR1 and nothing", "is damaged"), (None, "is missing. Materialize master_events")):
-        path.write_bytes(content) if content else path.unlink()
+    other = pl.DataFrame({"other": [1]})
+
+    def replace_by_folder() -> None:
+        path.unlink()
+        path.mkdir()
+
+    damages: tuple[tuple[Callable[[], object], str], ...] = (
+        (lambda: path.write_bytes(b"PAR1 and nothing"), "is damaged"),
+        (path.unlink, "is missing. Materialize master_events"),
+        (lambda: publish_frame(path, other), "no column symbol, event_type, "),
+        (replace_by_folder, "is a folder, where a file belongs: move the folder away."),
+    )
+    for damage, words in damages:
+        damage()
         result = captured.run(["premium", "manifest"], fails=True)
+        if path.is_dir():
+            path.rmdir()
         path.write_bytes(sound)
-        expect_sentence(result, words, error="LakeError", file=str(path))
+        expect_sentence(result, words, "aterialize master_events", error="LakeError", file=str(path))
 
 
 def test_a_lake_that_vanishes_is_a_sentence(captured: Platform) -> None:

@@ -14,11 +14,12 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.jobs import NIGHTLY_CONFIG
+from smallcaps_assets.defs.jobs import nightly_config
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import (
@@ -35,13 +36,17 @@ from smallcaps_assets_tests.scenarios import new_york
 
 ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 REPORT = "nightly_report"
+RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", *PROFILES}
 
 
 @pytest.fixture
 def fresh(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An empty lake, with the settings that `smallcaps ui` uses."""
     monkeypatch.setenv(ONE_PLAN, "1")
-    yield from opened(tmp_path, small_market)
+    for platform in opened(tmp_path, small_market):
+        # the nights of most tests are those of people who only capture
+        platform.overrides["research"] = {"enabled": False}
+        yield platform
 
 
 @pytest.fixture
@@ -126,7 +131,7 @@ def test_each_session_has_one_nightly_run(kept: Platform, at: str, session: str)
     request = tick(kept, at)
     assert isinstance(request, dg.RunRequest)
     assert request.run_key == session
-    assert request.run_config == NIGHTLY_CONFIG
+    assert request.run_config == nightly_config(load_settings(overrides=kept.overrides))
     bounds = {name.rpartition("_")[2]: key for name, key in request.tags.items() if "partition_range" in name}
     assert bounds == {"start": "AVLO", "end": "DRFT"}
 
@@ -275,3 +280,37 @@ def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) 
     assert (figures["symbols"], figures["symbols_new"], figures["new symbols next night"]) == (2, 1, "CRVO")
     assert report_of(night(fresh, "2025-11-25"))["symbols"] == 3
     assert "CRVO" in set(master(fresh)["symbol"])
+
+
+# ------------------------------------------------------------------------------------------------- research
+
+
+def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_failed_of_them(fresh: Platform) -> None:
+    fresh.overrides["research"] = {"enabled": True}
+    by_path(fresh, "/reference/conditions", status=404)
+    begun(fresh)
+    assert {path.name for path in (fresh.root / "research").iterdir()} == RESEARCH_FILES
+    assert pl.read_parquet(fresh.lake.research_table("research_table", "plus"))["close"].null_count() == 0
+    # what cannot be written fails its symbol or its table, and nothing else
+    for path in (fresh.lake.research_symbol("halts", "CRVO"), fresh.lake.research_table("event_scores")):
+        path.unlink()
+        path.mkdir()
+    failed = night(fresh, "2025-11-24", fails=True)
+    said = failure(failed)
+    assert said.startswith("CaptureIncomplete: Not all research tables are up to date; bars, events, MASTER")
+    for words in ("\nCRVO: ", "\nevent_scores, core/research_table, plus/research_table, premium/research_table: "):
+        assert words in said
+    assert report_of(failed)["symbols_behind"] == 0
+    steps = [event.step_key for event in failed.all_events if event.is_step_start]
+    assert steps[-1] == REPORT
+    assert steps.index("symbol_research") > max(steps.index(f"{profile}__manifest") for profile in PROFILES)
+    assert colours(fresh, "event_bar_features") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"CRVO": "FAILED"}
+    assert set(master(fresh)["date"]) >= {"2025-11-24"}
+
+
+def test_nights_of_those_who_only_capture_make_no_research_tables(fresh: Platform) -> None:
+    selected = fresh.definitions.resolve_job_def("nightly").asset_layer.selected_asset_keys
+    assert {key.to_user_string() for key in selected} == {
+        *("universe", "minute_bars", "event_shards", "master_events", REPORT),
+        *(f"{profile}/manifest" for profile in PROFILES),
+    }

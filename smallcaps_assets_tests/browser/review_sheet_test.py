@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -15,19 +14,27 @@ from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.domain.review.sample import ChartRules, chart_frames, draw_sample
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.review.event_page import find_captured_event
 from smallcaps_assets.pipeline.review.page import Heading, render_sheet
 from smallcaps_assets.pipeline.review.review import Review
+from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.market.market import SimulatedMarket
+from smallcaps_assets_tests.browser.opened_page import Opened, opened
 from smallcaps_assets_tests.browser.web_ui import screenshot
-from smallcaps_assets_tests.conftest import event, manifest_of
+from smallcaps_assets_tests.conftest import client_of, event, manifest_of, open_gate
 from smallcaps_assets_tests.demo.conftest import Home
 from smallcaps_assets_tests.review_scenes import (
     MANIFEST_ID,
+    capture_break,
     consolidation_break,
     fill_lake,
     opening_range_break,
@@ -49,51 +56,6 @@ WIDE_LIMITS = {
     "min_day_rvol": 0.0,
 }
 WITHOUT_STORAGE = "Object.defineProperty(window, 'localStorage', {get() { throw new DOMException('no') }})"
-
-
-@dataclass
-class Opened:
-    """A sheet on a page of a browser that has no network, and its requests and console messages."""
-
-    page: Page
-    file: Path
-    requests: list[str]
-    messages: list[str]
-
-    def show(self, row: dict[str, Any]) -> None:
-        """Choose an event in the list."""
-        self.page.locator("#list li").filter(has_text=row["symbol"]).click()
-        expect(self.page.locator("#event-id")).to_have_text(row["event_id"])
-
-    def expect_count(self, words: str) -> None:
-        expect(self.page.locator("#count")).to_have_text(words)
-
-    def export(self, path: Path) -> dict[str, Any]:
-        """Press the export button; the saved file, as JSON."""
-        with self.page.expect_download() as download:
-            self.page.get_by_role("button", name="Export labels").click()
-        assert download.value.suggested_filename == f"{MANIFEST_ID}_labels.json"
-        download.value.save_as(path)
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return document
-
-
-def opened(browser: Browser, file: Path, script: str | None = None) -> Iterator[Opened]:
-    context = browser.new_context(offline=True, viewport={"width": 1400, "height": 860})
-    if script:
-        context.add_init_script(script)
-    page = context.new_page()
-    page.set_default_timeout(15_000)
-    sheet = Opened(page, file, [], [])
-    page.on("request", lambda request: sheet.requests.append(request.url))
-    page.on("pageerror", lambda error: sheet.messages.append(str(error)))
-    page.on("console", lambda message: sheet.messages.append(message.text))
-    page.goto(file.as_uri())
-    yield sheet
-    # a reload requests the page again; nothing else is requested
-    assert {url for url in sheet.requests if not url.startswith("blob:")} == {file.as_uri()}
-    assert not sheet.messages
-    context.close()
 
 
 @pytest.fixture
@@ -229,3 +191,88 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
         sheet.page.evaluate("id => show(byId.get(id))", zone_in_view["event_id"])
         expect(sheet.page.locator("svg .zone")).to_have_count(1)
         screenshot(sheet.page, "review-sheet.png")
+
+
+def test_the_tape_is_drawn_zoomed_and_moved_and_labels_still_work(browser: Browser, home: Home) -> None:
+    capture_break(home.lake)
+    made = Review(home.lake, "core", default_settings()).make()
+    for sheet in opened(browser, made.path):
+        page = sheet.page
+        sheet.show(opening_range_break())
+        expect(page.locator("#tape-count")).to_have_text("all 6 trades, all 8 changes of bid or ask")
+        # two bought and one sold on exchange, one sold off-exchange, one with no side, one that counts for nothing
+        marks = {"exchange.buy": 2, "exchange.sell": 1, "trf.sell": 1, "exchange.unsigned": 1, "uncounted": 1}
+        assert {name: drawn(page, f"svg .trades.{name}") for name in marks} == marks
+        books = {"band": 5, "locked": 1, "crossed": 1}
+        assert {name: drawn(page, f"svg .book.{name}") for name in books} == books
+        readout, tape = page.locator("#tape-readout"), page.locator("#tape")
+        expect(readout).to_contain_text("10:07:00 to 10:17:00 New York")
+        imbalance = page.locator("#tape-known tr:has(th[title='imbalance_shares, ratio']) td")
+        expect(imbalance).to_have_text(["0.474", "0.474", "-1.000"])
+        expect(page.locator("#tape-hindsight thead").first).to_contain_text("m5post_all")
+
+        # the keys zoom about the middle, the arrows move the chart that has the focus and not the list
+        page.keyboard.press("+")
+        expect(readout).to_contain_text("10:09:30 to 10:14:30")
+        tape.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(readout).to_contain_text("10:08:30 to 10:13:30")
+        expect(page.locator("#event-id")).to_have_text(opening_range_break()["event_id"])
+        page.keyboard.press("0")
+        expect(readout).to_contain_text("10:07:00 to 10:17:00")
+        box = tape.bounding_box()
+        assert box
+        middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 3)
+        page.mouse.move(*middle)
+        page.mouse.wheel(0, -600)
+        page.mouse.down()
+        page.mouse.move(middle[0] + 100, middle[1])
+        page.mouse.up()
+        page.mouse.move(0, 0)
+        expect(readout).not_to_contain_text("10:07:00 to 10:17:00")
+        assert page.evaluate("0 < view.from + 180000 && view.to - view.from < 300000")
+        page.get_by_role("button", name="whole window").click()
+
+        # what came after the minute of the event is hidden with its figures
+        page.keyboard.press("h")
+        expect(readout).to_contain_text("10:07:00 to 10:11:00")
+        expect(page.locator("#tape-hindsight td").first).to_be_hidden()
+        page.keyboard.press("g")
+        sheet.expect_count("1 of 3 labeled · 1 good · 0 bad")
+        sheet.show(consolidation_break())
+        expect(page.locator("#tape-note")).to_have_text("No tape of this event is captured.")
+        expect(tape).to_be_hidden()
+
+
+def test_the_page_of_an_event_shows_its_halt(browser: Browser, lake: Lake, tmp_path: Path) -> None:
+    first, day = date(2025, 11, 12), date(2025, 11, 14)
+    settings, store = default_settings(), BarsStore(lake)
+    sessions = sessions_between(first, day, settings.sessions)
+    with open_gate(SimulatedMarket(seed=7, symbols=1, drill=True)) as gate, closing(client_of(gate)) as client:
+        list(ingest_bars(["DRILL"], sessions["date"].to_list(), client, store, threads=1))
+        master = build_master(detect(store.read("DRILL"), sessions, settings.detection).events, settings.cooldown)
+        spike = master.filter(event_type="volume_spike", date=f"{day}").to_dicts()[0]
+        fill_lake(lake, manifest_of(spike, before=3, after=15))
+        tape = TapeStore(lake, "core", settings.profiles["core"])
+        for kind in TAPE_KINDS:
+            capture = Capture(kind, tape, client, 1, "abc", log=lambda line: None)  # noqa: ARG005
+            list(capture.run(ManifestStore.in_lake(lake, "core").load(), [("DRILL", "RTH")]))
+    page_file = tmp_path / "event.html"
+    event_page = find_captured_event(lake, settings, spike["event_id"], None).page(lake, settings)
+    page_file.write_text(event_page, encoding="utf-8")
+    for opened_page in opened(browser, page_file):
+        page = opened_page.page
+        expect(page).to_have_title(f"{spike['event_id']} · core")
+        expect(page.get_by_role("button", name="Good")).to_be_hidden()
+        expect(page.locator("#tape svg .halt")).to_have_count(1)
+        expect(page.locator("#tape svg .halt-tag")).to_contain_text("(tape)")
+        expect(page.locator("#tape-legend")).to_contain_text("bid above ask")
+        screenshot(page, "event-page.png")
+        # that it is a halt is known when it is over
+        page.keyboard.press("h")
+        expect(page.locator("#tape svg .halt")).to_have_count(0)
+
+
+def drawn(page: Page, selector: str) -> int:
+    """Number of marks in the one path that draws those of a kind."""
+    return int(page.eval_on_selector(selector, "path => path.getAttribute('d').split('M').length - 1"))

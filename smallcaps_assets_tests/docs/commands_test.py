@@ -91,7 +91,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps check$", check_before_the_start),
     (IMPORTS.pattern, imports_in_order),
     (r"smallcaps plan .*--check", at_the_vendor),
-    (r"smallcaps (status|coverage|verify|plan|audit|review|detect|manifest|research)( |$)", on_the_demo),
+    (r"smallcaps (status|coverage|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
 )
 
 

@@ -18,6 +18,8 @@ from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.pipeline.research.joined import JoinedResearch
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -55,6 +57,13 @@ def yaml_block(page: str, key: str) -> dict[str, Any]:
     return dict(document)
 
 
+def make_research_table(lake: Lake) -> None:
+    """Make the research table of profile core, which the documents read, where the demo did not."""
+    if not lake.research_table("research_table", "core").is_file():
+        settings = load_settings(overrides={})
+        JoinedResearch(lake, settings.research, settings.sessions).table("core")
+
+
 @pytest.fixture(scope="session")
 def demo_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A copy of the demo's home with settings of its size, and the other files that the documents name."""
@@ -64,6 +73,7 @@ def demo_shell(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     lower = yaml_block("docs/experiments.md", "detectors")
     (folder / "lower.yaml").write_text(yaml.safe_dump(lower), encoding="utf-8")
     (folder / "core_20251202_031500_labels.json").write_text(labels(Lake(folder / "lake")), encoding="utf-8")
+    make_research_table(Lake(folder / "lake"))
     with Shell(folder) as shell:
         yield shell
 

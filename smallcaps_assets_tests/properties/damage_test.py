@@ -1,5 +1,6 @@
 """Damage of every kind to every kind of file: `verify` finds it, or the next run heals it and the docs say so."""
 
+import dataclasses
 import json
 import random
 import shutil
@@ -33,6 +34,7 @@ from smallcaps_assets_tests.whole_lake import (
     PROFILES,
     certify,
     detect_all,
+    detector_of,
     make_master,
     tape_of,
 )
@@ -45,6 +47,7 @@ FLIPS = 400
 REGROWN = {
     "ticker details": "asked for again when the universe is next materialized",
     "shard coverage": "its sessions are detected again",
+    "candidates": "detected again with the next session, or when they are needed",
     "reports": "written again by the next job",
     "capture reports": "written again with the next ledger",
     "quarantine": "evidence only",
@@ -308,6 +311,32 @@ def heals(lake: Lake, damaged: Collection[Path], heal: Callable[[Lake], object])
 
 def test_lost_coverage_is_detected_again(lake: Lake) -> None:
     heals(lake, files_of(lake, "shard coverage"), detect_all)
+
+
+def test_damaged_candidates_are_detected_again_when_they_are_needed(lake: Lake) -> None:
+    path = lake.candidates_of(ONE)
+    before, events = path.read_bytes(), files_below(lake.root / "events")
+    flip_in_the_middle(path)
+    require_found(lake, path)
+    assert detector_of(lake).candidates_of(ONE).equals(pl.read_parquet(before))
+    assert {name: content for name, (_, content) in files_below(lake.root / "events").items()} == {
+        name: content for name, (_, content) in events.items()
+    }
+    assert len(list((lake.quarantine / "damaged" / "events" / "candidates").glob("*.damaged"))) == 1
+    assert findings(lake) == []
+
+
+def test_candidates_of_other_settings_than_the_shard_are_found(lake: Lake) -> None:
+    detector = detector_of(lake)
+    score = detector.params.score.model_copy(update={"full_spike_x": 40.0})
+    other = dataclasses.replace(detector, params=detector.params.model_copy(update={"score": score}))
+    other.candidates_of(ONE)
+    (found,) = findings(lake)
+    assert found.file == name_of(lake, lake.candidates_of(ONE))
+    assert found.what == "were detected with other settings than the shard beside them"
+    assert found.remedy
+    list(other.run([ONE]))
+    assert findings(lake) == []
 
 
 def test_a_deleted_shard_is_detected_again(lake: Lake) -> None:

@@ -1,11 +1,12 @@
 """Asset `nightly_report`: what the nightly run did, and which symbols are behind."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.group_recording import REPORT_PRIORITY
 from smallcaps_assets.defs.metadata import Metadata, column_schema, in_words, limit_lines, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording import PROBLEMS
@@ -18,6 +19,12 @@ from smallcaps_assets.pipeline.problems import Problem, group_problems
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
 _SHOWN: Final = 100
+# assets whose failures leave a symbol behind
+_OF_BEHIND: Final = ("minute_bars", "event_shards")
+_RESEARCH_FAILED: Final = (
+    "Not all research tables are up to date; bars, events, MASTER and the manifests are not concerned. The next night "
+    "makes what is missing."
+)
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -28,6 +35,8 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(
     deps=[dg.AssetKey([profile, "manifest"]) for profile in PROFILES],
     io_manager_key="lake_tables",
+    # after all research that the run can still do
+    op_tags=REPORT_PRIORITY,
     metadata=column_schema(BEHIND, below=True),
 )
 def nightly_report(
@@ -45,7 +54,8 @@ def nightly_report(
     followed = {symbol: last for symbol, last in active.items() if symbol in in_run}
     expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
     done = _materialized(instance, run.run_id)
-    causes = _causes(done)
+    causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
+    research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
     behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
     figures: Metadata = {
         "dagster/row_count": behind.height,
@@ -55,16 +65,20 @@ def nightly_report(
         "symbols_new": len(active) - len(followed),
         "new symbols next night": ", ".join([symbol for symbol in active if symbol not in in_run][:_SHOWN]) or "none",
         "behind": table(_behind(behind)),
+        **({"research": limit_lines(research)} if research else {}),
         **_totals(done),
         **_seconds(instance, run.run_id),
     }
     yield dg.MaterializeResult(value=behind, metadata=figures)
     if not behind.is_empty():
-        raise CaptureIncomplete(_behind_message(behind, len(followed)))
+        also = f"\n{_RESEARCH_FAILED}\n{limit_lines(research)}" if research else ""
+        raise CaptureIncomplete(f"{_behind_message(behind, len(followed))}{also}")
     if causes:  # of symbols that are no longer followed
         raise CaptureIncomplete(
             f"symbols that left the universe failed:\n{limit_lines(group_problems(causes.values()))}"
         )
+    if research:
+        raise CaptureIncomplete(f"{_RESEARCH_FAILED}\n{limit_lines(research)}")
 
 
 def _behind(behind: pl.DataFrame) -> pl.DataFrame:
@@ -83,6 +97,26 @@ def _causes(done: list[dg.AssetMaterialization]) -> dict[str, str]:
     """The first problem of each symbol."""
     found = [(str(one.partition), one.metadata[PROBLEMS]) for one in done if PROBLEMS in one.metadata]
     return {symbol: str(cause.value) for symbol, cause in reversed(found)}
+
+
+def research_problems(
+    instance: dg.DagsterInstance, run_id: str, failed: Sequence[dg.AssetMaterialization]
+) -> list[str]:
+    """What failed of the research of a run, one line per cause.
+
+    Args:
+        instance: Dagster's state.
+        run_id: the run.
+        failed: the partitions recorded with problems.
+    """
+    partitions = [one for one in failed if one.asset_key.to_user_string() not in _OF_BEHIND]
+    causes = dict.fromkeys(str(one.metadata[PROBLEMS].value) for one in partitions)
+    noted = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
+    observed = (one for log in noted if (one := log.asset_observation) and PROBLEMS in one.metadata)
+    by_cause = dict[str, list[str]]()
+    for one in observed:
+        by_cause.setdefault(str(one.metadata[PROBLEMS].value), []).append(one.asset_key.to_user_string())
+    return [*causes, *(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())]
 
 
 def _totals(done: list[dg.AssetMaterialization]) -> Metadata:

@@ -4,7 +4,9 @@ from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.defs.group_recording import tolerated
 from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.descriptions import COLUMNS
@@ -40,46 +42,58 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(pool=VENDOR_POOL, metadata=column_schema(CONDITION_TABLE, _CONDITIONS, below=True))
 def trade_conditions(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
+    context: dg.AssetExecutionContext,
+    config: ContinueOnFailure,
+    settings: SettingsResource,
+    lake: LakeResource,
+    market_data: MarketDataResource,
 ) -> dg.MaterializeResult[None]:
     """What trades count for by their condition ids, as the vendor lists it; asked for at most every 28 days.
 
     Where the plan does not include it, the copy that comes with the package is used, which has its own date.
     """
-    update = _update(context, settings, lake, market_data)
-    before = update.client.totals().requests_sent
-    table = update.trade_conditions(settings.now().date())
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": table.height,
-            "source_date": f"{table['source_date'][0]}",
-            "sha256": table["sha256"][0],
-            "pinned_copy": update.tables.conditions_fetched_on() is None,
-            "requests": update.client.totals().requests_sent - before,
-        },
-        data_version=dg.DataVersion(table["sha256"][0]),
-    )
+    with tolerated(context, continue_on_failure=config.go_on):
+        update = _update(context, settings, lake, market_data)
+        before = update.client.totals().requests_sent
+        table = update.trade_conditions(settings.now().date())
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": table.height,
+                "source_date": f"{table['source_date'][0]}",
+                "sha256": table["sha256"][0],
+                "pinned_copy": update.tables.conditions_fetched_on() is None,
+                "requests": update.client.totals().requests_sent - before,
+            },
+            data_version=dg.DataVersion(table["sha256"][0]),
+        )
+    return dg.MaterializeResult(metadata=RECORDED)
 
 
 @dg.asset(pool=VENDOR_POOL, metadata=column_schema(SPLITS, _SPLITS, below=True))
 def splits(
-    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource, market_data: MarketDataResource
+    context: dg.AssetExecutionContext,
+    config: ContinueOnFailure,
+    settings: SettingsResource,
+    lake: LakeResource,
+    market_data: MarketDataResource,
 ) -> dg.MaterializeResult[None]:
     """Splits of all symbols since 120 days before history.first_session; asked for at most once a day.
 
     Where the plan does not include them there is no table: splits are then unknown, which is not the same as none.
     """
-    update = _update(context, settings, lake, market_data)
-    before = update.client.totals().requests_sent
-    table = update.splits(settings.load().history.first_session, settings.now().date())
-    return dg.MaterializeResult(
-        metadata={
-            **({} if table is None else {"dagster/row_count": table.height}),
-            "known": table is not None,
-            "requests": update.client.totals().requests_sent - before,
-        },
-        data_version=dg.DataVersion("unknown" if table is None else rows_digest(table)),
-    )
+    with tolerated(context, continue_on_failure=config.go_on):
+        update = _update(context, settings, lake, market_data)
+        before = update.client.totals().requests_sent
+        table = update.splits(settings.load().history.first_session, settings.now().date())
+        return dg.MaterializeResult(
+            metadata={
+                **({} if table is None else {"dagster/row_count": table.height}),
+                "known": table is not None,
+                "requests": update.client.totals().requests_sent - before,
+            },
+            data_version=dg.DataVersion("unknown" if table is None else rows_digest(table)),
+        )
+    return dg.MaterializeResult(metadata=RECORDED)
 
 
 def _update(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import tolerated
+from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.research_metadata import scores_metadata, table_metadata
@@ -27,6 +27,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 @dg.asset(
     name=EVENT_SCORES_TABLE,
     deps=["master_events", "event_shards"],
+    op_tags=RESEARCH_PRIORITY,
     metadata=column_schema(EVENT_SCORES, describe_columns(EVENT_SCORE_COLUMNS.values(), SCORE_TEXTS), below=True),
 )
 def scores(
@@ -57,6 +58,7 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
             dg.AssetKey([profile, "micro_features"]),
             dg.AssetKey([profile, "event_tape_state"]),
         ],
+        op_tags=RESEARCH_PRIORITY,
         metadata=column_schema(RESEARCH_TABLE, texts, below=True),
         description=f"What was known of each event of {profile} when its minute was over, in one row: bars, scores "
         "and tape before it. No column is hindsight, so the table is the one to model on.",

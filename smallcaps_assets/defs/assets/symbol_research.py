@@ -5,7 +5,7 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import GroupRecorder, tolerated
+from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, GroupRecorder, tolerated
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure
@@ -45,6 +45,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name=SYMBOL_RESEARCH,
         specs=[_spec(table) for table in SYMBOL_TABLES],
         partitions_def=SYMBOLS,
+        op_tags=RESEARCH_PRIORITY,
         backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_per_run),
     )
     def symbol_research(

@@ -146,13 +146,17 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
-    passed = (
-        _with_facts(found, days, verdicts)
-        .filter(_passes(params.filters))
-        .with_columns(score=score(params.score))
+    facts = _with_facts(edges, days, verdicts)
+    passes = _passes(params.filters)
+    facts = (
+        facts.with_columns(passes_filters=passes.fill_null(value=False)) if keep_candidates else facts.filter(passes)
+    )
+    judged = (
+        facts.with_columns(score=score(params.score))
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
         .collect()
     )
+    passed = judged.filter("passes_filters").drop("passes_filters") if keep_candidates else judged
     kept = keep_best_of_windows(passed, params.cooldown)
     return Detection(
         events=_as_shard(kept, params.tier_min_scores),
@@ -165,7 +169,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
             passed=passed,
             kept=kept,
         ),
-        candidates=_as_candidates(_with_facts(edges, days, verdicts), kept, params) if keep_candidates else None,
+        candidates=_as_candidates(judged, kept, params) if keep_candidates else None,
     )
 
 
@@ -175,19 +179,16 @@ def _with_facts(found: pl.DataFrame, days: pl.DataFrame, verdicts: pl.DataFrame)
     return with_volume.join(verdicts.lazy(), on="symbol", how="left")
 
 
-def _as_candidates(edges: pl.LazyFrame, kept: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
+def _as_candidates(judged: pl.DataFrame, kept: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
     """All edges (CANDIDATES), sorted like a shard; `kept` are those that filters and cooldown left."""
     key = ["symbol", "event_type", "timestamp", "direction"]
-    flagged = (
-        edges.with_columns(score=score(params.score), passes_filters=_passes(params.filters).fill_null(value=False))
-        .join(kept.lazy().select(*key, kept_by_cooldown=True), on=key, how="left")
-        .with_columns(pl.col("kept_by_cooldown").fill_null(value=False))
-        .collect()
+    flags = judged.select(*key, "passes_filters").join(
+        kept.select(*key, kept_by_cooldown=True), on=key, how="left", maintain_order="left"
     )
-    flags = flagged.select(*key, "passes_filters", "kept_by_cooldown")
     return (
-        _as_shard(flagged, params.tier_min_scores)
+        _as_shard(judged, params.tier_min_scores)
         .join(flags, on=key, how="left", maintain_order="left")
+        .with_columns(pl.col("kept_by_cooldown").fill_null(value=False))
         .match_to_schema(CANDIDATES)
     )
 

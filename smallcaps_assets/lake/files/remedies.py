@@ -80,6 +80,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
             "then master_events."
         ),
     ),
+    (
+        rf"events/candidates/{_SYMBOL}\.parquet",
+        f"Remove it: with the next session of {{symbol}}, or when they are needed, they are detected again {_FREE}.",
+    ),
+    (
+        r"events/candidates",
+        f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
+    ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
     (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),

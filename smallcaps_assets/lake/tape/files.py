@@ -115,7 +115,7 @@ class FooterReader:
 
     def _fault(self, path: Path) -> LakeError | None:
         """Why a file is no tape file of its place; None where it is one, or is not named as one."""
-        if _span_of(path) is None:
+        if span_bounds(path) is None:
             return None
         try:
             if is_stored(path) and (row := self._row(path)) is not None:
@@ -133,7 +133,7 @@ class FooterReader:
             LakeError: it cannot be read, or is no tape file of its place.
             ValueError, KeyError, TypeError, AttributeError: its footer is none that a release wrote.
         """
-        bounds = _span_of(path)
+        bounds = span_bounds(path)
         if bounds is None:
             return None
         provenance = provenance_of(path)
@@ -168,7 +168,7 @@ def _fits(row: Mapping[str, Any]) -> bool:
     return True
 
 
-def _span_of(path: Path) -> tuple[datetime, datetime] | None:
+def span_bounds(path: Path) -> tuple[datetime, datetime] | None:
     """Start and end that the name of a file states; None where it is not the name of a tape file."""
     try:
         start, end = (datetime.fromisoformat(f"{part}+0000") for part in path.stem.split("_"))

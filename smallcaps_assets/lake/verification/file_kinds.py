@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
     FileFault,
+    candidate_faults,
     coverage_faults,
     document_state,
     failure_faults,
@@ -31,7 +32,9 @@ _PROFILE: Final = r"(?P<profile>[a-z]+)"
 _MANIFEST: Final = r"(?P=profile)_\d{8}_\d{6}"
 _SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
 # where readers of a whole folder count the rows of every parquet file
-_READ_AS_FOLDERS: Final = re.compile(r"(bars/minute|events/shards|tape/[a-z]+/(trades|quotes))/.*\.parquet")
+_READ_AS_FOLDERS: Final = re.compile(
+    r"(bars/minute|events/(shards|candidates)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
+)
 
 
 class FileKind(NamedTuple):
@@ -58,6 +61,7 @@ def _table_with(*columns: str) -> Callable[[Path, ProofState], Iterator[FileFaul
 FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("minute bars", rf"bars/minute/{_SYMBOL}/\d{{4}}-\d{{2}}\.parquet", parquet_state, month_faults),
     FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
+    FileKind("candidates", rf"events/candidates/{_SYMBOL}\.parquet", parquet_state, candidate_faults),
     FileKind(
         "shard coverage",
         r"events/coverage/[^/]+\.json|events/shards/(coverage=[^/]+\.json|symbol=[^/]+\.jsonl)",

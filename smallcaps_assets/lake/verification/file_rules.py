@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.lake.events.candidates import origin_in
 from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.documents import parse_json_object, read_document
@@ -136,6 +137,16 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
         return
     if footer.get(CONTENT) != (found := rows_digest(events)):
         yield FileFault(OTHER_DIGEST, str(footer.get(CONTENT)), found)
+
+
+def candidate_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
+    """Candidates: they are of the symbol of their name, and record what they were detected from."""
+    footer, symbol = provenance_of(path) or {}, symbol_of(path.stem)
+    if origin_in(footer) is None:
+        yield FileFault("is no table of candidates", "what they were detected from in the footer", "no such record")
+    elif (recorded := footer.get(SYMBOL_OF_SHARD)) != symbol:
+        yield FileFault("has candidates of another symbol", symbol, str(recorded))
+    yield from _column_faults(path, ("event_id", "passes_filters", "kept_by_cooldown"))
 
 
 def research_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001

@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.documents import parse_json_object
@@ -42,6 +43,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         *_of_reference(lake, files, footers),
         *_of_bars(lake, files, footers),
         *_of_shards(lake, files),
+        *_of_candidates(lake, files),
         *of_profiles,
     ]
 
@@ -153,6 +155,21 @@ def _of_shards(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
             yield _missing(relative_path(lake, lake.shard(symbol)), named[symbol])
         except DAMAGE_ERRORS:
             continue
+
+
+def _of_candidates(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
+    """Candidates beside shards that were detected with other settings."""
+    candidates, shards = CandidateStore(lake), ShardStore(lake)
+    for symbol in _symbols_of_shards(files):
+        try:
+            file = relative_path(lake, lake.candidates_of(symbol))
+            origin = candidates.origin(symbol) if file in files else None
+            coverage = shards.coverage(symbol) if origin else None
+        except DAMAGE_ERRORS:
+            continue
+        if origin and coverage and not origin.has_settings_of(coverage):
+            words = "were detected with other settings than the shard beside them"
+            yield _missing(file, "the settings of the shard", words, "others")
 
 
 def _symbols_of_shards(files: Mapping[str, str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -27,16 +26,19 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
-from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.domain.tables import CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
+from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shard_proofs import prove_shard
 from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.events.candidates import CandidateKeeper, RenewedCandidates
 from smallcaps_assets.pipeline.events.lost_bars import SESSIONS_GONE
+from smallcaps_assets.pipeline.events.rows import require_all
 from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
@@ -62,7 +64,10 @@ class DetectionBacklog(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """Detects the events of symbols in a lake and publishes their shards; those of test symbols stay empty."""
+    """Detects the events of symbols in a lake and publishes their shards; those of test symbols stay empty.
+
+    Beside the shards it publishes their candidates, unless `keeps_candidates` is false.
+    """
 
     bars: BarsStore
     shards: ShardStore
@@ -70,6 +75,7 @@ class Detector:
     sessions: SessionParams
     reference: pl.DataFrame
     test_symbols: ExchangeTestSymbols = NO_TEST_SYMBOLS
+    keeps_candidates: bool = True
 
     def run(self, symbols: Sequence[str], tick: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
         """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
@@ -135,6 +141,19 @@ class Detector:
         by_month = {name: known[name].fingerprints() for name in files.same}
         by_month |= {name: file.fingerprints for name, file in files.opened.items()}
         return {day: fingerprint for name in sorted(by_month) for day, fingerprint in by_month[name].items()}
+
+    def candidates_of(self, symbol: str) -> pl.DataFrame:
+        """The candidates (CANDIDATES) of all fetched sessions of `symbol`, with the settings in force.
+
+        Where they are not published, as in lakes of earlier releases, they are detected from the bars and published;
+        the shard stays as it is.
+
+        Raises:
+            LakeError: files cannot be read or written.
+            InputError: the bars lack a column.
+        """
+        sessions = self.fetched_sessions(symbol, self.shards.coverage(symbol))
+        return self._candidates.published(symbol, self.identities(symbol), sessions)
 
     def _batches(self, symbols: Sequence[str]) -> Iterator[DetectionBatch]:
         """The work of `symbols` in batches."""
@@ -227,12 +246,20 @@ class Detector:
         return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
 
     def _publish(self, works: Sequence[SymbolWork], renewed: "_Renewed") -> list[Outcome]:
-        """Publish the new shards of several symbols."""
+        """Publish the candidates and the new shards of several symbols.
+
+        Candidates that cannot be published are a problem of their symbol, whose shard is published all the same.
+        """
+        candidates = (
+            self._candidates.renew(works, renewed.candidates, renewed.coverages) if self.keeps_candidates else {}
+        )
         failed = self.shards.replace_together(renewed.events, renewed.coverages)
         for work in works:
             self._unexpected.succeeded(work.symbol)
         return [
-            _failed(work.symbol, failed[work.symbol]) if work.symbol in failed else renewed.outcome(work)
+            _failed(work.symbol, failed[work.symbol])
+            if work.symbol in failed
+            else _with_candidates(renewed.outcome(work), candidates.get(work.symbol))
             for work in works
         ]
 
@@ -251,7 +278,7 @@ class Detector:
         }
         read = {work.symbol: work.usable.events for work in works if work.usable and work.symbol not in same}
         kept = self.shards.read_together(list(read))
-        _require_all(kept, read, "events")
+        require_all(kept, read, "events")
         events = with_tiers(pl.concat([kept.filter(valid), new]), self.params)
         if all(work.only_appends for work in works):  # the new events of a symbol follow the old ones
             events = events.sort("symbol", maintain_order=True)
@@ -277,7 +304,8 @@ class Detector:
                 )
             )
         left_out = dict(found.events.filter(of_tests).group_by("symbol").len().iter_rows())
-        return _Renewed(events, coverages, found.by_symbol, added, left_out)
+        candidates = CANDIDATES.to_frame() if found.candidates is None else found.candidates
+        return _Renewed(events, candidates, coverages, found.by_symbol, added, left_out)
 
     def _detect(self, works: Sequence[SymbolWork]) -> Detection:
         """Detect the sessions and event types of the works."""
@@ -289,7 +317,7 @@ class Detector:
             self.bars.read_together([work.symbol for work in group], first, columns=BARS_READ)
             for first, group in by_first
         )
-        _require_all(bars, {work.symbol: work.bars for work in to_detect}, "bars")
+        require_all(bars, {work.symbol: work.bars for work in to_detect}, "bars")
         first, last = min(work.days[0] for work in to_detect), max(work.days[-1] for work in to_detect)
         # earlier releases, and people's own copies, may have put other bars into the lake
         minutes, left_out = select_minutes(bars)
@@ -300,6 +328,7 @@ class Detector:
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),
             types=to_detect[0].types,
+            keep_candidates=self.keeps_candidates,
         )
         none = dict.fromkeys(DETECTION_COUNTS, 0)
         counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}
@@ -321,6 +350,11 @@ class Detector:
                 name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
             }
         return self._identities[verdict]
+
+    @cached_property
+    def _candidates(self) -> CandidateKeeper:
+        store = CandidateStore(self.bars.lake)
+        return CandidateKeeper(store, self.bars, self.params, self.sessions, self.reference, self.test_symbols)
 
     @cached_property
     def _unexpected(self) -> UnexpectedErrors:
@@ -350,10 +384,12 @@ class Detector:
 class _Renewed(NamedTuple):
     """Shards to publish, with the rows removed by each rule and the number of new events, by symbol.
 
-    `left_out` counts the events of test symbols; these are not published.
+    `candidates` are those of the detected sessions; `left_out` counts the events of test symbols, which are not
+    published.
     """
 
     events: pl.DataFrame
+    candidates: pl.DataFrame
     coverages: dict[str, ShardCoverage]
     counts: dict[str, dict[str, int]]
     new: dict[str, int]
@@ -380,27 +416,12 @@ class _Renewed(NamedTuple):
         )
 
 
-def _require_all(rows: pl.DataFrame, expected: Mapping[str, int], what: str) -> None:
-    """Require as many rows of each symbol as its files record: missing rows would look like days without events.
-
-    Raises:
-        LakeError: the files of a symbol contain fewer or more rows, or rows of another symbol.
-    """
-    read = Counter[str]()
-    # rows of one symbol are adjacent, so there are few runs
-    for length, symbol in rows["symbol"].rle().struct.unnest().iter_rows():
-        read[symbol] += length
-    for symbol, required in expected.items():
-        if (found := read.pop(symbol, 0)) != required:
-            asset = "minute_bars" if what == "bars" else "event_shards"
-            raise LakeError(
-                f"{what} of {symbol}: the files contain {found:,}, not {required:,}. Restore the files, or "
-                f"remove them and materialize {asset} of {symbol} again."
-            )
-    if read:
-        raise LakeError(
-            f"{what} of {next(iter(expected))}: the files contain {what} of {next(iter(read))}. Remove them."
-        )
+def _with_candidates(outcome: Outcome, renewed: RenewedCandidates | None) -> Outcome:
+    if renewed is None:
+        return outcome
+    symbol, error = outcome.partition[0], renewed.error
+    problems = () if error is None else (Problem.of(f"candidates of {symbol}", error, symbol=symbol),)
+    return replace(outcome, figures={**outcome.figures, **renewed.figures}, problems=problems)
 
 
 def _failed(symbol: str, error: Exception) -> Outcome:

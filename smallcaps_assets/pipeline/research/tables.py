@@ -13,6 +13,7 @@ from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES, BAR_RECONC
 from smallcaps_assets.domain.research.event_scores import event_scores
 from smallcaps_assets.domain.research.halts import HALTS
 from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.micro.days import sort_rows
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
@@ -44,6 +45,8 @@ EVENTS_AT_ONCE: Final = 10_000
 # bounds of the calendar
 _FIRST_DATE, _LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _DAY: Final = ("symbol", "day")
+# of tape
+_ORDER: Final = ("symbol", "timestamp", "sequence_number")
 
 
 class ResearchSettings(NamedTuple):
@@ -71,9 +74,13 @@ def research_tables(
     work = _Work(inputs, settings, folder)
     of_bars = [*on_all_cores(work.of_bars, enumerate(work.bar_batches)), work.without_bars()]
     of_tape = list(on_all_cores(work.of_tape, enumerate(work.tape_batches)))
+    for name in ("trades", "quotes"):
+        repeated = sum(part.repeated.get(name, 0) for part in of_tape)
+        if repeated:
+            log(f"--{name}: {repeated:,} rows repeat {', '.join(_ORDER)} of another one; they count as well")
     for reason, count in reasons(pl.concat(part.rejected for part in of_bars)).items():
         log(f"--bars: {count:,} rows left out: {reason}")
-    halts = pl.concat([*(part.halts for part in of_bars), *of_tape])
+    halts = pl.concat([*(part.halts for part in of_bars), *(part.halts for part in of_tape)])
     parts = work.parts
     return {
         "micro_features": parts["micro_features"].merged(
@@ -96,12 +103,25 @@ def _with_scores(features: OrderedTable, scores: pl.DataFrame) -> OrderedTable:
     return OrderedTable(_FEATURES, features.height, frames)
 
 
+def _count_repeated(rows: pl.DataFrame) -> int:
+    """How many rows, sorted, have the key of the row before; a row without a number repeats none."""
+    same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in _ORDER)
+    return int(rows.select(same.sum()).item())
+
+
 class _OfBars(NamedTuple):
     """What of a batch of bars is kept in memory; see BarTables."""
 
     scored: pl.DataFrame
     halts: pl.DataFrame
     rejected: pl.DataFrame
+
+
+class _OfTape(NamedTuple):
+    """What of a batch of tape is kept in memory: HALTS, and how many rows of trades and quotes repeat another one."""
+
+    halts: pl.DataFrame
+    repeated: Mapping[str, int]
 
 
 class _Work:
@@ -155,25 +175,27 @@ class _Work:
         found = tables_of_bars(BARS.to_frame(), others, self._rules)
         return _OfBars(found.scored, found.halts, found.rejected)
 
-    def of_tape(self, numbered: tuple[int, DayBatch]) -> pl.DataFrame:
-        """The tables of the tape of some days; returns the halts."""
+    def of_tape(self, numbered: tuple[int, DayBatch]) -> _OfTape:
+        """The tables of the tape of some days."""
         number, batch = numbered
         inputs, is_in = self._inputs, batch.holds("symbol", "day")
         events = self._events.filter(is_in)
         trades = quotes = None
         bars = BARS.to_frame()
         if inputs.trades is not None:
-            trades = inputs.trades.read(batch)
+            trades = sort_rows(inputs.trades.read(batch), _ORDER)
             trades = trades if "correction" in inputs.trades.table.present else trades.drop("correction")
             bars = clean_bars(inputs.bars.read(batch)).good
         if inputs.quotes is not None:
             # quotes of other symbols than those of events are not needed
-            quotes = inputs.quotes.read(batch._replace(symbols=tuple(events["symbol"].unique().sort())))
+            own = batch._replace(symbols=tuple(events["symbol"].unique().sort()))
+            quotes = sort_rows(inputs.quotes.read(own), _ORDER)
         tape = TapeOfDays(events, bars, trades, quotes, self._days.filter(is_in))
         found = tables_of_tape(tape, inputs.conditions, self._sessions, self._settings.params)
         self.parts["micro_features"].add(number, found.micro)
         self.parts["bar_reconciliation"].add(number, found.reconciliation)
-        return found.halts
+        given = {"trades": trades, "quotes": quotes}
+        return _OfTape(found.halts, {name: _count_repeated(rows) for name, rows in given.items() if rows is not None})
 
     def scores(self, scored: pl.DataFrame) -> pl.DataFrame:
         """EVENT_SCORES of the events that have a score."""

@@ -1,13 +1,15 @@
-"""The page of a review sheet: one HTML file that needs no network, with its data as JSON inside.
+"""The page of a review sheet or of one event: one HTML file that needs no network, with its data as JSON inside.
 
 Data never becomes markup: it is embedded as JSON in which `<`, `>` and `&` are escaped, and the script inserts it as
-text. The content security policy allows only the inline script and style, by their hashes, and no connection.
+text. The content security policy allows only the inline scripts and style, by their hashes, and no connection.
 """
 
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -16,8 +18,11 @@ from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.review.labels import EXPORT_FORMAT, EXPORT_VERSION
 from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
 from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.pipeline.review.tape_document import describe_figures
 
 HINDSIGHT: Final = "HINDSIGHT: "
+# In the order in which the page runs them.
+_SCRIPTS: Final = {"TAPE SCRIPT": "tape.js", "TAPE PANEL SCRIPT": "tape_panel.js", "SCRIPT": "sheet.js"}
 # Figures beside the chart, in this order: label on the page, number format.
 SHEET_FIGURES: Final = {
     "score": ("score", "0.000"),
@@ -48,23 +53,29 @@ MEANINGS: Final = {
 
 
 class Heading(NamedTuple):
-    """The profile, manifest and sample of a sheet."""
+    """The profile, manifest and sample of a sheet; without a sample, its events cannot be labeled."""
 
     profile: str
     manifest_id: str
-    sample_id: str
+    sample_id: str | None
     manifest_events: int
     params: ReviewParams
 
 
-def render_sheet(heading: Heading, events: pl.DataFrame, charts: Charts) -> str:
-    """The HTML page of a sample (SAMPLE) and its charts."""
-    script, style = _part("sheet.js"), _part("sheet.css")
+# By event, what `tape_document` makes of its tape, or why it is damaged: {"damage": reason}.
+Tapes = Mapping[str, Mapping[str, Any]]
+
+
+def render_sheet(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tapes = MappingProxyType({})) -> str:
+    """The HTML page of events (SAMPLE, or MANIFEST where there is no sample), their charts and their tape."""
+    style = _part("sheet.css") + _part("tape.css")
+    scripts = {name: _part(file) for name, file in _SCRIPTS.items()}
+    allowed = " ".join(map(_hash_of, scripts.values()))
     parts = {
-        "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {_hash_of(script)}",
+        "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {allowed}",
         "STYLE": style,
-        "DATA": _inert(_document(heading, events, charts)),
-        "SCRIPT": script,
+        "DATA": _inert(_document(heading, events, charts, tapes)),
+        **scripts,
     }
     page = _part("sheet.html")
     for name, text in parts.items():
@@ -87,7 +98,7 @@ def _inert(document: dict[str, Any]) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[str, Any]:
+def _document(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tapes) -> dict[str, Any]:
     return {
         "format": EXPORT_FORMAT,
         "version": EXPORT_VERSION,
@@ -106,7 +117,8 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts) -> dict[st
             }
             for name, (label, kind) in SHEET_FIGURES.items()
         ],
-        "events": _events(events, charts),
+        "tape": describe_figures(),
+        "events": [event | {"tape": tapes.get(event["id"])} for event in _events(events, charts)],
     }
 
 

@@ -1,32 +1,45 @@
-"""Publishing a review sheet of a manifest, and the precision estimated from its labels."""
+"""Publishing a review sheet of a manifest, the page of one event, and the precision estimated from labels."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.review.precision import PrecisionVerdict, estimate_precision, judge_precision
 from smallcaps_assets.domain.review.sample import ChartRules, Charts, chart_frames, draw_sample, sample_id
+from smallcaps_assets.domain.review.tape_drawing import DrawingLimits
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
+from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.review.drawn_tape import TapeReader
+from smallcaps_assets.pipeline.review.market_marks import market_marks
 from smallcaps_assets.pipeline.review.page import Heading, render_sheet
+from smallcaps_assets.pipeline.review.tape_document import tape_entries
 from smallcaps_assets.settings.settings import Profile, Settings
+
+# What a chart of tape draws at most. The charts of a larger sample share what SHEET_CHARTS of them have, so that a
+# sheet has at most about 9 MB of tape.
+SHEET_LIMITS: Final = DrawingLimits(trades=2_000, quotes=1_500, volumes=1_800)
+SHEET_CHARTS: Final = 100
+EVENT_LIMITS: Final = DrawingLimits(trades=10_000, quotes=10_000, volumes=7_200)
 
 
 class PublishedSheet(NamedTuple):
-    """A published sheet: its path, its size, and the chart data that it shows."""
+    """A published sheet: its path, its size, the chart data that it shows, and the events whose tape it shows."""
 
     sheet: Sheet
     path: Path
     bytes: int
     charts: Charts
+    tapes: int
 
 
 class ReviewResult(NamedTuple):
@@ -58,13 +71,32 @@ class Review:
         sheet = Sheet(sidecar["manifest_id"], sample_id(sidecar["manifest_id"], events), events.select(*SAMPLED_EVENTS))
         charts = self._charts(events)
         heading = Heading(self.profile, sheet.manifest_id, sheet.sample_id, manifest.height, params)
-        page = render_sheet(heading, events, charts)
-        return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts)
+        tapes = tapes_of_page(self._tape, events, self.settings, SHEET_LIMITS.shared_by(events.height, SHEET_CHARTS))
+        page = render_sheet(heading, events, charts, tapes)
+        shown = sum("damage" not in tape for tape in tapes.values())
+        return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts, shown)
+
+    def page_of(self, event: pl.DataFrame, manifest_id: str, manifest_events: int) -> str:
+        """The page of one event of the current manifest (MANIFEST, one row), in which nothing is labeled.
+
+        Raises:
+            LakeError: its tape or a file of bars is damaged.
+        """
+        tapes = tapes_of_page(self._tape, event, self.settings, EVENT_LIMITS)
+        for tape in tapes.values():
+            if "damage" in tape:
+                raise LakeError(str(tape["damage"]))
+        heading = Heading(self.profile, manifest_id, None, manifest_events, self.settings.review)
+        return render_sheet(heading, event, self._charts(event), tapes)
 
     def assess(self, sheet: Sheet) -> ReviewResult:
         """The precision estimated from the labels of a sheet."""
         table = estimate_precision(sheet.events, self.store.labels(sheet))
         return ReviewResult(sheet, table, judge_precision(table, self.settings.review.min_precision_pct))
+
+    @property
+    def _tape(self) -> TapeStore:
+        return TapeStore(self.lake, self.profile, self.settings.profiles[self.profile])
 
     def _charts(self, events: pl.DataFrame) -> Charts:
         days = [date.fromisoformat(day) for day in events["date"].unique()] or [self.settings.history.first_session]
@@ -84,3 +116,18 @@ class Review:
         bars = BarsStore(self.lake)
         for symbol, day in events.select("symbol", "date").unique().sort("symbol", "date").iter_rows():
             yield bars.read(symbol, date.fromisoformat(day), date.fromisoformat(day))
+
+
+def tapes_of_page(
+    store: TapeStore, events: pl.DataFrame, settings: Settings, limits: DrawingLimits
+) -> dict[str, dict[str, Any]]:
+    """By event, what a page shows of its tape, or `damage`, why it cannot; events without tape are left out.
+
+    Raises:
+        LakeError: a file of bars is damaged.
+    """
+    tapes, damage = TapeReader(store, events, settings, limits).read()
+    captured = events.join(tapes.windows, on="event_id", how="semi")
+    symbols = dict(events.select("event_id", "symbol").iter_rows())
+    entries = tape_entries(tapes, market_marks(store.lake, captured, settings), symbols)
+    return entries | {event: {"damage": reason} for event, reason in damage.items()}

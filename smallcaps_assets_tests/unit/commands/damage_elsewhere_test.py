@@ -179,6 +179,15 @@ def test_verify_finds_a_sound_table_of_another_kind_and_a_folder(
     assert f"{file}: is missing" not in printed
 
 
+def test_verify_goes_on_where_a_folder_of_tape_cannot_be_read(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = lake.tape("core", "trades")
+    shutil.rmtree(folder)
+    folder.touch()
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    assert f"cannot be read; expected a parquet file, found {folder}: is a file, where a folder belongs" in printed
+
+
 def of_another_symbol(lake: Lake, path: Path) -> None:
     """The tape of another symbol in its place, as a restored copy may be."""
     shutil.copyfile(min(lake.tape_wave("core", "trades", "RTH", "CRVO").glob("*.parquet")), path)

@@ -236,6 +236,7 @@ const TROUBLE = {
 function redraw() {
   const event = current;
   document.body.classList.toggle("hiding", $("hide").checked);
+  showTape(event);
   if (!event) return void $("chart").replaceChildren(element("p", { class: "nothing" }, events.length ? "No event matches these filters." : "The manifest has no events."));
   const visible = rows(event).filter((row) => row.minute <= 0 || !$("hide").checked);
   if (!visible.length) {
@@ -450,11 +451,16 @@ const KEYS = {
   k: () => step(-1), arrowleft: () => step(-1), arrowup: () => step(-1),
   n: () => step(1, (event) => !labelOf(event)),
   h: () => { $("hide").checked = !$("hide").checked; redraw(); },
+  ...TAPE_KEYS,
 };
+// a page of one event has nothing to label
+if (!sheet.sample_id) for (const name of "gbuejkn") delete KEYS[name];
 
 function start() {
   restore();
-  document.title = `Review ${sheet.profile} · ${sheet.manifest_id}`;
+  document.title = sheet.sample_id ? `Review ${sheet.profile} · ${sheet.manifest_id}` : `${events[0].id} · ${sheet.profile}`;
+  document.body.classList.toggle("single", !sheet.sample_id);
+  if (!sheet.sample_id) $("heading").textContent = "Event";
   $("profile").textContent = sheet.profile;
   $("manifest").textContent = `${sheet.manifest_id} · ${events.length} of ${plain(sheet.manifest_events, 0)} events`;
   $("command").textContent = `smallcaps review ${sheet.manifest_id}_labels.json`;
@@ -463,7 +469,7 @@ function start() {
     $(id).addEventListener("change", () => show(events.find(chosen) || null));
   }
   $("by-label").addEventListener("change", () => show(events.find(chosen) || null));
-  for (const [id, act] of [["good", KEYS.g], ["bad", KEYS.b], ["undo", undo], ["next", KEYS.j], ["previous", KEYS.k], ["export", exportLabels], ["help-open", KEYS["?"]], ["hide", redraw]])
+  for (const [id, act] of [["good", () => label("good")], ["bad", () => label("bad")], ["undo", undo], ["next", () => step(1)], ["previous", () => step(-1)], ["export", exportLabels], ["help-open", KEYS["?"]], ["hide", redraw]])
     $(id).addEventListener("click", act);
   $("import").addEventListener("click", () => $("import-file").click());
   $("import-file").addEventListener("change", () => {
@@ -472,13 +478,15 @@ function start() {
     $("import-file").value = "";
   });
   document.addEventListener("keydown", (pressed) => {
-    const act = KEYS[pressed.key.toLowerCase()];
+    const act = KEYS[(pressed.shiftKey && pressed.key.startsWith("Arrow") ? "shift " : "") + pressed.key.toLowerCase()];
     if (!act || pressed.ctrlKey || pressed.metaKey || pressed.altKey || $("help").open || pressed.target.tagName === "SELECT") return;
     pressed.preventDefault();
-    if (!pressed.repeat) act();  // a key that is held down labels one event only
+    // a key that is held down labels one event only
+    if (!pressed.repeat || act === TAPE_KEYS[pressed.key] || pressed.shiftKey) act();
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));
+  watchTape();
   if (!storage) notify("This browser does not keep the labels of this page. Export them before you close it.");
   show(events.find((event) => !labelOf(event)) || events[0] || null);
 }

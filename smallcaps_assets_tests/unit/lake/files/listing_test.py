@@ -1,5 +1,6 @@
 """Folders of the lake: what cannot be listed is no empty folder."""
 
+import errno
 import os
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.listing import list_paths
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
 
@@ -52,3 +54,10 @@ def test_a_closed_folder_is_named(folder: Path) -> None:
             list_paths(folder, "wave=*/symbol=*/*.parquet")
     finally:
         closed.chmod(0o755)
+
+
+def test_what_is_only_closed_to_this_user_is_to_be_opened_first(folder: Path) -> None:
+    path = folder / "wave=PM" / "symbol=A" / "20251126T145700_20251126T150700.parquet"
+    words = f"{path}: cannot be read (Permission denied). Let this user read it. Otherwise: {how_to_restore(path)}"
+    with pytest.raises(LakeError, match=re.escape(words)), disk_errors("read", path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))

@@ -1,0 +1,121 @@
+"""Event candidates: one parquet file per symbol, beside its shard, of every edge that detection found.
+
+The footer says what the candidates were detected from: the settings, as a shard records them, and the sessions. So it
+is known whether they belong to a shard, or to the bars as they are now. Candidates that belong to neither are not used:
+they are detected again from the bars. A symbol's candidates are published before its shard. A kill between the two
+leaves a shard whose sessions are still to be detected, which then brings both up to date.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, NamedTuple, Self
+
+import polars as pl
+
+from smallcaps_assets.domain.tables import CANDIDATES
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.events.shards import SYMBOL_OF_SHARD, ShardCoverage
+from smallcaps_assets.lake.files.damaged_files import set_aside
+from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, sweep_below
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.month_files import combine_fingerprints
+
+
+@dataclass(frozen=True)
+class CandidateOrigin:
+    """What candidates were detected from.
+
+    Attributes:
+        detections: by event type, a digest of everything that decides its events, as in the coverage of a shard.
+        tiers: the minimum score of each tier.
+        sessions: the fingerprint of the bars of all sessions.
+    """
+
+    detections: dict[str, str]
+    tiers: list[float]
+    sessions: str
+
+    @classmethod
+    def of(cls, detections: dict[str, str], tiers: list[float], sessions: Mapping[date, str]) -> Self:
+        """The origin of candidates of sessions with these fingerprints."""
+        return cls(detections, tiers, combine_fingerprints(sessions))
+
+    @classmethod
+    def of_shard(cls, coverage: ShardCoverage) -> Self:
+        """The origin of the candidates that belong to a shard."""
+        return cls.of(coverage.detections, coverage.tiers, coverage.sessions)
+
+    def has_settings_of(self, coverage: ShardCoverage) -> bool:
+        """Whether a shard was detected with the same settings."""
+        return (self.detections, self.tiers) == (coverage.detections, coverage.tiers)
+
+
+class StoredCandidates(NamedTuple):
+    """Candidates (CANDIDATES), None where none are usable; and whether a damaged file was set aside."""
+
+    rows: pl.DataFrame | None
+    set_aside: bool = False
+
+
+@dataclass(frozen=True)
+class CandidateStore:
+    """The event candidates of a lake."""
+
+    lake: Lake
+
+    def origin(self, symbol: str) -> CandidateOrigin | None:
+        """What the candidates of `symbol` were detected from; None where there are none, or it is not recorded.
+
+        Raises:
+            LakeError: the file cannot be read, or holds candidates of another symbol.
+        """
+        path = self.lake.candidates_of(symbol)
+        if not is_stored(path):
+            return None
+        footer: Mapping[str, Any] = provenance_of(path) or {}
+        if (recorded := footer.get(SYMBOL_OF_SHARD, symbol)) != symbol:
+            what = f"holds candidates of {recorded}"
+            raise LakeError(f"{path}: {what}, not of {symbol}.", path).with_facts(what)
+        return origin_in(footer)
+
+    def read(self, symbol: str, origins: Collection[CandidateOrigin]) -> StoredCandidates:
+        """The candidates of `symbol` if they are of one of these origins; a damaged file is set aside.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        path = self.lake.candidates_of(symbol)
+        try:
+            if self.origin(symbol) not in origins:
+                return StoredCandidates(None)
+            return StoredCandidates(read_table(path, CANDIDATES))
+        except LakeError as error:
+            if isinstance(error.__cause__, OSError) or not path.is_file():
+                raise
+            set_aside(self.lake, path, error.cause or f"{error}")
+        return StoredCandidates(None, set_aside=True)
+
+    def publish(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
+        """Publish candidates (CANDIDATES) of `symbol` and what they were detected from.
+
+        Raises:
+            LakeError: the disk fails.
+        """
+        footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
+        rows = candidates.match_to_schema(CANDIDATES)
+        publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
+
+    def sweep(self, symbols: Collection[str]) -> None:
+        """Remove what killed writers of the candidates of `symbols` left."""
+        names = {self.lake.candidates_of(symbol).name for symbol in symbols}
+        sweep_below(self.lake.candidates, ".symbol=*.part", of=names)
+
+
+def origin_in(footer: Mapping[str, Any]) -> CandidateOrigin | None:
+    """The origin that a footer records; None where it records none."""
+    detections, tiers, sessions = (footer.get(name) for name in ("detections", "tiers", "sessions"))
+    if isinstance(detections, dict) and isinstance(tiers, list) and isinstance(sessions, str):
+        return CandidateOrigin(detections, tiers, sessions)
+    return None

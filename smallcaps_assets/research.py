@@ -1,0 +1,181 @@
+"""A lake as lazy tables, for research in Python.
+
+    from smallcaps_assets.research import open_lake
+
+    lake = open_lake("lake")
+    flushes = lake.events().filter(pl.col("event_type") == "flush").collect()
+
+Every method returns a Polars LazyFrame, of which only what is asked is read, when it is collected. That the files are
+there and undamaged is checked when the method is called, for which each is read whole once in a process. Nothing is
+fetched and nothing is written. All times are UTC, all prices USD.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
+from smallcaps_assets.domain.tape.schemas import TapeKind
+from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.files.proven_files import prove_once
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import is_stored
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.research import ResearchStore, require_part
+from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, load_settings
+
+# what is known of an event when its minute is over, and what identifies it
+_KNOWN: Final = {
+    name: column.dtype for name, column in RESEARCH_TABLE_COLUMNS.items() if column.availability in {"key", "pre"}
+}
+# folders of which a lake has at least one
+_PARTS: Final = ("bars", "events", "manifests", "tape", "universe")
+
+
+def open_lake(path: str | Path, settings: Settings | None = None) -> "ResearchLake":
+    """Open the lake in a folder, to read it.
+
+    Args:
+        path: the folder, `lake.path` of the configuration.
+        settings: how tape was captured; those of the configuration in force if not given.
+
+    Raises:
+        InputError: there is no lake in the folder.
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise InputError(f"{root}: is no folder. Give the folder of a lake, lake.path of its configuration.")
+    if not any((root / name).is_dir() for name in _PARTS):
+        raise InputError(f"{root}: holds no lake, which has folders such as {', '.join(_PARTS[:3])}. Give its folder.")
+    return ResearchLake(root, settings)
+
+
+class ResearchLake:
+    """The tables of one lake; see `open_lake`."""
+
+    def __init__(self, root: Path, settings: Settings | None) -> None:
+        """`root` is the folder of a lake."""
+        self._lake, self._given = Lake(root), settings
+
+    def __repr__(self) -> str:
+        return f"open_lake({str(self._lake.root)!r})"
+
+    @cached_property
+    def _settings(self) -> Settings:
+        return self._given or load_settings()
+
+    def events(self) -> pl.LazyFrame:
+        """MASTER (EVENTS): one row per detected event, sorted by symbol, timestamp and event_type.
+
+        `timestamp` is the start of the event's minute; the event is known one minute later. `dollar_volume_day`,
+        `rvol_day` and which events there are at all are known at the end of the day only.
+
+        Raises:
+            InputError: no events are detected yet.
+            LakeError: the file is damaged or cannot be read.
+        """
+        master = self._lake.master
+        if not is_stored(master):
+            raise InputError(f"{master}: no MASTER yet. Materialize master_events first.")
+        return self._scan(master, EVENTS)
+
+    def features(self, profile: Profile = "core") -> pl.LazyFrame:
+        """What was known of each event of the current manifest when its minute was over, one row per event.
+
+        The columns are those of the research specification that are `key` or `pre`: figures of bars, and of the tape
+        with the segment as suffix, `_pre3` and `_pre_all` before the event and `_bar` in its minute. None is known
+        later than one minute after `timestamp`. A figure is null where it is not defined, or its input is not captured.
+        Sorted by symbol, timestamp and event_type.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: there is no such profile.
+            LakeError: the table is not there yet, damaged or cannot be read.
+        """
+        path = self._lake.research_table("research_table", _require_profile(profile))
+        require_part(ResearchStore(self._lake), path)
+        return self._scan(path, _KNOWN)
+
+    def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
+        """Trades in the windows of events: event_id and the columns of the profile (TRADES or TRADES_ALL).
+
+        Each event has the trades with window start <= `timestamp` < window end; a trade in the windows of two events is
+        there for both. Sorted by event_id, timestamp (ns) and sequence_number; `size` counts shares. Columns that a
+        file of an earlier release lacks are null.
+
+        Args:
+            event_ids: of the current manifest; repeated ids count once.
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: there is no such profile, an event is not in its manifest, or its tape is not captured yet.
+            LakeError: a file is damaged or cannot be read.
+        """
+        return self._tape("trades", event_ids, profile)
+
+    def quotes(
+        self, event_ids: Iterable[str], profile: Profile = "core", *, opening_book: bool = False
+    ) -> pl.LazyFrame:
+        """Best bids and offers in the windows of events: event_id and the profile's columns (QUOTES or QUOTES_ALL).
+
+        As `trades`. Quotes are thinned as the profile says; sizes are in the unit that the vendor gave them in.
+
+        Args:
+            event_ids: of the current manifest; repeated ids count once.
+            profile: core, plus or premium.
+            opening_book: add the last stored quote before each window, where there is one.
+
+        Raises:
+            InputError: as `trades`.
+            LakeError: as `trades`.
+        """
+        return self._tape("quotes", event_ids, profile, opening_book=opening_book)
+
+    def bars(self, symbol: str) -> pl.LazyFrame:
+        """Minute bars (BARS) of a symbol, sorted by timestamp, the start of the minute.
+
+        Minutes without trades have no bar. `volume` counts shares; prices are as traded, not adjusted for splits.
+
+        Raises:
+            InputError: there are no bars of the symbol.
+            LakeError: a file is damaged or cannot be read.
+        """
+        store = BarsStore(self._lake)
+        folder = self._lake.bars(symbol)
+        files = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+        if not files:
+            known = store.symbols()
+            some = f"{len(known):,} symbols have some, such as {known[0]}" if known else "no symbol has any"
+            raise InputError(f"{symbol}: no bars in {self._lake.root}; {some}. Check the symbol's spelling.")
+        for file in files:
+            prove_once(file)
+        with disk_errors("read", folder):
+            return store.scan([symbol], tuple(BARS)).sort("timestamp")
+
+    def _tape(
+        self, kind: TapeKind, event_ids: Iterable[str], profile: Profile, *, opening_book: bool = False
+    ) -> pl.LazyFrame:
+        wanted = [event_ids] if isinstance(event_ids, str) else event_ids
+        store = TapeStore(self._lake, _require_profile(profile), self._settings.profiles[profile])
+        rows = store.scan(kind, wanted, opening_book=opening_book)
+        return rows.sort("event_id", "timestamp", "sequence_number", maintain_order=True)
+
+    @staticmethod
+    def _scan(path: Path, schema: dict[str, pl.DataType] | pl.Schema) -> pl.LazyFrame:
+        prove_once(path)
+        with disk_errors("read", path):
+            return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path))
+
+
+def _require_profile(profile: str) -> str:
+    if profile not in PROFILES:
+        raise InputError(f"profile {profile!r} is unknown. The profiles are {', '.join(PROFILES)}.")
+    return profile

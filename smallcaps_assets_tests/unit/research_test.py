@@ -1,0 +1,129 @@
+"""`smallcaps_assets.research`: what each table holds, and what is said where it cannot be read."""
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from smallcaps_assets.domain.research.research_table import KEYS, RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.tables import BARS, EVENTS
+from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.research import ResearchLake, open_lake
+from smallcaps_assets_tests.whole_lake import BARS as WRITTEN_BARS
+from smallcaps_assets_tests.whole_lake import MANIFEST, ONE
+
+
+@pytest.fixture
+def opened(whole_lake: Lake) -> ResearchLake:
+    return open_lake(str(whole_lake.root))
+
+
+def test_events_are_master(opened: ResearchLake, whole_lake: Lake) -> None:
+    found = opened.events()
+    assert found.collect_schema() == EVENTS
+    assert found.collect().equals(pl.read_parquet(whole_lake.master))
+    assert found.select(pl.len()).collect().item() > 0
+
+
+def test_bars_of_a_symbol_come_in_order_with_their_symbol(opened: ResearchLake) -> None:
+    found = opened.bars(ONE)
+    assert found.collect_schema() == BARS
+    expected = WRITTEN_BARS.filter(pl.col("symbol") == ONE).sort("timestamp")
+    assert found.collect().equals(expected)
+
+
+def test_features_have_keys_and_what_was_known_only(opened: ResearchLake, whole_lake: Lake) -> None:
+    row = pl.DataFrame({"event_id": ["one"], "close": [2.5]}).match_to_schema(RESEARCH_TABLE, missing_columns="insert")
+    later = row.with_columns(net_return=pl.lit(0.1))
+    ResearchStore(whole_lake).publish(whole_lake.research_table("research_table", "plus"), later, {})
+    found = opened.features("plus").collect()
+    assert found.select("event_id", "close").rows() == [("one", 2.5)]
+    assert set(KEYS) < set(found.columns)
+    assert {RESEARCH_TABLE_COLUMNS[name].availability for name in found.columns} == {"key", "pre"}
+
+
+@pytest.mark.parametrize("kind", ["trades", "quotes"])
+def test_tape_of_each_event_lies_in_its_window(kind: str, opened: ResearchLake) -> None:
+    read: Callable[[Iterable[str]], pl.LazyFrame] = getattr(opened, kind)
+    both = read(pl.Series(["other", "one", "one"])).collect()
+    assert both["event_id"].unique(maintain_order=True).to_list() == ["one", "other"]
+    windows = MANIFEST.filter(pl.col("event_id").is_in(["one", "other"]))
+    joined = both.join(windows.select("event_id", at="timestamp"), on="event_id")
+    since = joined["timestamp"] - joined["at"]
+    assert since.min() >= -timedelta(minutes=3)  # type: ignore[operator]  # durations
+    assert joined.group_by("event_id").len()["len"].to_list() == [59, 59]
+    assert both.equals(both.sort("event_id", "timestamp", "sequence_number"))
+    # one id is no list of letters
+    assert read("one").collect().equals(both.filter(pl.col("event_id") == "one"))
+
+
+WRONG: dict[str, tuple[Callable[[ResearchLake], object], str]] = {
+    "a profile": (lambda lake: lake.features("cores"), "profile 'cores' is unknown. The profiles are core, plus, pre"),  # type: ignore[arg-type]
+    "a profile of tape": (lambda lake: lake.trades(["one"], "x"), "profile 'x' is unknown"),  # type: ignore[arg-type]
+    "a table to come": (lambda lake: lake.features("premium"), "Materialize premium/research_table"),
+    "an event": (lambda lake: lake.trades(["one", "nobody"]), "not in the current manifest of profile core: nobody."),
+    "no tape": (
+        lambda lake: lake.quotes(["failed"]),
+        "quotes of failed are not in the lake yet: materialize core/tape_",
+    ),
+    "a symbol": (lambda lake: lake.bars("NOBODY"), "NOBODY: no bars in "),
+    "no symbol": (lambda lake: lake.bars("../x"), "symbol '../x' is not usable"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_not_there_is_named_when_it_is_asked_for(case: str, opened: ResearchLake) -> None:
+    ask, message = WRONG[case]
+    with pytest.raises((InputError, LakeError)) as raised:
+        ask(opened)
+    assert message in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_folders_that_hold_no_lake_are_named(tmp_path: Path, lake: Lake) -> None:
+    with pytest.raises(InputError, match="is no folder"):
+        open_lake(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no lake"):
+        open_lake(tmp_path)
+    (lake.root / "bars").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"no MASTER yet\. Materialize master_events first"):
+        open_lake(lake.root).events()
+    with pytest.raises(InputError, match="no symbol has any"):
+        open_lake(lake.root).bars("AAA")
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+
+
+def test_damaged_files_are_named_in_one_sentence(opened: ResearchLake, whole_lake: Lake) -> None:
+    (one, *_), (trades, *_) = (
+        sorted(folder.rglob("*.parquet")) for folder in (whole_lake.bars(ONE), whole_lake.tape("core", "trades"))
+    )
+    table = whole_lake.research_table("research_table", "core")
+    asked: list[tuple[Path, Callable[[], object]]] = [
+        (whole_lake.master, opened.events),
+        (one, lambda: opened.bars(ONE)),
+        (table, opened.features),
+        (trades, lambda: opened.trades(["one", "other"])),
+    ]
+    for path, ask in asked:
+        damage(path)
+        with pytest.raises(SmallcapsError, match="damaged") as raised:
+            ask()
+        assert str(path) in str(raised.value)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("tool", ["to_pandas", "to_arrow"])
+def test_other_tools_take_every_table(tool: str, opened: ResearchLake) -> None:
+    pytest.importorskip("pandas")
+    for table in (opened.events(), opened.features(), opened.bars(ONE), opened.trades(["one"])):
+        frame = table.collect()
+        assert getattr(frame, tool)().shape == frame.shape
