@@ -1,11 +1,12 @@
 """Research tables of synthetic tape and bars, compared with reading the same files and with detection.
 
 python benchmarks/research.py [--symbols 200] [--windows 1] [--trades 10000] [--quotes 2100] [--many 8]
-                              [--bar-symbols 200] [--sessions 750] [--repeats 3]
+                              [--events 2000] [--bar-symbols 200] [--sessions 750] [--repeats 3]
 Writes trades and quotes of windows (rows of each: --trades, --quotes), then measures in fresh processes: a scan of
 these files with Polars; micro_features of them and bar_reconciliation of them, each from the files to a file;
 `smallcaps research`, which makes these and more; micro_features of --many times as many windows with as many rows in
-all, for the memory. Last, for each of --bar-symbols, detection of its bars and event_bar_features of the candidates.
+all, for the memory. Then the asset micro_features of a lake of --events events, and of one event more; last, for each
+of --bar-symbols, detection of its bars and event_bar_features of the candidates.
 The last line is one JSON object; its ratios of processor time can be compared between machines.
 """
 
@@ -24,6 +25,7 @@ from typing import Final
 import polars as pl
 from detect import FIRST, HOT_DAYS, LAST, synthetic_bars
 from memory import peak_mb
+from research_lake import make_manifest, measure_lake, write_tape
 from research_market import Windows, write_market
 
 from smallcaps_assets.cli import main as smallcaps
@@ -230,6 +232,7 @@ def main() -> None:
     parser.add_argument("--trades", type=int, default=10_000, help="of a window")
     parser.add_argument("--quotes", type=int, default=2_100, help="of a window")
     parser.add_argument("--many", type=int, default=8, help="times as many windows, each with fewer rows")
+    parser.add_argument("--events", type=int, default=2_000, help="of the lake")
     parser.add_argument("--bar-symbols", type=int, default=200)
     parser.add_argument("--sessions", type=int, default=750)
     parser.add_argument("--repeats", type=int, default=3)
@@ -249,6 +252,10 @@ def main() -> None:
         many = write_market(Path(place) / "many", arguments.symbols, fewer)
         figures["many_windows"] = {"times": times, **of_market(many, ["micro", "command"], repeats)}
         print(figures["many_windows"], flush=True)
+    with tempfile.TemporaryDirectory() as place:
+        manifest = make_manifest(arguments.events)
+        figures["lake"] = measure_lake(write_tape(Path(place) / "lake", manifest, size), manifest)
+        print(figures["lake"], flush=True)
     bars = bar_features(arguments.bar_symbols, arguments.sessions, repeats)
     figures["event_bar_features"] = {
         "symbols": arguments.bar_symbols,

@@ -53,6 +53,11 @@ def write_market(folder: Path, symbols: int, size: Windows) -> Path:
     return folder
 
 
+def window_tape(rng: np.random.Generator, starts: Numbers, size: Windows) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Trades (TRADES) and quotes (QUOTES) of windows that start at these times, in ns."""
+    return _trades(rng, starts, size), _quotes(rng, starts, size)
+
+
 def _times(rng: np.random.Generator, starts: Numbers, rows: int) -> pl.Series:
     since = np.sort(rng.integers(0, _SECONDS * _NS, (len(starts), rows)), axis=1)
     return pl.Series((since + starts[:, None]).ravel()).cast(TRADES["timestamp"])

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,9 +16,9 @@ import psutil
 import requests
 
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets_tests.free_ports import HOST, free_port
 from smallcaps_assets_tests.repository import REPOSITORY
 
-HOST: Final = "127.0.0.1"
 # a run takes 10 s to start, a backfill up to 30 s more; a busy machine takes a multiple of that
 STARTS_S: Final = 120
 RUNS_S: Final = 180
@@ -67,8 +66,7 @@ class WebUI:
         port: int | None = None,
     ) -> None:
         """Start it on `port`, or else on a free one."""
-        with socket.create_server((HOST, 0)) as free:
-            self.port: int = port or free.getsockname()[1]
+        self.port: int = port or free_port()
         self.url = f"http://{HOST}:{self.port}"
         self.lake = Lake(lake)
         self.log = lake.parent / "ui.log"

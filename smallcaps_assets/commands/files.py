@@ -11,7 +11,7 @@ from smallcaps_assets.domain.tables import EVENTS, match_columns
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.remedies import remedy_within_lake
-from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, require_unaltered, unreadable
+from smallcaps_assets.pipeline.imports.bar_tables import UNREADABLE, in_place_of_folder, require_unaltered, unreadable
 from smallcaps_assets.runtime.user_files import find_user_files
 
 
@@ -35,10 +35,14 @@ def table_files(path: str, suffixes: Sequence[str], log: Callable[[str], None], 
             way cannot be read.
     """
     named, written, ends = Path(path), {file.resolve() for file in but}, tuple(suffixes)
+    if blocked := next((place for place in named.parents if place.is_file()), None):
+        raise in_place_of_folder(blocked)
     if named.is_file():
         if named.resolve() in written:
             raise InputError(f"{path}: would be overwritten by its own result. Choose another --out.")
         if not named.name.lower().endswith(ends):
+            if remedy_within_lake(named):
+                raise in_place_of_folder(named)
             raise InputError(f"{path}: is not named as {_kinds(suffixes)}. Rename it if it is, else convert it.")
         return [named]
     of_folder = named.is_dir()
@@ -73,10 +77,8 @@ def _require_whole(folder: Path, ends: tuple[str, ...]) -> None:
     """
     for place in (folder, *folder.rglob("*")):
         if not place.is_dir():
-            if place.name.startswith("symbol=") and (
-                remedy := None if _ends(place, ends) else remedy_within_lake(place)
-            ):
-                raise InputError(f"{place}: is a file, where a folder belongs: move the file away. {remedy}")
+            if place.name.startswith("symbol=") and not _ends(place, ends) and remedy_within_lake(place):
+                raise in_place_of_folder(place)
             continue
         if not os.access(place, os.R_OK | os.X_OK):
             raise InputError(f"{place}: cannot be read (Permission denied). Let this user read it, or leave it out.")

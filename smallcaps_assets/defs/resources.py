@@ -116,7 +116,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def joined_research(self, settings: Settings) -> JoinedResearch:
         """What makes the research tables over all symbols."""
-        return JoinedResearch(self.lake, settings.research.params, settings.sessions)
+        return JoinedResearch(self.lake, settings.research.params, settings.filters, settings.sessions)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

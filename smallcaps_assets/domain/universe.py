@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 import polars as pl
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.bars.unknown import TOO_LARGE
 from smallcaps_assets.domain.params import Params, PathText
 from smallcaps_assets.domain.symbols import KNOWN_TEST_SYMBOLS, ExchangeTestSymbols, check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import REFERENCE
@@ -38,7 +39,7 @@ UNIVERSE: Final = pl.Schema(
     }
 )
 # Figures, and whether 0 is a value: no shares may be sold short, but no company has no shares or is worth nothing. A 0
-# that is no value means that the source does not know, and so does a number below 0.
+# that is no value means that the source does not know, and so does a number below 0 or above TOO_LARGE.
 _MAY_BE_ZERO: Final = {
     "float_shares": False,
     "market_cap_usd": False,
@@ -119,7 +120,7 @@ class _Filter(NamedTuple):
 def known_reference(names: Collection[str]) -> list[pl.Expr]:
     """The figures of LISTED among `names`, null where their value means that the source does not know."""
     return [
-        pl.when(pl.col(name).is_finite() & (pl.col(name) >= 0 if may_be_zero else pl.col(name) > 0)).then(name)
+        pl.when(pl.col(name).is_between(0, TOO_LARGE, closed="both" if may_be_zero else "right")).then(name)
         for name, may_be_zero in _MAY_BE_ZERO.items()
         if name in names
     ]

@@ -20,8 +20,9 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.damaged_files import set_aside
-from smallcaps_assets.lake.files.listing import file_in_the_way, list_paths
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.misplaced import file_in_the_way
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports

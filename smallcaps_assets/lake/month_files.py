@@ -13,7 +13,7 @@ from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.files.remedies import how_to_restore
-from smallcaps_assets.lake.files.stored_tables import prove
+from smallcaps_assets.lake.files.stored_tables import is_stored, prove
 from smallcaps_assets.lake.import_records import IMPORTS, Imports
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -74,7 +74,7 @@ def read_month(path: Path) -> PublishedMonth:
     Raises:
         LakeError: it is damaged or cannot be read, or see `month_footer`.
     """
-    if not path.is_file():
+    if not is_stored(path):
         return PublishedMonth(BARS.to_frame(), {}, {})
     proven = prove(path)
     month = PublishedMonth(_read_bars(path), read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))

@@ -27,6 +27,11 @@ _SPLIT: Final[Fields] = {
     **dict.fromkeys(("split_from", "split_to"), pa.float64()),
 }
 
+# Shares that no split turns into fewer or more: others would make prices that are 0 or infinite.
+_SPLIT_SHARES: Final = (1e-6, 1e6)
+# Ids are small numbers: tables have one place for each.
+_MOST_ID: Final = 65_535
+
 CONDITIONS: Final = pl.Schema({"id": pl.Int64(), "name": pl.String(), **dict.fromkeys(_RULES, pl.Boolean())})
 EXCHANGES: Final = pl.Schema({"id": pl.Int64(), **dict.fromkeys(("name", "type", "mic", "operating_mic"), pl.String())})
 
@@ -34,10 +39,13 @@ EXCHANGES: Final = pl.Schema({"id": pl.Int64(), **dict.fromkeys(("name", "type",
 def parse_conditions_page(body: bytes) -> ParsedPage:
     """A page of trade conditions (CONDITIONS): rules of consolidated bars, null where the vendor has none.
 
+    A row that was left out would count as an unknown condition, so that one bad row rejects the page.
+
     Raises:
-        BadPage: not the promised shape.
+        BadPage: not the promised shape, or ids that no condition has.
     """
     frame, head = parse_rows(body, _CONDITION, ("id", "name"))
+    _check_ids(frame)
     rules = pl.col("update_rules").struct.field("consolidated")
     return make_page(frame.select("id", "name", *(rules.struct.field(name) for name in _RULES)), head)
 
@@ -46,10 +54,18 @@ def parse_exchanges_page(body: bytes) -> ParsedPage:
     """A page of exchanges (EXCHANGES): text is null where the vendor has none.
 
     Raises:
-        BadPage: not the promised shape.
+        BadPage: not the promised shape, or ids that no exchange has.
     """
     frame, head = parse_rows(body, _EXCHANGE, ("id",))
+    _check_ids(frame)
     return make_page(frame, head)
+
+
+def _check_ids(frame: pl.DataFrame) -> None:
+    """Reject ids that are no small numbers."""
+    wrong = frame["id"].filter(~frame["id"].is_between(0, _MOST_ID))
+    if wrong.len():
+        raise BadPage(f"`id` is {wrong[0]}, not from 0 to {_MOST_ID:,}")
 
 
 def parse_splits_page(body: bytes, days: tuple[date, date]) -> ParsedPage:
@@ -74,8 +90,9 @@ def parse_splits_page(body: bytes, days: tuple[date, date]) -> ParsedPage:
         if outside.len():
             splits = count_clause(rows.height, "split is", "splits are")
             raise BadPage(f"{outside.len()} of {splits} of other days, such as {outside[0]}")
-        if rows.filter((pl.col("split_from") <= 0) | (pl.col("split_to") <= 0)).height:
-            raise BadPage("`split_from` or `split_to` is not positive")
+        for name in ("split_from", "split_to"):
+            if not rows[name].is_between(*_SPLIT_SHARES).all():
+                raise BadPage(f"`{name}` is not from {_SPLIT_SHARES[0]:g} to {_SPLIT_SHARES[1]:,.0f}")
         return make_page(rows.select(pl.col("ticker").alias("symbol"), *SPLITS.names()[1:]), head)
 
     def fault_of(row: Mapping[str, Any]) -> str | None:
@@ -85,7 +102,8 @@ def parse_splits_page(body: bytes, days: tuple[date, date]) -> ParsedPage:
         day = pl.Series([row["execution_date"]]).str.to_date("%Y-%m-%d", strict=False)[0]
         if day is None or not days[0] <= day <= days[1]:
             return f"`execution_date` is {row['execution_date']}"
-        wrong = [name for name in ("split_from", "split_to") if not row[name] > 0]
+        low, high = _SPLIT_SHARES
+        wrong = [name for name in ("split_from", "split_to") if not low <= row[name] <= high]
         return f"`{wrong[0]}` is {row[wrong[0]]}" if wrong else None
 
     return parse_without_bad_rows(body, parse, fault_of, "ticker")

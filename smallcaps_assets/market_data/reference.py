@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.symbols import check_symbol
-from smallcaps_assets.errors import NotEntitled, NotFound
+from smallcaps_assets.errors import BadPage, NotEntitled, NotFound
 from smallcaps_assets.market_data import catalogue_wire as catalogue
 from smallcaps_assets.market_data import reference_wire as wire
 from smallcaps_assets.market_data.envelope import BadRow, ParsedPage
@@ -122,12 +122,14 @@ class ReferenceData:
         rule is false if one of its rows says so.
 
         Raises:
-            MarketDataError: the vendor did not deliver.
+            MarketDataError: the vendor did not deliver, or has no condition at all.
         """
         query = {"asset_class": "stocks", "data_type": "trade", "sort": "id", "order": "asc", "limit": "1000"}
         pages, counts = self._list(
             "/v3/reference/conditions", query, "trade conditions", catalogue.parse_conditions_page
         )
+        if pages.is_empty():
+            raise BadPage("trade conditions: the vendor lists none, and every trade has some. Nothing of it was kept.")
         rules = (pl.col(name).min() for name in catalogue.CONDITIONS.names()[2:])
         rows = pages.group_by("id").agg(pl.col("name").first(), *rules).sort("id")
         return complete_download(rows, counts)

@@ -4,12 +4,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import QUIET, SYMBOLS_OF_MARKET, Platform, opened
+from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, opened, state_in
 from smallcaps_assets_tests.conftest import Gate
 
 HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
@@ -38,6 +37,6 @@ def made(made_once: Platform, tmp_path: Path) -> Iterator[Platform]:
         shutil.copytree(made_once.root.with_name(name), tmp_path / name)
     gate, overrides = made_once.gate, made_once.overrides | {"lake": {"path": str(tmp_path / "lake")}}
     gate.requests.clear()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "state"), QUIET) as instance:
+    with state_in(tmp_path / "state") as instance:
         yield Platform(gate, tmp_path / "lake", instance, overrides)
     gate.rule = Gate(gate.exchange).rule

@@ -122,12 +122,12 @@ def test_no_key_is_a_sentence(listed: Platform, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_network_that_is_down_is_a_sentence(listed: Platform) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    listed.overrides["source"] |= {"base_url": f"http://127.0.0.1:{port}"}
     listed.overrides["lake"] = {"path": str(listed.root)}
     shutil.rmtree(listed.root / "reference")
-    text = expect_sentence(listed.run("universe", fails=True), "Connection", "refused", error="VendorUnavailable")
+    with socket.socket() as unheard:  # taken, so that nobody else listens there
+        unheard.bind(("127.0.0.1", 0))
+        listed.overrides["source"] |= {"base_url": f"http://127.0.0.1:{unheard.getsockname()[1]}"}
+        text = expect_sentence(listed.run("universe", fails=True), "Connection", "refused", error="VendorUnavailable")
     assert "object at 0x" not in text
     assert len(text.splitlines()) == 1
 

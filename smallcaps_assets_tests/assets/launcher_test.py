@@ -117,7 +117,7 @@ def test_a_process_that_does_not_end_when_asked_to_is_killed(instance: dg.Dagste
     with process_that(DEAF) as process:
         run = run_in(instance, process.pid)
         assert launcher_of(instance).terminate(run.run_id)
-        assert process.wait(10) == -9
+        assert process.wait(60) == -9
     ended = instance.get_run_by_id(run.run_id)
     assert ended is not None
     assert ended.status == CANCELED

@@ -74,7 +74,14 @@ def _definitions(overrides: str) -> dg.Definitions:
     return build_defs(load_settings(overrides=json.loads(overrides)))
 
 
-QUIET = {"telemetry": {"enabled": False}}
+def state_in(folder: Path) -> dg.DagsterInstance:
+    """Dagster's state in a folder, which may be a copy; one database for the events of all runs, not one for each."""
+    one_file = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": str(folder)},
+    }
+    return dg.DagsterInstance.local_temp(str(folder), {"telemetry": {"enabled": False}, "event_log_storage": one_file})
 
 
 @dataclass
@@ -142,7 +149,7 @@ def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> 
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:
         state.mkdir(parents=True)
-    kept = dg.DagsterInstance.local_temp(str(state), QUIET) if state else dg.DagsterInstance.ephemeral()
+    kept = state_in(state) if state else dg.DagsterInstance.ephemeral()
     with pytest.MonkeyPatch.context() as patch, serve(gate) as server, kept as instance:  # type: ignore[arg-type]
         gate.base_url = server.base_url
         patch.setenv("MASSIVE_API_KEY", "a-key-of-tests")
@@ -467,7 +474,7 @@ def all_keys() -> set[dg.AssetKey]:
         ("master_events", {"event_shards"}),
         ("coverage", {"minute_bars"}),
         *((table, {"minute_bars", "event_shards", "splits"}) for table in RESEARCH_OF_SYMBOLS),
-        ("event_scores", {"master_events", "event_shards"}),
+        ("event_scores", {"master_events", "event_shards", "event_bar_features"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),

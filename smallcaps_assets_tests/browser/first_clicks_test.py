@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -9,11 +10,14 @@ from datetime import date
 import pytest
 from playwright.sync_api import Page, expect
 
+from smallcaps_assets.commands.services.state_folder import name_of_state
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets_tests.browser.web_ui import RED, AssetPage
-from smallcaps_assets_tests.demo.conftest import FLAGS, Home
+from smallcaps_assets_tests.demo.conftest import FLAGS, Home, demo
 from smallcaps_assets_tests.web_server import RUNS_S, WebUI, until
+
+__all__ = ["demo"]
 
 pytestmark = pytest.mark.browser
 # with DRILL
@@ -32,12 +36,14 @@ class FirstDay:
 
 
 @pytest.fixture(scope="module")
-def first_day(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstDay]:
+def first_day(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FirstDay]:
     folder = tmp_path_factory.mktemp("first_day")
     # its name identifies the processes and the state of this lake
     lake = folder / f"lake-{os.getpid()}-{folder.name}"
     home = Home.make(folder / "home")
-    output = home.run("demo", *FLAGS, "--lake", str(lake))
+    shutil.copytree(demo.lake.root, lake)
+    shutil.copytree(demo.folder / ".dagster", home.folder / ".dagster" / "lakes" / name_of_state(lake))
+    output = demo.output
     symbol = re.findall(r"^ +one symbol +(\S+) has no bars", output, re.MULTILINE)
     failed = re.findall(r"^ +one failure +premium/tape_quotes of (\S+), wave (\w+):", output, re.MULTILINE)
     missing = re.findall(rf"\b({'|'.join(WAVES)}) (\d+)\b", output.partition("one wave")[2].partition("\n")[0])

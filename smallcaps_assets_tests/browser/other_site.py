@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page
 
-from smallcaps_assets_tests.web_server import _LAUNCH, HOST, _selector
+from smallcaps_assets_tests.free_ports import HOST
+from smallcaps_assets_tests.web_server import _LAUNCH, _selector
 
 # Each returns when the browser is done. TARGET is the address of /graphql with a mutation in its query, BODY the
 # mutation as JSON, SOCKET the address of its WebSocket, START what starts the mutation there.

@@ -96,8 +96,35 @@ def test_splits_of_one_day_that_differ_are_left_out_and_named(client: MarketData
     assert [*map(tuple, found.bad_rows)] == [("AEMD", "two rows of 2025-05-06 differ")]
 
 
+@pytest.mark.parametrize("number", [-1, 2**40, 2**63 - 1])
+def test_an_id_that_no_condition_and_no_exchange_has_is_rejected(
+    client: MarketDataClient, gate: Gate, number: int
+) -> None:
+    """Tables of rules have one place for each id up to the highest."""
+    gate.rule = lambda path, query: answer(condition(1), condition(number))  # noqa: ARG005
+    for read in (client.reference.trade_conditions, client.reference.exchanges):
+        with pytest.raises(BadPage, match=f"`id` is {number}, not from 0 to 65,535"):
+            read()
+
+
+def test_an_empty_list_of_conditions_is_no_answer(client: MarketDataClient, gate: Gate) -> None:
+    """It would take the place of a good table, and make every trade one of unknown conditions."""
+    gate.rule = lambda path, query: answer()  # noqa: ARG005
+    with pytest.raises(BadPage, match="the vendor lists none"):
+        client.reference.trade_conditions()
+
+
 @pytest.mark.parametrize(
-    "wrong", [split("2026-01-01"), split("soon"), split(split_to=0), split(split_from=-1), split(split_to=None)]
+    "wrong",
+    [
+        split("2026-01-01"),
+        split("soon"),
+        split(split_to=0),
+        split(split_from=-1),
+        split(split_to=None),
+        split(split_from=1e308),
+        split(split_to=1e-300),
+    ],
 )
 def test_impossible_splits_are_rejected(client: MarketDataClient, gate: Gate, wrong: dict[str, object]) -> None:
     gate.rule = lambda path, query: answer(wrong)  # noqa: ARG005

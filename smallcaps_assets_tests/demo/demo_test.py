@@ -171,27 +171,6 @@ def test_the_official_client_counts_what_the_lake_holds(demo: Home) -> None:
     assert set(kept["timestamp"].dt.epoch("ns").to_list()) <= times
 
 
-def test_a_second_demo_sends_no_request_and_changes_no_byte(copy_of_demo: Home) -> None:
-    before = copy_of_demo.bytes_of_lake()
-    assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
-    assert copy_of_demo.bytes_of_lake() == before
-
-
-def test_a_lost_file_costs_one_request_and_changes_nothing_else(copy_of_demo: Home) -> None:
-    before = copy_of_demo.bytes_of_lake()
-    lost = min(name for name in before if name.startswith("tape/plus/quotes/"))
-    (copy_of_demo.lake.root / lost).unlink()
-    assert ": 1 request, 0 retries" in copy_of_demo.run("demo", *FLAGS)
-    after = copy_of_demo.bytes_of_lake()
-    # the same tape; its later fetch time is in its certificate, and so in ledger and report
-    assert {name for name in before | after if before.get(name) != after.get(name)} == {
-        lost,
-        "tape/plus/ledger.parquet",
-        "tape/plus/report.parquet",
-    }
-    assert copy_of_demo.tables_of_lake() == Home.tables(before)
-
-
 def test_each_profile_is_reported_with_its_verdict(copy_of_demo: Home) -> None:
     output = copy_of_demo.run("status", *FLAGS)
     for profile in PROFILES:

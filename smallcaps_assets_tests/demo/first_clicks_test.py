@@ -30,7 +30,6 @@ from smallcaps_assets_tests.scenarios import new_york
 # the middle one of the six symbols and DRILL
 LEFT = "DRFT"
 LAST, NEXT = date(2025, 12, 1), date(2025, 12, 2)
-TAPE = ("premium/tape_trades", "premium/tape_quotes")
 
 
 class Desk:
@@ -174,23 +173,6 @@ def test_the_failed_window_is_mended_by_one_request(desk: Desk) -> None:
     assert choose_partition(desk.lake, desk.settings) is None, "somebody works with it"
 
 
-def test_a_demo_after_all_waves_of_premium_sends_no_request_and_changes_no_byte(desk: Desk, copy_of_demo: Home) -> None:
-    symbols = desk.symbols()
-    for wave in WAVES:
-        for asset in TAPE:
-            assert desk.materialize(asset, first=tape_key(symbols[0], wave), last=tape_key(symbols[-1], wave))
-    assert desk.ledger("premium")["state"].unique().to_list() == ["complete"]
-    assert desk.materialize("premium/capture_ledger", "premium/capture_report")
-    before = files_below(desk.lake.root)
-    output = copy_of_demo.run("demo", *FLAGS)
-    assert ": 0 requests, 0 retries" in output
-    assert "one failure" not in output
-    assert "one wave" not in output
-    assert {name: content for name, (_, content) in files_below(desk.lake.root).items()} == {
-        name: content for name, (_, content) in before.items()
-    }
-
-
 def test_a_night_brings_the_next_session_and_its_events(desk: Desk) -> None:
     bars, lake = BarsStore(desk.lake), LakeResource(root=str(desk.lake.root))
     master = pl.read_parquet(desk.lake.master)
@@ -224,15 +206,28 @@ def test_no_night_is_brought_before_its_session_is_over(desk: Desk) -> None:
     assert isinstance(request, dg.RunRequest)
 
 
-def test_a_demo_with_all_leaves_nothing(copy_of_demo: Home) -> None:
+def test_a_demo_with_all_leaves_nothing_and_a_later_one_makes_what_is_lost(copy_of_demo: Home) -> None:
     output = copy_of_demo.run("demo", "--all", *FLAGS)
     assert output.count("GO: every figure meets its target") == 3
-    clicks = [line for line in output.splitlines() if line.startswith("  one ")]
-    assert [line.split()[1] for line in clicks] == ["night"]
-    assert BarsStore(copy_of_demo.lake).covered(LEFT) == BarsStore(copy_of_demo.lake).covered("AVLO")
-    tables = copy_of_demo.tables_of_lake()
+    assert clicks(output) == ["night"]
+    lake = copy_of_demo.lake
+    assert BarsStore(lake).covered(LEFT) == BarsStore(lake).covered("AVLO")
+    before, tables = copy_of_demo.bytes_of_lake(), copy_of_demo.tables_of_lake()
     # what is left by default is kept up to date once it was done
-    copy_of_demo.lake.shard(LEFT).unlink()
-    copy_of_demo.lake.ledger("premium").with_name("report.parquet").unlink()
-    assert ": 0 requests, 0 retries" in copy_of_demo.run("demo", *FLAGS)
+    made_alike = {lake.shard(LEFT).relative_to(lake.root).as_posix(), "tape/premium/report.parquet"}
+    lost = min(name for name in before if name.startswith("tape/plus/quotes/"))
+    for name in (*made_alike, lost):
+        (lake.root / name).unlink()
+    output = copy_of_demo.run("demo", *FLAGS)
+    assert ": 1 request, 0 retries" in output
+    assert clicks(output) == ["night"]
     assert copy_of_demo.tables_of_lake() == tables
+    after = copy_of_demo.bytes_of_lake()
+    # the same tape; its later fetch time is in its certificate, and so in ledger and report
+    changed = {name for name in before | after if before.get(name) != after.get(name)}
+    assert changed - made_alike == {lost, "tape/plus/ledger.parquet", "tape/plus/report.parquet"}
+
+
+def clicks(output: str) -> list[str]:
+    """What a demo says is left to do."""
+    return [line.split()[1] for line in output.splitlines() if line.startswith("  one ")]

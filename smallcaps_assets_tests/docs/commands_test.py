@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.protocol.faults import fault_script
+from smallcaps_assets_tests.demo.conftest import Home
 from smallcaps_assets_tests.docs.conftest import write_old_tape
 from smallcaps_assets_tests.docs.pages import EXECUTED, Block, blocks, commands, inline_code, name_of
 from smallcaps_assets_tests.docs.shell import Shell
+from smallcaps_assets_tests.free_ports import free_port
 from smallcaps_assets_tests.repository import REPOSITORY
 
 BLOCKS = blocks()
@@ -35,8 +36,11 @@ def on_the_demo(command: str, shells: Fixtures) -> None:
 
 
 def demo_again(command: str, shells: Fixtures) -> None:
-    """On its earlier lake: nothing is fetched."""
-    assert ": 0 requests, 0 retries in " in shells("demo_shell").run(command)
+    """On its earlier lake: nothing is fetched, and no byte changes."""
+    shell = shells("demo_shell")
+    before = Home(shell.folder).bytes_of_lake()
+    assert ": 0 requests, 0 retries in " in shell.run(command)
+    assert Home(shell.folder).bytes_of_lake() == before
 
 
 def web_ui(command: str, shells: Fixtures) -> None:
@@ -69,7 +73,7 @@ def at_the_vendor(command: str, shells: Fixtures) -> None:
 
 def check_before_the_start(command: str, shells: Fixtures) -> None:
     """With a key, at the exchange on this machine, on a port that is free."""
-    printed = shells("import_shell").run(f"{command} --port {_free_port()}")
+    printed = shells("import_shell").run(f"{command} --port {free_port()}")
     assert printed.splitlines()[-1] == "ready"
 
 

@@ -27,7 +27,7 @@ from smallcaps_assets_tests.strategies import sessions_between as trading_days
 pytestmark = pytest.mark.slow
 
 SLOW = hypothesis_settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 HINDSIGHT = [name for name in SHARD if COLUMNS[name].startswith("HINDSIGHT")]
 WEEK = trading_days(date(2025, 11, 24), date(2025, 12, 1))

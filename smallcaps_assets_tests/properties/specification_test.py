@@ -31,7 +31,7 @@ from smallcaps_assets_tests.strategies import (
 pytestmark = pytest.mark.slow
 
 SLOW = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.services import CODE_SERVER, Services, _answers, _exit_text, _free_port
+from smallcaps_assets.commands.services.services import CODE_SERVER, Services, _answers, _exit_text
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.runtime.processes import wait_until_gone
+from smallcaps_assets_tests.free_ports import free_port
 from smallcaps_assets_tests.repository import REPOSITORY
 
 
@@ -24,7 +25,7 @@ def services() -> Iterator[Services]:
 
 def server(services: Services) -> tuple[tuple[str, int], psutil.Process]:
     """A service that answers at an address."""
-    address = ("127.0.0.1", _free_port())
+    address = ("127.0.0.1", free_port())
     assert not _answers(address)
     services.start("server", "http.server", str(address[1]), "--bind", address[0], address=address)
     return address, psutil.Process(services._processes["server"].pid)
@@ -32,7 +33,7 @@ def server(services: Services) -> tuple[tuple[str, int], psutil.Process]:
 
 def test_a_service_that_ends_while_it_starts_is_named_with_its_exit_code(services: Services) -> None:
     with pytest.raises(ServiceEnded, match=r"the daemon \(process \d+\) ended with exit code 1$"):
-        services.start("daemon", "no_module_of_this_name", address=("127.0.0.1", _free_port()))
+        services.start("daemon", "no_module_of_this_name", address=("127.0.0.1", free_port()))
 
 
 def test_a_service_that_is_killed_is_named_with_the_signal(services: Services) -> None:
@@ -72,7 +73,7 @@ def test_services_end_quietly_and_the_code_server_after_those_that_call_it(
 ) -> None:
     (tmp_path / "caller.py").write_text(CALLER, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(REPOSITORY)]))
-    code, own, said = _free_port(), _free_port(), tmp_path / "said"
+    code, own, said = free_port(), free_port(), tmp_path / "said"
     services.start(CODE_SERVER, "http.server", str(code), "--bind", "127.0.0.1", address=("127.0.0.1", code))
     services.start("daemon", "caller", str(own), str(code), str(said), address=("127.0.0.1", own))
     services.end(runs=True)
@@ -92,7 +93,7 @@ sys.stdin.read()
 
 
 def test_a_service_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
-    port = str(_free_port())
+    port = str(free_port())
     with subprocess.Popen(
         [sys.executable, "-c", STARTS, port],
         stdin=subprocess.PIPE,

@@ -14,14 +14,13 @@ import pytest
 
 from smallcaps_assets.commands.services.ports import require_port
 from smallcaps_assets.commands.services.processes import LAKE_FILE, WEB_SERVER
-from smallcaps_assets.commands.services.services import _free_port
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.processes import is_running, kill, wait_until_gone
+from smallcaps_assets_tests.free_ports import HOST, free_port
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.web_server import STARTS_S, until
 
-HOST = "127.0.0.1"
 # a web server without Dagster, which records that it ended by itself
 UNGUARDED = """
 import http.server, pathlib, sys
@@ -60,7 +59,7 @@ def started(tmp_path: Path) -> Iterator[StartedUI]:
     (tmp_path / LAKE_FILE).write_text("/data/a lake")
     # the module of this test comes before the one that is installed
     path = os.pathsep.join([str(tmp_path), str(REPOSITORY)])
-    port = _free_port()
+    port = free_port()
     with subprocess.Popen(
         [sys.executable, "-c", STARTS, str(port)],
         stdin=subprocess.PIPE,

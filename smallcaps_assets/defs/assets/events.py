@@ -34,7 +34,8 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult[None]]:
         """Intraday events of one symbol, found by seven detectors and thinned by a cooldown.
 
-        Detects in sessions that are new, have changed, or were last detected with other settings.
+        Detects in sessions that are new, have changed, or were last detected with other settings. Beside each shard it
+        publishes the table event_candidates (events/candidates): every edge before filters and cooldown.
         """
         loaded, symbols = settings.load(), context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})

@@ -9,10 +9,11 @@ from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.research_metadata import scores_metadata, table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS, TABLE_TEXTS
+from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS
 from smallcaps_assets.domain.research.bar_tables import EVENT_SCORE_COLUMNS, EVENT_SCORES
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -26,7 +27,8 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     name=EVENT_SCORES_TABLE,
-    deps=["master_events", "event_shards"],
+    # event_bar_features makes candidates that an earlier release did not keep
+    deps=["master_events", "event_shards", "event_bar_features"],
     op_tags=RESEARCH_PRIORITY,
     metadata=column_schema(EVENT_SCORES, describe_columns(EVENT_SCORE_COLUMNS.values(), SCORE_TEXTS), below=True),
 )
@@ -52,11 +54,9 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, RESEARCH_TABLE_NAME],
         deps=[
-            dg.AssetKey([profile, "manifest"]),
+            *(dg.AssetKey([profile, name]) for name in ("manifest", "micro_features", "event_tape_state")),
             "event_bar_features",
             EVENT_SCORES_TABLE,
-            dg.AssetKey([profile, "micro_features"]),
-            dg.AssetKey([profile, "event_tape_state"]),
         ],
         op_tags=RESEARCH_PRIORITY,
         metadata=column_schema(RESEARCH_TABLE, texts, below=True),

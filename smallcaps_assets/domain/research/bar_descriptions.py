@@ -1,13 +1,12 @@
 """What the columns of the research tables that are made from bars mean, for the catalog."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.halts import HALTS
 from smallcaps_assets.domain.research.market_state import MARKET_STATE
-from smallcaps_assets.domain.research.micro.descriptions import MICRO_TEXTS
 
 _STATE_UNITS: Final = {"prior_close": "USD", "halts": "halts", "days_since_split": "trading days", "split_ratio": "x"}
 _STATE_POST: Final = {"ssr_triggered", "halts_known", "halts"}
@@ -29,12 +28,6 @@ HALT_COLUMNS: Final = {
         "key" if name in _HALT_KEYS else "post",
     )
     for name, dtype in HALTS.items()
-}
-
-_SEGMENTS: Final = {
-    "pre3": "Three minutes before the event",
-    "pre_all": "Window before the event",
-    "bar": "Minute of the event",
 }
 
 _SPLITS: Final = {
@@ -115,17 +108,3 @@ HALT_TEXTS: Final[Mapping[str, str]] = {
     "seconds": "Duration.",
     "n5": "Trades in the 5 minutes before it.",
 }
-
-
-def _table_texts() -> Iterator[tuple[str, str]]:
-    yield from BAR_TEXTS.items()
-    yield from SCORE_TEXTS.items()
-    yield from {name: COLUMNS[name] for name in ("direction", "session")}.items()
-    for segment, words in _SEGMENTS.items():
-        for name, text in MICRO_TEXTS.items():
-            yield f"{name}_{segment}", f"{words}: {text[:1].lower()}{text[1:]}"
-    yield "in_halt_aftermath", "Whether a halt that the tape shows ended in the 10 minutes before the event."
-    yield "ssr_condition", "Whether a trade before the event was known carries a short sale restriction."
-
-
-TABLE_TEXTS: Final[Mapping[str, str]] = dict(_table_texts())

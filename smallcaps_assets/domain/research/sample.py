@@ -29,15 +29,18 @@ def with_causal_sample(candidates: pl.DataFrame, filters: FilterParams, params: 
     In the sample is the first candidate of each (symbol, event_type, date), `up` first in one minute, whose price and
     dollar volume of the day so far suffice, and then the next that comes at least the window after the one before it.
     """
-    able = pl.col("close").is_between(filters.min_close_usd, filters.max_close_usd)
-    able &= pl.col("dollar_volume_to_event") >= params.causal_min_dollars
-    rows = candidates.select(*_SCAN, "date", row=pl.int_range(pl.len())).filter(
-        candidates.select(able.fill_null(value=False)).to_series()
-    )
+    able = candidates.select(may_be_causal(filters, params)).to_series()
+    rows = candidates.select(*_SCAN, "date", row=pl.int_range(pl.len())).filter(able)
     ordered = rows.sort(*_SCAN, descending=[False, False, False, True])
     window = window_numbers(ordered, ["symbol", "event_type", "date"], timedelta(minutes=params.causal_window_min))
     opening = ordered.filter(window.is_first_distinct())["row"]
     return candidates.with_columns(in_causal_sample=pl.int_range(pl.len()).is_in(opening.implode()))
+
+
+def may_be_causal(filters: FilterParams, params: SampleParams) -> pl.Expr:
+    """Whether price and dollar volume of a candidate suffice; others are neither in the sample nor keep any out."""
+    able = pl.col("close").is_between(filters.min_close_usd, filters.max_close_usd)
+    return (able & (pl.col("dollar_volume_to_event") >= params.causal_min_dollars)).fill_null(value=False)
 
 
 def research_events(master: pl.DataFrame, sampled: pl.DataFrame | None) -> pl.DataFrame:

@@ -21,6 +21,7 @@ from pyarrow import parquet
 
 from smallcaps_assets.errors import DiskFull, InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of, seal, unsealed_metadata
+from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
 from smallcaps_assets.runtime.processes import is_alive, process_identity
@@ -106,7 +107,7 @@ def make_folders(folder: Path, below: Path) -> None:
     A lake whose disk is removed, or whose folder is renamed, while it is written must not begin anew in its old place.
 
     Raises:
-        LakeError: `below` does not exist, or the disk refuses.
+        LakeError: `below` does not exist, a file is in the place of a folder, or the disk refuses.
     """
     if folder.is_dir():
         return
@@ -118,6 +119,8 @@ def make_folders(folder: Path, below: Path) -> None:
                 level.mkdir(exist_ok=True)
             except FileNotFoundError as error:
                 raise _missing(below) from error
+            except (FileExistsError, NotADirectoryError) as error:
+                raise file_in_the_way(level) from error
     if not below.is_dir():
         raise _missing(below)
 
@@ -170,18 +173,6 @@ def publish(
         if sweeps:
             sweep(path)
     return written
-
-
-def require_no_folder(path: Path) -> None:
-    """Make sure that no folder is in the place of a file, which no rename could replace.
-
-    Raises:
-        LakeError: one is.
-    """
-    if path.is_dir():
-        raise LakeError(
-            f"{path}: is a folder, where a file belongs: move the folder away. {how_to_restore(path)}", path
-        )
 
 
 def sweep(path: Path) -> None:

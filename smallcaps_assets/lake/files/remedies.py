@@ -146,6 +146,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         r"reports/nightly\.parquet",
         "Remove it: the next run of the job nightly writes it again, and only the list of the last night is lost.",
     ),
+    (
+        (
+            r"(?:reference|bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
+            r"quarantine(?:/[^/.]+)?)"
+        ),
+        "Restore what was in the folder: `smallcaps verify` names what is missing, with its remedy.",
+    ),
 )
 # folders of a lake: beside one of them, another shows that it is one
 _FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "research", "reports", "quarantine")

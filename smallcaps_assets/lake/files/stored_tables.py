@@ -11,8 +11,8 @@ import polars as pl
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE, ProofState, proof_of
-from smallcaps_assets.lake.files.listing import file_in_the_way
-from smallcaps_assets.lake.files.publish import disk_errors, require_no_folder
+from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.remedies import how_to_restore
 
 

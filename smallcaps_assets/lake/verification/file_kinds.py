@@ -35,6 +35,14 @@ _SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
 _READ_AS_FOLDERS: Final = re.compile(
     r"(bars/minute|events/(shards|candidates)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
 )
+# the folders of these kinds of files; those of the quarantine repeat them
+_FOLDERS: Final = re.compile(
+    r"quarantine(?:/(?:damaged|unexpected))?|(?:quarantine/)?(?:"
+    rf"bars(?:/minute(?:/{_SYMBOL})?)?|events(?:/(?:shards|candidates|coverage))?|reference|reports|manifests(?:/[a-z]+)?|"
+    rf"tape(?:/[a-z]+(?:/(?:trades|quotes)(?:/wave=[A-Z]+(?:/{_SYMBOL})?)?)?)?|"
+    r"review(?:/[a-z]+(?:/marks(?:/[a-z]+_\d{8}_\d{6})?)?)?|"
+    r"research(?:/[a-z_]+(?:/[a-z_]+(?:/wave=[A-Z]+)?)?)?)"
+)
 
 
 class FileKind(NamedTuple):
@@ -129,6 +137,11 @@ def is_set_aside(file: str) -> bool:
 def is_read_as_folder(file: str) -> bool:
     """Whether readers of whole folders would count the rows of a file, under any name."""
     return _READ_AS_FOLDERS.fullmatch(file) is not None
+
+
+def is_place_of_folder(path: str) -> bool:
+    """Whether a folder belongs at a path below the lake."""
+    return _FOLDERS.fullmatch(path) is not None
 
 
 def is_of_profile(file: str, profile: str) -> bool:

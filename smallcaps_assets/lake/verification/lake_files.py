@@ -23,6 +23,7 @@ from smallcaps_assets.lake.verification.file_kinds import (
     FILE_KINDS,
     FileKind,
     is_of_profile,
+    is_place_of_folder,
     is_read_as_folder,
     is_set_aside,
     kind_of,
@@ -117,6 +118,7 @@ def verify_files(
         *(finding for one in examined for finding in one.discrepancies()),
         *(one for one in missing if one.file not in {other.file for other in unlisted}),
         *map(_strange, filter(is_read_as_folder, unknown)),
+        *(_file(file) for file in unknown if is_place_of_folder(file) and not is_read_as_folder(file)),
     ]
     states = {one.file: one.state for one in examined}
     return LakeVerification(tuple(_summarize(examined)), unknown, parts, aside, states, tuple(findings))
@@ -219,6 +221,11 @@ def _summarize(examined: Iterable[ExaminedFile]) -> Iterator[KindSummary]:
 
 def _folder(file: str) -> Discrepancy:
     return Discrepancy(file, "is a folder", "a file", "a folder in its place", remedy=how_to_restore(Path(file)))
+
+
+def _file(file: str) -> Discrepancy:
+    remedy = f"Move the file away. {how_to_restore(Path(file))}"
+    return Discrepancy(file, "is a file", "a folder", "a file in its place", remedy=remedy)
 
 
 def _strange(file: str) -> Discrepancy:

@@ -90,9 +90,10 @@ class CandidateKeeper:
                 rows = self._detect(work.symbol, coverage.sessions)
             else:
                 kept = with_tiers(stored.filter(valid), self.params)
-                rows = pl.concat([kept, added]).sort(
-                    "symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True]
-                )
+                rows = pl.concat([kept, added])
+                if not work.only_appends:
+                    order = ("symbol", "timestamp", "event_type", "direction")
+                    rows = rows.sort(order, descending=[False, False, False, True])
         self.store.publish(work.symbol, rows, after)
         figures = {"candidates": rows.height}
         return RenewedCandidates(figures | ({"damaged_candidates_set_aside": 1} if set_aside else {}))

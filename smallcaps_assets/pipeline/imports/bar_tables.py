@@ -177,10 +177,18 @@ def in_batches(sized: Iterable[tuple[Item, int]], rows: int) -> Iterator[list[tu
 def unreadable(file: Path, error: BaseException) -> InputError:
     """The error for a file that is not a table, or does not exist."""
     if not file.exists():
+        if blocked := next((place for place in file.parents if place.is_file()), None):
+            return in_place_of_folder(blocked)
         return InputError(f"{file}: does not exist. {remedy_within_lake(file) or 'Check the path.'}")
     kind = suffix_of(file).strip(".")
     remedy = remedy_of_lake_file(file) or "Convert it, or leave it out."
     return InputError(f"{file}: is not a readable {kind} file ({_reason(error)}). {remedy}")
+
+
+def in_place_of_folder(file: Path) -> InputError:
+    """The error of a file in whose place a folder belongs."""
+    remedy = remedy_within_lake(file) or "Check the path."
+    return InputError(f"{file}: is a file, where a folder belongs: move the file away. {remedy}")
 
 
 def with_remedy(file: Path, error: InputError) -> str:

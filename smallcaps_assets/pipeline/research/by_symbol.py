@@ -16,7 +16,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import select_minutes
-from smallcaps_assets.domain.events.detection import BARS_READ, detect
+from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.research.bar_features import MarketData
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.halts import HALTS
@@ -34,7 +34,7 @@ from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.from_bars import BarRules, BarTables, tables_of_events
-from smallcaps_assets.pipeline.research.renewals import Renewal, RenewalPlanner, in_batches
+from smallcaps_assets.pipeline.research.renewals import Renewal, RenewalPlanner, renewal_batches
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
 MARKET_STATE_DAY: Final = "market_state_day"
@@ -45,7 +45,7 @@ SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
     MARKET_STATE_DAY: MARKET_STATE,
 }
 # Key of a footer: the digest of the rows of its file.
-ROWS: Final = "rows"
+ROWS_DIGEST: Final = "rows"
 # days with regular hours whose closes the first computed day looks back to
 _CLOSES_BACK: Final = 2
 
@@ -81,7 +81,7 @@ class SymbolResearch:
         Raises:
             UnexpectedError: many symbols in a row met errors that nobody foresaw.
         """
-        batches = in_batches(map(self._attempt_plan, symbols))
+        batches = renewal_batches(map(self._attempt_plan, symbols))
         for outcomes in in_threads(self._renew_batch, batches, most=THREADS, tick=tick):
             yield from outcomes
 
@@ -146,7 +146,7 @@ class SymbolResearch:
                 rows = pl.concat([self.store.read(path, schema).filter(_is_before(table, work.since)), rows])
             digests[table] = rows_digest(rows)
             if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
-                recorded = {**work.inputs, ROWS: digests[table]}
+                recorded = {**work.inputs, ROWS_DIGEST: digests[table]}
                 self.store.publish(path, rows, recorded | ({"tables": digests} if table == MARKET_STATE_DAY else {}))
             outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
         return outcomes
@@ -164,8 +164,7 @@ class SymbolResearch:
             works = [work.whole() if work.symbol in short else work for work in works]
             bars = self._bars(works)
         names = pl.Series([work.symbol for work in works], dtype=pl.String)
-        candidates = self._candidates(works, bars, sessions)
-        sampled = with_causal_sample(candidates, self.detector.params.filters, self.params)
+        sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
         master = self.detector.shards.read_together(list(names)).with_columns(event_group_id=pl.lit(None, pl.String))
         events = research_events(_since(works, master.select(*EVENTS)), _since(works, sampled))
         splits = None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(names.implode()))
@@ -178,12 +177,13 @@ class SymbolResearch:
         minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
         return minutes
 
-    def _candidates(self, works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-        """The candidates (CANDIDATES) of the days of `bars`; test symbols have none."""
-        found = detect(bars, sessions, self.detector.params, keep_candidates=True).candidates
-        assert found is not None  # noqa: S101 -- as asked for
-        tests = self.detector.test_symbols.among(work.symbol for work in works)
-        return found.filter(~pl.col("symbol").is_in(tests))
+    def _candidates(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The candidates (CANDIDATES) of several symbols, each from the day on that its rows look back to."""
+        parts = []
+        for work in works:
+            found = self.detector.candidates_of(work.symbol)
+            parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
+        return pl.concat(parts)
 
 
 # rows by table and symbol

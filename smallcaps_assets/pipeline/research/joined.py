@@ -3,11 +3,13 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.detection import FilterParams
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES, EVENT_SCORES
 from smallcaps_assets.domain.research.event_scores import ScoreNormParams, event_scores
 from smallcaps_assets.domain.research.market_state import MARKET_STATE
@@ -19,19 +21,22 @@ from smallcaps_assets.domain.research.research_table import (
     ResearchParts,
     research_table,
 )
+from smallcaps_assets.domain.research.sample import SampleParams, may_be_causal, with_causal_sample
 from smallcaps_assets.domain.research.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.events.master import load_master
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
-from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.research.by_symbol import MARKET_STATE_DAY
 from smallcaps_assets.settings.settings import Profile
@@ -41,7 +46,12 @@ RESEARCH_TABLE_NAME: Final = "research_table"
 # Raised with every code change that changes rows.
 SCORES_VERSION: Final = "1"
 TABLE_VERSION: Final = "1"
-_SCORED: Final = pl.Schema({name: EVENTS[name] for name in ("event_id", "event_type", "session", "date", "score")})
+_KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
+_SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
+_DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
+_CANDIDATES: Final = pl.Schema({name: CANDIDATES[name] for name in (*_KEPT, *_DECIDING)})
+# files of candidates that are read together
+_FILES_AT_ONCE: Final = 200
 _ALL: Final = pl.lit(value=True)
 
 
@@ -60,11 +70,13 @@ class JoinedResearch:
     Attributes:
         lake: the lake.
         params: settings of the research tables.
+        filters: those of detection, whose prices bound the causal sample.
         sessions: bounds of the sessions.
     """
 
     lake: Lake
     params: ResearchParams
+    filters: FilterParams
     sessions: SessionParams
 
     def scores(self) -> JoinedTable:
@@ -76,11 +88,15 @@ class JoinedResearch:
         """
         if not is_stored(self.lake.master):
             raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
+        candidates = sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet"))
         inputs = {
-            "code": code_version(SCORES_VERSION, settings_of_scores(self.params), self.sessions),
+            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
             "master": prove_once(self.lake.master),
+            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
         }
-        return self._publish(self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, self._scores)
+        return self._publish(
+            self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, partial(self._scores, candidates)
+        )
 
     def table(self, profile: Profile) -> JoinedTable:
         """Publish RESEARCH_TABLE of the current manifest of a profile.
@@ -127,15 +143,32 @@ class JoinedResearch:
     def _store(self) -> ResearchStore:
         return ResearchStore(self.lake)
 
-    def _scores(self) -> pl.DataFrame:
+    def _scores(self, candidates: list[Path]) -> pl.DataFrame:
         master = load_master(self.lake, _SCORED)
-        events = master.with_columns(in_master=True)
+        known = master["event_id"].implode()
+        others = [
+            self._causal(candidates[start : start + _FILES_AT_ONCE])
+            .filter(~pl.col("event_id").is_in(known))
+            .select(*_SCORED)
+            for start in range(0, len(candidates), _FILES_AT_ONCE)
+        ]
+        rows = [master.with_columns(in_master=True), *(part.with_columns(in_master=False) for part in others)]
+        events = pl.concat(rows).sort("symbol", "timestamp", "event_type", maintain_order=True)
         if events.is_empty():
             return EVENT_SCORES.to_frame()
         first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)
         days = (date.fromisoformat(first), date.fromisoformat(last))
         sessions = sessions_and_earlier(*days, self.params.score_days, self.sessions)
         return event_scores(events, sessions, self.params)
+
+    def _causal(self, files: list[Path]) -> pl.DataFrame:
+        """The candidates of the causal sample in some files."""
+        with naming_damaged(files, self.lake.candidates, _CANDIDATES):
+            for path in files:
+                prove(path)
+            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False).select(*_CANDIDATES)
+            able = rows.filter(may_be_causal(self.filters, self.params)).collect()
+        return with_causal_sample(able, self.filters, self.params).filter("in_causal_sample")
 
     def _publish(
         self,
@@ -173,6 +206,12 @@ class JoinedResearch:
             return rows.collect()
 
 
-def settings_of_scores(params: ResearchParams) -> dict[str, Any]:
+def settings_of_scores(params: ResearchParams, filters: FilterParams) -> tuple[Any, ...]:
     """The settings that decide the scores."""
-    return params.model_dump(mode="json", include=set(ScoreNormParams.model_fields))
+    of_scores = set(ScoreNormParams.model_fields) | set(SampleParams.model_fields)
+    return params.model_dump(mode="json", include=of_scores), filters.min_close_usd, filters.max_close_usd
+
+
+def _content(path: Path) -> str | None:
+    with disk_errors("read", path):
+        return content_sha256(path)

@@ -13,7 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.halts import HaltParams
+from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.reconciliation import ReconciliationParams
+from smallcaps_assets.domain.research.tape_halts import TapeHaltParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError, SmallcapsError
 from smallcaps_assets.lake.research import ResearchStore
@@ -23,6 +28,8 @@ from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
 from smallcaps_assets.pipeline.research.tape_plan import Digests, TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
+# Sections of the settings that decide the tables.
+_DECIDED_BY: Final = (MicroParams, ReconciliationParams, TapeHaltParams, HaltParams)
 # The tables of each asset.
 ASSET_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "micro_features": ("micro_features",),
@@ -37,6 +44,12 @@ _ORDER: Final[Mapping[str, tuple[pl.Expr, ...]]] = {
     "tape_halts": (pl.col("event_id"), pl.col("start")),
 }
 _BLOCKS: Final = "blocks"
+
+
+def settings_of_tape(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide the tables of tape."""
+    of_tables = {name for section in _DECIDED_BY for name in section.model_fields}
+    return params.model_dump(mode="json", include=of_tables)
 
 
 class PartResult(NamedTuple):

@@ -171,8 +171,8 @@ class _Work:
             return row | {"cause": MANIFEST_DAMAGED if self.windows is None else WINDOWS_UNKNOWN}, None
         try:
             kind, span = published["kind"], Span(**{name: published[name] for name in _SPAN}, events_merged=())
-            # earlier releases requested no opening book
-            has_book = published["opening_book"] is not None
+            # earlier releases requested no opening book, and files of users have none
+            has_book = published["opening_book"] is not None and not published["adopted_from"]
             fetched = download_tape(self.client, kind, span, TAPE_SCHEMAS[kind, "all"], opening_book=has_book)
             path = Path(published["path"])
             prove(path)

@@ -32,6 +32,7 @@ from smallcaps_assets_tests.small_lake import EVENTS, fill_small_lake, fresh_clo
 DETECT = ["detect", "--compare", "lake/events/master.parquet"]
 BARS = "bars/minute/symbol=AVLO/2025-11.parquet"
 EVENT = EVENTS[0]["event_id"]
+WINDOWS = ["import", "windows", "windows", "--before", "3", "--after", "7", "--timezone", "UTC"]
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +145,27 @@ def test_a_file_that_cannot_be_looked_up_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("folder", "command"),
-    [("bars/minute/symbol=AVLO", DETECT), ("tape/core/trades", ["status"]), ("tape/core/trades", ["plan"])],
+    [
+        ("bars/minute/symbol=AVLO", DETECT),
+        ("bars/minute/symbol=AVLO", ["import", "bars", "mine.parquet"]),
+        ("bars/minute", ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        ("bars", ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"]),
+        ("events", ["manifest", "--master", "lake/events/master.parquet", "--profile", "core", "--out", "chosen"]),
+        ("tape/core/trades", ["status"]),
+        ("tape/core/trades", ["plan"]),
+        ("tape", WINDOWS),
+        ("quarantine/tape/core", WINDOWS),
+    ],
 )
 def test_a_file_in_the_place_of_a_folder_is_named(
     lake: Lake, folder: str, command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    home = lake.root.parent
+    bars = pl.read_parquet(lake.root / BARS, hive_partitioning=False)
+    bars.with_columns(symbol=pl.lit("AVLO"), close=pl.col("close") + 0.01).write_parquet(home / "mine.parquet")
+    (home / "windows").mkdir()
+    trades = pl.read_parquet(tape_file(lake), hive_partitioning=False)
+    trades.write_parquet(home / "windows" / f"{EVENT}_trades.parquet")
     shutil.rmtree(lake.root / folder)
     (lake.root / folder).touch()
     code, printed = outcome(command, capsys)

@@ -39,11 +39,11 @@ def test_short_interest_below_zero_is_unknown(short: float | None, cover: float 
 
 def test_no_shares_sold_short_are_known_and_no_value_of_a_company_is_not() -> None:
     names = ["float_shares", "market_cap_usd", "price_usd", "short_interest_shares", "days_to_cover"]
-    rows = pl.DataFrame({name: [0.0, -1.0, 2.0, None, float("inf")] for name in names})
+    rows = pl.DataFrame({name: [0.0, -1.0, 2.0, None, float("inf"), 1e308] for name in names})
     known = rows.with_columns(known_reference(names))
     assert {name: known[name].to_list() for name in names} == {
-        **{name: [None, None, 2.0, None, None] for name in names[:3]},
-        **{name: [0.0, None, 2.0, None, None] for name in names[3:]},
+        **{name: [None, None, 2.0, None, None, None] for name in names[:3]},
+        **{name: [0.0, None, 2.0, None, None, None] for name in names[3:]},
     }
 
 

@@ -40,6 +40,9 @@ def of_profiles(name: str) -> set[str]:
     return {f"{profile}/{name}" for profile in PROFILES}
 
 
+OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of_profiles("event_tape_state")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "assets"),
     [
@@ -48,9 +51,9 @@ def of_profiles(name: str) -> set[str]:
         (
             "sessions.premarket_open",
             "05:00",
-            {"event_shards", "master_events", "event_scores"} | OF_BARS | of_profiles("review_sheet"),
+            {"event_shards", "master_events", "event_scores"} | OF_BARS | OF_TAPE | of_profiles("review_sheet"),
         ),
-        ("research.halt_min_trades", 60, OF_BARS),
+        ("research.halt_min_trades", 60, OF_BARS | OF_TAPE),
         ("research.score_days", 30, {"event_scores"}),
         ("research.enabled", False, set()),
         ("cooldown.group_window_min", 7, {"master_events"}),

@@ -82,8 +82,11 @@ def micro_features(
         return MICRO_FEATURES.to_frame()
     placed, trade_rows, quote_rows = place_on_axis(windows, trades, quotes)
     tape = _Tape(placed, trade_rows, quote_rows, reading.params)
-    parts = [_batch(windows, batch, *tape.rows_of(batch), reading) for batch in tape.batches()]
-    return pl.concat(parts).sort("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
+    facts, segments = windows[placed.row], segment_rows(placed)
+    parts = [_batch(facts[batch[1]], batch[0], *tape.rows_of(batch), reading) for batch in tape.batches()]
+    figures = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    rows = _frame(_key_columns(facts, placed, segments, reading), figures, facts, segments)
+    return rows.sort("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
 
 
 class _Tape:
@@ -137,15 +140,9 @@ def _select_rows(rows: TapeRows, starts: IntArray, ends: IntArray) -> _Rows:
     return frame.filter(pl.Series(kept)), time[kept], place[starts], place[ends]
 
 
-def _batch(
-    windows: pl.DataFrame,
-    batch: _Batch,
-    trades: _Rows,
-    quotes: _Rows,
-    reading: TapeReading,
-) -> pl.DataFrame:
-    events, params = batch[0], reading.params
-    facts = windows[events.row]
+def _batch(facts: pl.DataFrame, events: EventWindows, trades: _Rows, quotes: _Rows, reading: TapeReading) -> Figures:
+    """Every figure of every segment of some events, whose facts (MICRO_WINDOWS) are in their order."""
+    params = reading.params
     segments = segment_rows(events)
     direction = np.where(facts["direction"].to_numpy() == "up", 1, -1)
     quote_frame, quote_time, first_quote, end_quote = quotes
@@ -157,7 +154,7 @@ def _batch(
     signed = sign_trades(signable, events, book, first_quote, clock)
     orders = find_orders(grid, direction, segments)
     trade_time = trades[1]
-    columns: Figures = {
+    return {
         **book_columns(grid, book, segments),
         **spread_columns(signed, book, segments, HORIZONS),
         **flow_columns(volume, events, segments, params),
@@ -168,7 +165,6 @@ def _batch(
             unknown, np.searchsorted(trade_time, segments.start), np.searchsorted(trade_time, segments.end)
         ),
     }
-    return _frame(_key_columns(facts, events, segments, reading), columns, facts, segments)
 
 
 def _volume_trades(trades: _Rows, reading: TapeReading) -> tuple[VolumeTrades, npt.NDArray[np.bool_]]:

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.bars.lengths import describe_length, find_other_lengths, select_minutes
@@ -17,6 +18,8 @@ from smallcaps_assets_tests.scenarios import new_york
 from smallcaps_assets_tests.slow_spec.lengths import Session, other_lengths
 
 DAYS = [date(2025, 11, 10) + timedelta(days=day) for day in range(5)]
+# each example holds sessions of several symbols and lengths
+FEW = hypothesis_settings(max_examples=40)
 # a flat bar of each moment
 VALUES: dict[str, Any] = {**dict.fromkeys(("open", "high", "low", "close"), 2.0), "volume": 100.0}
 
@@ -168,6 +171,7 @@ def sessions(draw: st.DrawFn) -> pl.DataFrame:
 
 
 @pytest.mark.slow
+@FEW
 @given(sessions())
 def test_lengths_equal_the_specification(rows: pl.DataFrame) -> None:
     table = find_other_lengths(rows, ("file",))
@@ -176,6 +180,7 @@ def test_lengths_equal_the_specification(rows: pl.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@FEW
 @given(sessions())
 def test_clean_bars_equal_the_specification(rows: pl.DataFrame) -> None:
     """Sessions of both files together, as where bars come from no file."""
@@ -186,6 +191,7 @@ def test_clean_bars_equal_the_specification(rows: pl.DataFrame) -> None:
 
 
 @pytest.mark.slow
+@FEW
 @given(sessions(), st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(rows: pl.DataFrame, rng: random.Random) -> None:
     places = list(range(rows.height))

@@ -20,6 +20,7 @@ from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of, publi
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import PAGE_KEY
+from smallcaps_assets.lake.verification.file_kinds import is_place_of_folder
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets_tests.conftest import files_below, new_lake
@@ -258,6 +259,24 @@ def test_a_folder_that_is_no_lake_is_a_mistake(
     (empty / "holiday.jpg").touch()
     assert command("--lake", str(empty)) == 2
     assert f"{empty}: has no file of a lake" in capsys.readouterr().err
+
+
+def test_a_file_in_the_place_of_any_folder_is_found(lake: Lake) -> None:
+    everything = [path for path in lake.root.rglob("*") if path.is_dir() and path != lake.locks]
+    assert len(everything) > 30
+    assert all(is_place_of_folder(path.relative_to(lake.root).as_posix()) for path in everything)
+    assert not any(is_place_of_folder(path.relative_to(lake.root).as_posix()) for path in list_files(lake.root))
+    for folder in (lake.bars(ONE), lake.tape("core", "trades"), lake.root / "review", lake.quarantine):
+        shutil.rmtree(folder)
+        folder.touch()
+        (found,) = [one for one in verify_files(lake).findings if one.what == "is a file"]
+        assert (found.file, found.expected) == (folder.relative_to(lake.root).as_posix(), "a folder")
+        assert found.remedy.startswith("Move the file away. ")
+        folder.unlink()
+
+
+def list_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("kind", TAPE_KINDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -37,6 +37,7 @@ def bars_of(symbols: Sequence[str | None], first: int = 0) -> pl.DataFrame:
     )
 
 
+@settings(max_examples=40)
 @given(
     st.lists(st.tuples(STORED, st.booleans(), st.booleans()), min_size=1, max_size=3),
     st.integers(1, 12),

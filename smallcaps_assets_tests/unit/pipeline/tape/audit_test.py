@@ -216,6 +216,21 @@ def test_windows_of_other_spans_are_not_used(
     assert WINDOWS_UNKNOWN in set(audit()["cause"])
 
 
+def test_imported_quotes_which_have_no_opening_book_are_compared_without_it(
+    lake: Lake, client: MarketDataClient, audit: Callable[..., pl.DataFrame]
+) -> None:
+    """As an import stores them: its first quote is the first row of thinning."""
+    fill(tape(lake), client)
+    first = tape(lake).published("quotes").filter(opening_book=1).row(0, named=True)
+    span = Span(*(first[name] for name in ("symbol", "wave", "start", "end")), tuple(first["events_merged"]))
+    full = download_tape(client, "quotes", span, QUOTES).frame
+    rows = thin_frame(full.filter(pl.col("timestamp") >= span.start), PARAMS.quotes)
+    tape(lake).publish("quotes", span, rows, {"received": full.height, "adopted_from": ["mine_quotes.parquet"]})
+    assert tape(lake).published("quotes").filter(symbol=span.symbol, start=span.start)["opening_book"].item() == 0
+    found = audit()
+    assert (changed(found), found["cause"].null_count()) == ({}, 4)
+
+
 def test_a_damaged_manifest_is_named_and_stops_only_what_needs_it(
     lake: Lake, client: MarketDataClient, logged: list[str]
 ) -> None:
