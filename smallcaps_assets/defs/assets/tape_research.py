@@ -14,11 +14,11 @@ from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pai
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.bar_tables import EVENT_RECONCILIATION_COLUMNS, RECONCILIATION_COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn, describe_columns
-from smallcaps_assets.domain.research.micro.descriptions import MICRO_TEXTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
 from smallcaps_assets.domain.research.tape_descriptions import (
     EVENT_RECONCILIATION_TEXTS,
+    MICRO_TEXTS,
     RECONCILIATION_TEXTS,
     TAPE_HALT_TEXTS,
     TAPE_STATE_TEXTS,
