@@ -433,7 +433,7 @@ function readout(event, row) {
 
 function legend(event) {
   $("legend").replaceChildren();
-  const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `tape captured −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
+  const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `window of tape −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
   if (event.zone) entries.splice(1, 0, ["zone", event.type === "opening_range_break" ? "opening range" : "base", "box"]);
   for (const [colour, text, look] of entries) {
     const entry = element("span", {}, null, $("legend"));

@@ -84,6 +84,8 @@ function figuresOf(tape) {
     if (!segments.length) continue;
     const groups = [...new Set(sheet.tape.columns.map((column) => column.group))];
     for (const group of groups) {
+      const isEmpty = (column, place) => column.group !== group || segments.every((segment) => tape.figures[segment.name][place] === null);
+      if (sheet.tape.columns.every(isEmpty)) continue;
       const folded = group === groups[groups.length - 1];
       const into = folded ? element("details", {}, null, $(id)) : $(id);
       if (folded) element("summary", {}, group, into);
