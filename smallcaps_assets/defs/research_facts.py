@@ -9,7 +9,7 @@ from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.research_table import TABLE_KEYS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.research import joined, renewals
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, settings_of_tape
 from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
 
@@ -105,7 +105,7 @@ def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=RESEARCH,
             version=TAPE_TABLES_VERSION,
-            decided_by=lambda settings: (settings.research.params, settings.sessions),
+            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
             lineage=lineage[asset],
         )
         for asset in ASSET_TABLES

@@ -242,5 +242,7 @@ def test_a_file_whose_content_was_altered_is_not_certified(tape: TapeStore) -> N
     (error,) = damaged
     assert str(error).startswith(f"{altered}: is damaged: its content is not what was published (SHA-256). ")
     assert ledger["trades_sha256"].to_list() == [None, [hashlib.sha256(sound.read_bytes()).hexdigest()]]
+    with pytest.raises(LakeError, match="is damaged: its content is not"):
+        build_ledger(manifest_of(FIRST), tape)
     # its windows are asked for no more than before: the footer is sound, until the file is removed
     assert build_ledger(manifest_of(FIRST, LATER), tape, hashes=False)["state"].to_list() == ["complete"] * 2
