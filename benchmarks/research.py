@@ -51,11 +51,12 @@ WINDOW_MIN: Final = (3, 7)
 class Tape:
     """The files of a market, opened, and how they are computed in batches."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, with_quotes: bool = True) -> None:
         """Open the files in `folder`."""
         self.settings: Settings = load_settings(overrides={})
         bars, trades, quotes = (sorted((folder / kind).iterdir()) for kind in KINDS)
-        self.inputs: ResearchInputs = open_inputs(folder / "events.parquet", bars, trades, quotes, None)
+        of_quotes = quotes if with_quotes else None
+        self.inputs: ResearchInputs = open_inputs(folder / "events.parquet", bars, trades, of_quotes, None)
         days = self.inputs.bars.per_day["day"]
         self.sessions = sessions_and_earlier(days.min(), days.max(), 5, self.settings.sessions)  # type: ignore[arg-type]  # dates
         self.reading = TapeReading(self.inputs.conditions, self.sessions, self.settings.research)
@@ -107,9 +108,24 @@ def micro(folder: Path, out: Path) -> dict[str, float]:
     return tape.write("micro_features", compute, out)
 
 
+def figures(folder: Path, _: Path) -> dict[str, float]:
+    """Of micro_features what is computed of rows in memory, sorted by span, one batch after the other."""
+    tape = Tape(folder)
+    assert tape.inputs.trades is not None  # noqa: S101 -- written by us
+    assert tape.inputs.quotes is not None  # noqa: S101
+    spent, rows = 0.0, 0
+    for batch in tape.batches():
+        trades, quotes = tape.inputs.trades.read(batch), tape.inputs.quotes.read(batch)
+        spans = spans_by_day(tape.events(batch), trades, quotes, tape.settings.research)
+        started = time.process_time()
+        micro_features(*spans, tape.reading)
+        spent, rows = spent + time.process_time() - started, rows + trades.height + quotes.height
+    return {"figures_cpu_s": spent, "rows": rows}
+
+
 def reconciliation(folder: Path, out: Path) -> dict[str, float]:
     """bar_reconciliation of the windows, from the files of trades and bars to its own."""
-    tape = Tape(folder)
+    tape = Tape(folder, with_quotes=False)
     assert tape.inputs.trades is not None  # noqa: S101 -- written by us
     trades = tape.inputs.trades
     before, after = (timedelta(minutes=minutes) for minutes in WINDOW_MIN)
@@ -177,6 +193,7 @@ def cpu_of(work: Callable[[], object], repeats: int) -> float:
 WORK: Final[dict[str, Callable[[Path, Path], dict[str, float]]]] = {
     "scan": scan,
     "micro": micro,
+    "figures": figures,
     "reconciliation": reconciliation,
     "command": command,
 }
@@ -221,7 +238,13 @@ def of_market(folder: Path, work: list[str], repeats: int) -> dict[str, object]:
     """Every figure of one market."""
     read = measure("scan", folder, repeats)
     found = {name: compare(read, measure(name, folder, repeats)) for name in work}
-    return {"rows": int(read["rows"]), "scan_cpu_s": round(read["cpu_s"], 3), **found}
+    alone = min(measure("figures", folder, 1)["figures_cpu_s"] for _ in range(repeats))
+    return {
+        "rows": int(read["rows"]),
+        "scan_cpu_s": round(read["cpu_s"], 3),
+        "micro_of_rows_in_memory_rows_per_cpu_s": round(read["rows"] / alone),
+        **found,
+    }
 
 
 def main() -> None:

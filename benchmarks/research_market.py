@@ -8,7 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.conditions import CONDITION_RULES
+from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
+from smallcaps_assets.domain.research.reconciliation import ReconciliationParams, reconcile_bars
 from smallcaps_assets.domain.tables import BARS, QUOTES, TRADES
+from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.settings.settings import load_settings
 
 # 14:00 in New York would be the last of a day's events: windows of a day do not overlap
 FIRST_EVENT: Final = datetime(2025, 6, 2, 14, 0, tzinfo=UTC)
@@ -43,10 +48,12 @@ def write_market(folder: Path, symbols: int, size: Windows) -> Path:
     for kind in ("bars", "trades", "quotes"):
         (folder / kind).mkdir(parents=True)
     events.write_parquet(folder / "events.parquet")
+    sessions = sessions_between(days[0].date(), days[-1].date(), load_settings(overrides={}).sessions)
     for seed, name in enumerate(names):
         rng = np.random.default_rng(seed)
         starts = np.array([int(day.timestamp()) - _BEFORE_S for day in days]) * _NS
-        parts = {"bars": _bars(rng, starts), "trades": _trades(rng, starts, size), "quotes": _quotes(rng, starts, size)}
+        trades = _trades(rng, starts, size)
+        parts = {"bars": _bars(trades, starts, sessions), "trades": trades, "quotes": _quotes(rng, starts, size)}
         for kind, rows in parts.items():
             file = folder / kind / f"{name}.parquet"
             rows.with_columns(symbol=pl.lit(name)).write_parquet(file, compression="zstd", statistics=True)
@@ -105,21 +112,22 @@ def _quotes(rng: np.random.Generator, starts: Numbers, size: Windows) -> pl.Data
     return pl.DataFrame(columns, schema=QUOTES)
 
 
-def _bars(rng: np.random.Generator, starts: Numbers) -> pl.DataFrame:
-    """Minute bars of the windows."""
-    minutes = (starts[:, None] // _NS + 60 * np.arange(_SECONDS // 60)).ravel()
-    close = _cents(rng, 1, len(minutes)) / 100
-    return pl.DataFrame(
-        {
-            "symbol": pl.repeat("", len(minutes), eager=True),
-            "timestamp": pl.Series(minutes * 1_000_000).cast(BARS["timestamp"]),
-            "open": close,
-            "high": close + 0.01,
-            "low": close - 0.01,
-            "close": close,
-            "volume": rng.integers(10_000, 900_000, len(minutes)).astype(float),
-            "vwap": close,
-            "transactions": rng.integers(10, 1_000, len(minutes)),
-        },
-        schema=BARS,
+def _bars(trades: pl.DataFrame, starts: Numbers, sessions: pl.DataFrame) -> pl.DataFrame:
+    """The minute bars of the windows (BARS), as their trades make them; one in twenty has another volume."""
+    start = pl.Series(starts // 1_000).cast(BARS["timestamp"])
+    spans = pl.DataFrame({"start": start}).select(
+        symbol=pl.lit(""), start="start", end=pl.col("start") + timedelta(seconds=_SECONDS)
     )
+    rebuilt = reconcile_bars(
+        trades.with_columns(symbol=pl.lit("")),
+        BARS.to_frame(),
+        spans,
+        sessions=sessions,
+        conditions=pinned_conditions().select(*CONDITION_RULES),
+        params=ReconciliationParams(),
+    ).filter(pl.col("tape_close").is_not_null())
+    found = rebuilt.select(
+        "symbol", "timestamp", **{name: f"tape_{name}" for name in BARS if f"tape_{name}" in rebuilt}
+    )
+    differs = pl.int_range(pl.len()) % 20 == 0
+    return found.with_columns(volume=pl.col("volume") + pl.when(differs).then(1_000.0).otherwise(0.0)).select(*BARS)

@@ -13,11 +13,12 @@ from smallcaps_assets.commands.demonstrating.failed_window import choose_partiti
 from smallcaps_assets.commands.demonstrating.first_clicks import first_clicks, tape_snippet
 from smallcaps_assets.commands.demonstrating.stages import (
     LEFT_PROFILE,
-    UNIVERSE_STAGE,
+    RESEARCH_PROFILE,
     Stage,
     left_symbol,
     stages,
     tape_assets,
+    universe_stage,
 )
 from smallcaps_assets.commands.report import capture_report
 from smallcaps_assets.commands.services.state import open_state
@@ -33,6 +34,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.source import is_simulated
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path
 
@@ -80,6 +82,9 @@ def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> N
     show(f"open it in the web UI: smallcaps ui{flags_of(arguments)}")
     if clicks:
         show("\n".join(["left to do there:", *clicks]))
+    table = lake.research_table(RESEARCH_TABLE_NAME, RESEARCH_PROFILE)
+    if table.is_file():
+        show(f"what was known of each event at its time, one row each (the group research there): {table}")
     snippet = tape_snippet(lake, "core", arguments.config)
     if snippet:
         show(f"\nread the tape of one event in Python:\n\n{snippet}")
@@ -94,8 +99,10 @@ class _Demo:
 
     def materialize(self, *, everything: bool) -> list[str]:
         """Run the stages in order; returns the titles of those that failed."""
-        if not self._succeeds(UNIVERSE_STAGE):
-            return [UNIVERSE_STAGE.title]
+        with_research = self.settings.research.enabled
+        universe = universe_stage(with_research=with_research)
+        if not self._succeeds(universe):
+            return [universe.title]
         active = UniverseStore(self.lake).followed()
         followed = [key for key in self.instance.get_dynamic_partitions(SYMBOLS.name or "") if key in active]
         left = None if everything else left_symbol(followed)
@@ -103,7 +110,13 @@ class _Demo:
         if left and BarsStore(self.lake).covered(left):
             left = None
         is_certified = self.lake.ledger(LEFT_PROFILE).is_file()
-        planned = stages(followed, left, captures_all=everything, certifies_all=everything or is_certified)
+        planned = stages(
+            followed,
+            left,
+            captures_all=everything,
+            certifies_all=everything or is_certified,
+            with_research=with_research,
+        )
         return [stage.title for stage in planned if not self._succeeds(stage)]
 
     def spoil_one_window(self) -> int:

@@ -13,6 +13,7 @@ import polars as pl
 from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.report import capture_report
+from smallcaps_assets.commands.research_status import research_status
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration
@@ -84,7 +85,8 @@ def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datet
     """What is done and missing in a lake, what runs, and what to do next."""
     counts, without_bars = count_history(lake, settings, now)
     runs, problem = _runs(settings)
-    items: list[Printable] = [*_history(lake, counts, without_bars), *describe_runs(runs, problem, now)]
+    history = [*_history(lake, counts, without_bars), *research_status(lake, settings)]
+    items: list[Printable] = [*history, *describe_runs(runs, problem, now)]
     damaged = int(problem is not None)
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))

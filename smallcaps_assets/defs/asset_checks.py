@@ -198,6 +198,8 @@ def _describe_figure(rows: pl.DataFrame, ledger: pl.DataFrame, *, passed: bool) 
             f"The target is met so far; {missing:,} of "
             f"{count_clause(ledger.height, 'window is', 'windows are')} missing."
         )
+    if passed and rows["value"].null_count() == rows.height:
+        return "Not judged: there is no value yet."
     waves = ", ".join(rows.filter(~pl.col("holds"))["wave"])
     return "The target is met in every wave and in total." if passed else f"The target is missed in: {waves}."
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from smallcaps_assets.defs.metadata import (
     FIRST_ROWS,
+    MAX_LINES,
     Metadata,
     in_words,
     megabytes,
@@ -16,7 +17,7 @@ from smallcaps_assets.defs.metadata import (
     table,
 )
 from smallcaps_assets.domain.tables import WAVES
-from smallcaps_assets.domain.tape.contradictions import count_contradicted
+from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import describe_verdict, speed_figures, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 
@@ -28,6 +29,7 @@ _WORDS: Final = {
     "retries_pct": "retries %",
     "throttled_pct": "429s %",
     "session_drift_pp": "session drift, pp",
+    "reconciled_pct": "minutes as in bars %",
     "windows_per_hour": "windows per hour",
     "requests_per_window": "requests per window",
     "hours_left": "hours left",
@@ -60,6 +62,7 @@ def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFram
         "speed": table(kpi_table(kpis.filter(~targeted)).drop("target")),
         "windows": table(windows_table(ledger)),
         **_contradicted(ledger),
+        **_list_contradicted(ledger),
         **_plotted(ledger),
         **{name: int(spent[name].sum()) for name in ("requests", "retries", "throttled")},
         "dagster/row_count": kpis.height,
@@ -115,10 +118,11 @@ def _plotted(ledger: pl.DataFrame) -> Metadata:
     """Figures to plot over time; unknown ones are left out. The speed is that of the last hour with new windows."""
     complete = ledger.filter(state="complete")
     (per_hour, left) = ledger.select(speed_figures()).row(0)
-    size = complete["bytes"].mean()
+    size, reconciled = complete["bytes"].mean(), ledger["reconciled_share"].mean()
     known: dict[str, float | None] = {
         "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
         "windows_left": left,
+        "reconciled_pct": None if not isinstance(reconciled, float) else 100 * reconciled,
         "windows per minute": None if per_hour is None else per_hour / 60,
         "MB per window": None if not isinstance(size, float) else size / 1e6,
     }
@@ -137,6 +141,13 @@ def _stale(ledger: pl.DataFrame) -> Metadata:
 def _contradicted(ledger: pl.DataFrame) -> Metadata:
     """How many windows are empty although there was trading, by kind; empty if none is."""
     return {f"contradicted {kind}": count for kind, count in count_contradicted(ledger).items() if count}
+
+
+def _list_contradicted(ledger: pl.DataFrame) -> Metadata:
+    """The windows that are empty although there was trading, one row each; empty if none is."""
+    found = ledger.filter(is_contradicted())
+    shown = ("symbol", new_york("start"), in_words("state"), "cause")
+    return {} if found.is_empty() else {"empty despite trading": table(found.head(MAX_LINES).select(shown))}
 
 
 def _first_windows(ledger: pl.DataFrame) -> dg.TableMetadataValue:

@@ -70,6 +70,13 @@ KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
         ),
     ),
     "event_size": ("p90_event_mb", "Nine in ten events take less than kpis.max_p90_event_mb megabytes of disk."),
+    "reconciliation": (
+        "reconciled_pct",
+        (
+            "In the mean window, at least kpis.min_reconciled_pct of the minutes have the bar that their trades make. "
+            "Not judged before bar_reconciliation is materialized."
+        ),
+    ),
 }
 EMPTY_WINDOWS: Final = "empty_windows"
 # of checks that Dagster cannot execute by themselves, and whose button is grey

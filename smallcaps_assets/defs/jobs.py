@@ -18,7 +18,7 @@ from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.metadata import Metadata
-from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import (
     ContinueOnFailure,
     Tags,
@@ -32,6 +32,7 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
+from smallcaps_assets.defs.wave_research import compute_wave, materialized_keys, refresh_table
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
@@ -106,11 +107,15 @@ class WavesConfig(TapeConfig):
 
 
 class CaptureTally(TypedDict):
-    """Totals over the steps so far: requests, problems, and spans left for lack of budget, by wave and kind."""
+    """Totals over the steps so far: requests, problems, and spans left for lack of budget, by wave and kind.
+
+    `research` are the problems of the research tables, which are no problems of the capture.
+    """
 
     requests: int
     problems: list[str]
     left: dict[str, int]
+    research: list[str]
 
 
 @dg.config_mapping
@@ -129,8 +134,8 @@ def waves_job(profile: Profile) -> dg.JobDefinition:
         executor_def=dg.in_process_executor,
         tags={**_CAPTURE_TAGS, PROFILE_TAG: profile, WAVE_TAG: ", ".join(WAVES)},
         description=f"Captures what is missing of the manifest of {profile}: wave PM, then AH, then RTH, of each the "
-        "trades and then the quotes; then ledger and report. A window that fails stops no other and is named at the "
-        "end.",
+        "trades, the quotes and then the research tables (unless research.enabled is false); then ledger and report. A "
+        "window that fails stops no other and is named at the end.",
     )
     def in_order() -> None:
         tally = waves[0].alias(WAVES[0])()
@@ -145,10 +150,10 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
     @dg.op(
         name=f"{profile}_{wave}",
         # the first step has no predecessor
-        ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}})},
+        ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}, "research": []})},
         out=dg.Out(dict),
         pool=VENDOR_POOL,
-        description=f"Trades, then quotes, of the windows of wave {wave}.",
+        description=f"Trades, then quotes, of the windows of wave {wave}, and then their research tables.",
     )
     @explain_failures
     def capture(  # noqa: PLR0913, PLR0917 -- resources are arguments
@@ -188,11 +193,13 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         for check in capture_checks(made.rows, ledger):
             # works, although its annotation does not list it
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
-        require_complete(
-            totals["problems"],
-            count_noun(len(totals["problems"]), "span"),
-            f"Launch {profile}_waves again: only what is missing is requested.",
-        )
+        research = totals["research"]
+        if settings.load().research.enabled:
+            research += refresh_table(context, profile, settings, lake)
+        again = f"Launch {profile}_waves again: only what is missing is requested."
+        failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []
+        failed += [f"{count_noun(len(research), 'part')} of research"] if research else []
+        require_complete([*totals["problems"], *research], " and ".join(failed), again)
 
     return report
 
@@ -231,7 +238,10 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
             problems += outcome.problems
             if outcome.left:
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
-    return CaptureTally(requests=allowance.spent, problems=problems, left=left)
+    research = list(before["research"])
+    if step.settings.load().research.enabled:
+        research += compute_wave(step, wave, [symbol for symbol, _ in pairs])
+    return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 
 def _record_outcomes(
@@ -245,7 +255,7 @@ def _record_outcomes(
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
     provenance = provenance_of_asset(step.context, step.settings, asset, [manifest.path])
-    materialized = _materialized(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
+    materialized = materialized_keys(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     current = _recorded_since(step.context.instance, asset, manifest)
     failed: dict[str, Outcome] = {}
     older: dict[str, Outcome] = {}
@@ -264,12 +274,6 @@ def _record_outcomes(
         record_failures(step.context, asset, failed, provenance)
 
 
-def _materialized(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
-    """Partitions that are materialized and have not failed since."""
-    known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
-    return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
-
-
 def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: dg.AssetKey) -> set[str]:
     """Partitions recorded since the last materialization of `upstream`."""
     made = instance.fetch_materializations(upstream, limit=1).records
@@ -277,7 +281,13 @@ def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: 
 
 
 def _parse_tally(output: dict[str, Any]) -> CaptureTally:
-    return CaptureTally(requests=output["requests"], problems=output["problems"], left=output["left"])
+    # a step of an earlier release left no research
+    return CaptureTally(
+        requests=output["requests"],
+        problems=output["problems"],
+        left=output["left"],
+        research=output.get("research", []),
+    )
 
 
 def _tally_metadata(tally: CaptureTally) -> Metadata:

@@ -82,7 +82,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             stage="proof",
             paid=False,
             group=profile,
-            version="2",
+            version="3",
             schema=LEDGER,
             added=LEDGER_ADDED,
             lineage={
@@ -95,7 +95,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             stage="proof",
             paid=False,
             group=profile,
-            version="1",
+            version="2",
             decided_by=lambda settings: (settings.kpis,),
         ),
         **facts_of_profile(profile),

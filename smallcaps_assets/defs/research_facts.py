@@ -6,10 +6,10 @@ from typing import Final
 from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.research_table import KEYS
+from smallcaps_assets.domain.research.research_table import TABLE_KEYS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.research import joined, renewals
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, settings_of_tape
 from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
 
@@ -25,7 +25,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
     """The rows of the research assets that belong to no profile."""
     of_bars: dict[str, Lineage] = {
         "event_bar_features": {
-            **from_columns(["event_shards"], {name: [name] for name in KEYS[:4]}),
+            **from_columns(["event_shards"], {name: [name] for name in TABLE_KEYS[:4]}),
             **from_columns(["minute_bars"], {"close": ["close"]}),
         },
         "halts": from_columns(["minute_bars"], {"symbol": ["symbol"], "start": ["timestamp"], "n5": ["transactions"]}),
@@ -37,7 +37,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             stage="research",
             paid=False,
             group=RESEARCH,
-            version=renewals.CODE_VERSION,
+            version=renewals.SYMBOLS_VERSION,
             decided_by=lambda settings: (
                 renewals.settings_of_tables(settings.research.params),
                 settings.sessions,
@@ -72,7 +72,7 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
             group=RESEARCH,
             version=joined.TABLE_VERSION,
             lineage={
-                **from_columns([profile, "manifest"], {name: [name] for name in KEYS}),
+                **from_columns([profile, "manifest"], {name: [name] for name in TABLE_KEYS}),
                 **from_columns(["event_bar_features"], _same(BAR_FEATURE_COLUMNS)),
                 **from_columns([joined.EVENT_SCORES_TABLE], _same(EVENT_SCORE_COLUMNS)),
             },
@@ -105,7 +105,7 @@ def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=RESEARCH,
             version=TAPE_TABLES_VERSION,
-            decided_by=lambda settings: (settings.research.params, settings.sessions),
+            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
             lineage=lineage[asset],
         )
         for asset in ASSET_TABLES

@@ -65,13 +65,13 @@ def table_metadata(made: JoinedTable) -> Metadata:
 
 
 def _verdict(events: int, known: dict[str, int]) -> str:
-    lacking = {what: events - count for what, count in known.items() if count < events}
+    unknown = {what: events - count for what, count in known.items() if count < events}
     if not events:
         return "The manifest has no events."
-    if not lacking:
+    if not unknown:
         return f"Everything is known of {count_clause(events, 'event', 'events')}."
-    said = ", ".join(f"{what} of {count:,}" for what, count in lacking.items())
-    return f"Of {count_clause(events, 'event', 'events')} not known yet: {said}; their columns are null."
+    words = ", ".join(f"{what} of {count:,}" for what, count in unknown.items())
+    return f"Of {count_clause(events, 'event', 'events')} not known yet: {words}; their columns are null."
 
 
 def _pct(part: int, whole: int) -> float | None:

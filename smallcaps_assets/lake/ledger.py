@@ -1,18 +1,22 @@
 """The ledger: one certificate per event of a manifest, from the footers and rows of the tape files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.bar_tables import EVENT_RECONCILIATION
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
-from smallcaps_assets.lake.files.publish import sha256
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.proven_files import prove_anew
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.store import TapeStore
 
@@ -22,35 +26,43 @@ _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": 
 _SUMS: Final = ("received", "pages", "requests")
 # files of earlier releases did not count them
 _COUNTED: Final = ("repeats", "rejected")
+_RECONCILED: Final = ("reconciled_share", "worst_class")
 
 
-def build_ledger(
+def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading it again
     manifest: pl.DataFrame,
     tape: TapeStore,
     manifest_id: str | None = None,
     *,
     hashes: bool = True,
     published: Mapping[TapeKind, pl.DataFrame] | None = None,
+    damaged: list[LakeError] | None = None,
 ) -> pl.DataFrame:
     """One row per event of `manifest` (LEDGER), in rank order.
 
     `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the event's
     spans, which other events may share. An event without trades or without quotes is `denied` or `failed` if the
     cause is known, otherwise `missing`. The cause of an event without trades or quotes although there was trading is
-    one of CONTRADICTIONS; bars are read for its minutes only.
+    one of CONTRADICTIONS; bars are read for its minutes only. How bars and trades agree is what the research tables of
+    the lake say; null where they have no row of the event.
 
     Args:
         manifest: the events (MANIFEST).
         tape: their tape.
         manifest_id: the name of the manifest.
-        hashes: whether to read every file for its SHA-256, which is null otherwise.
+        hashes: whether to read every file for its SHA-256, which is null otherwise. A file that cannot be read, or
+            whose content is not what was published, is not certified.
         published: what `tape.listing` returned; listed here if it is not given.
+        damaged: receives what is wrong with such files, whose windows then count as missing.
 
     Raises:
-        LakeError: a published file cannot be read.
+        LakeError: a record of a failed window is damaged, or bars of an empty one; without `damaged`, also tape.
     """
     windows, listing = event_windows(manifest), published or tape.listing()
-    trades, quotes = (_published_windows(windows, tape, kind, listing[kind], hashes=hashes) for kind in TAPE_KINDS)
+    trades, quotes = (
+        _published_windows(windows, tape, kind, *_pieces(windows, listing[kind], damaged, hashes=hashes))
+        for kind in TAPE_KINDS
+    )
     has_trades, has_quotes = pl.col("trades_rows") > 0, pl.col("quotes_rows") > 0
     is_published = pl.col("trades_rows").is_not_null() & pl.col("quotes_rows").is_not_null()
 
@@ -90,10 +102,25 @@ def build_ledger(
             over_budget=pl.col("quotes_over_budget").fill_null(value=False) | _too_large(tape),
             **{name: of_both_kinds(name) for name in ("events_merged", "config_hash", "package_version")},
         )
+        .join(reconciled_events(tape.lake, tape.profile), on="event_id", how="left", maintain_order="left")
+        .with_columns(pl.when(pl.col("trades_rows").is_not_null()).then(pl.col(*_RECONCILED)).name.keep())
         .select(*LEDGER)
         .match_to_schema(LEDGER)
     )
     return found.with_columns(cause=pl.coalesce("cause", contradiction(traded_events(found, tape.lake))))
+
+
+def reconciled_events(lake: Lake, profile: str) -> pl.DataFrame:
+    """`event_id`, `reconciled_share` and `worst_class` of the events whose bars were compared with their trades.
+
+    Files that cannot be read are left out: `verify` names them, and the ledger depends on the tape alone.
+    """
+    store, schema = ResearchStore(lake), {name: EVENT_RECONCILIATION[name] for name in ("event_id", *_RECONCILED)}
+    found = [pl.Schema(schema).to_frame()]
+    for file in store.parts(lake.research / profile / "event_reconciliation"):
+        with suppress(LakeError):
+            found.append(store.read(file, EVENT_RECONCILIATION).select(*schema))
+    return pl.concat(found).unique("event_id", keep="last", maintain_order=True)
 
 
 def traded_events(ledger: pl.DataFrame, lake: Lake) -> set[str]:
@@ -118,13 +145,33 @@ def capture_effort(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] |
     return pl.concat([spans, failed]).group_by("wave").sum()
 
 
+def _pieces(
+    windows: pl.DataFrame, published: pl.DataFrame, damaged: list[LakeError] | None, *, hashes: bool
+) -> tuple[pl.DataFrame, dict[str, str | None]]:
+    """The pieces of the covered windows, and the SHA-256 of their files; `damaged` receives why others are left out."""
+    proved: dict[str, str | None] = {}
+    while True:
+        missing = uncovered_windows(windows, published).select("event_id")
+        where = choose_pieces(windows.join(missing, on="event_id", how="anti"), published)
+        left_out = []
+        for path in where["path"].unique().sort():
+            try:
+                proved[path] = proved.get(path) or (prove_anew(Path(path)) if hashes else None)
+            except LakeError as error:
+                if damaged is None:
+                    raise
+                damaged.append(error)
+                left_out.append(path)
+        if not left_out:
+            return where, proved
+        published = published.filter(~pl.col("path").is_in(left_out))
+
+
 def _published_windows(
-    windows: pl.DataFrame, tape: TapeStore, kind: TapeKind, published: pl.DataFrame, *, hashes: bool
+    windows: pl.DataFrame, tape: TapeStore, kind: TapeKind, where: pl.DataFrame, proved: Mapping[str, str | None]
 ) -> pl.DataFrame:
     """What is published of each window that is covered, and why others are not; names begin with `kind`."""
-    missing = uncovered_windows(windows, published).select("event_id")
-    where = choose_pieces(windows.join(missing, on="event_id", how="anti"), published)
-    named = _file_names(where["path"].unique().sort(), tape.lake.root, hashes=hashes)
+    named = _file_names(where["path"].unique().sort(), tape.lake.root, proved)
     covered = (
         where.unique(["event_id", "path"], keep="first", maintain_order=True)
         .rename({"rows": "total"})
@@ -195,9 +242,7 @@ def _budget(where: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _file_names(paths: Sequence[str] | pl.Series, root: Path, *, hashes: bool) -> pl.DataFrame:
+def _file_names(paths: pl.Series, root: Path, proved: Mapping[str, str | None]) -> pl.DataFrame:
     """The path of each file within the lake, and its hash."""
-    rows = [
-        (str(path), path.relative_to(root).as_posix(), sha256(path) if hashes else None) for path in map(Path, paths)
-    ]
+    rows = [(path, Path(path).relative_to(root).as_posix(), proved[path]) for path in paths]
     return pl.DataFrame(rows, schema=_HASHES, orient="row")

@@ -5,7 +5,7 @@ import polars as pl
 
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.research_table import KEYS, RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.assets.conftest import ALL
@@ -37,7 +37,7 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     table = pl.read_parquet(made.lake.research_table("research_table", "core"))
     assert table.schema == RESEARCH_TABLE
     order = manifest.sort("symbol", "timestamp", "event_type")
-    assert table.select(KEYS).equals(order.select(KEYS))
+    assert table.select(TABLE_KEYS).equals(order.select(TABLE_KEYS))
     assert table["close"].equals(order["close"])
     assert table["score_n"].null_count() == 0
     shown = figures(made, *TABLE)

@@ -15,6 +15,7 @@ from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
@@ -84,6 +85,32 @@ def reds(platform: Platform, kind: str) -> dict[str, set[str]]:
 
 
 EVERYTHING = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wave in WAVES}
+
+
+def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_capture(planned: Platform) -> None:
+    planned.overrides |= {"research": {"enabled": False}}
+    waves(planned)
+    assert not planned.lake.research.exists()
+    planned.overrides |= {"research": {"enabled": True}}
+    planned.lake.trade_conditions.parent.mkdir(exist_ok=True)
+    planned.lake.trade_conditions.write_bytes(b"no table")
+    broken = waves(planned, fails=True)
+    error = failure(broken)
+    assert "3 parts of research failed; everything else is published" in error
+    assert str(planned.lake.trade_conditions) in error
+    assert set(ledger(planned)["state"]) <= {"complete", "empty", "trades_only", "quotes_only"}
+    planned.lake.trade_conditions.unlink()
+    planned.gate.requests.clear()
+    mended = waves(planned)
+    assert requested(planned) == []
+    recorded = {(event.asset_key.path[-1], event.partition) for event in mended.get_asset_materialization_events()}
+    with_events = {str(tape_key(*pair)) for pair in manifest(planned).select("symbol", "session").iter_rows()}
+    for asset in ASSET_TABLES:
+        assert {partition for name, partition in recorded if name == asset} == with_events
+    assert ("research_table", None) in recorded
+    captured = ledger(planned).filter(state="complete")["event_id"]
+    micro = pl.concat(map(pl.read_parquet, planned.lake.research.rglob("micro_features/*/*.parquet")))
+    assert set(captured) <= set(micro["event_id"])
 
 
 def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:

@@ -61,7 +61,7 @@ def make_research_table(lake: Lake) -> None:
     """Make the research table of profile core, which the documents read, where the demo did not."""
     if not lake.research_table("research_table", "core").is_file():
         settings = load_settings(overrides={})
-        JoinedResearch(lake, settings.research, settings.sessions).table("core")
+        JoinedResearch(lake, settings.research.params, settings.filters, settings.sessions).table("core")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def test_the_web_server_of_a_running_web_ui_is_named_and_left_running(started: S
     assert is_running(started.service)
 
 
-def test_a_program_that_holds_the_port_is_named_with_afree_port() -> None:
+def test_a_program_that_holds_the_port_is_named_with_a_free_port() -> None:
     with socket.create_server((HOST, 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InputError) as caught:

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.research_table import KEYS, RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.domain.tables import BARS, EVENTS
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
@@ -42,7 +42,7 @@ def test_features_have_keys_and_what_was_known_only(opened: ResearchLake, whole_
     ResearchStore(whole_lake).publish(whole_lake.research_table("research_table", "plus"), later, {})
     found = opened.features("plus").collect()
     assert found.select("event_id", "close").rows() == [("one", 2.5)]
-    assert set(KEYS) < set(found.columns)
+    assert set(TABLE_KEYS) < set(found.columns)
     assert {RESEARCH_TABLE_COLUMNS[name].availability for name in found.columns} == {"key", "pre"}
 
 

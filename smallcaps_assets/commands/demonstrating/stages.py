@@ -7,10 +7,15 @@ import dagster as dg
 
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 # the profile whose waves are left to do by hand
 LEFT_PROFILE: Final[Profile] = "premium"
+# the profile whose research tables are made
+RESEARCH_PROFILE: Final[Profile] = "core"
 # with fewer symbols none is left out
 _MIN_SYMBOLS: Final = 3
 
@@ -24,7 +29,10 @@ class Stage(NamedTuple):
     last: str | None = None
 
 
-UNIVERSE_STAGE: Final = Stage("universe: the symbols to follow", [dg.AssetKey("universe")])
+def universe_stage(*, with_research: bool) -> Stage:
+    """The symbols, and the reference tables that research reads."""
+    tables = ("trade_conditions", "splits") if with_research else ()
+    return Stage("universe: the symbols to follow", [dg.AssetKey(name) for name in ("universe", *tables)])
 
 
 def left_symbol(symbols: Sequence[str]) -> str | None:
@@ -33,7 +41,12 @@ def left_symbol(symbols: Sequence[str]) -> str | None:
 
 
 def stages(
-    symbols: Sequence[str], left: str | None, *, captures_all: bool = False, certifies_all: bool = False
+    symbols: Sequence[str],
+    left: str | None,
+    *,
+    captures_all: bool = False,
+    certifies_all: bool = False,
+    with_research: bool = False,
 ) -> Iterator[Stage]:
     """Everything below the universe, in order.
 
@@ -42,20 +55,25 @@ def stages(
         left: the symbol whose bars and events are left to do by hand.
         captures_all: capture the tape of LEFT_PROFILE as well.
         certifies_all: build its ledger and report as well.
+        with_research: make the research tables of the symbols and those of RESEARCH_PROFILE, in the same runs.
     """
-    for asset, what in (("minute_bars", "minute bars"), ("event_shards", "events")):
+    of_symbols = SYMBOL_TABLES if with_research else ()
+    for assets, what in ((("minute_bars",), "minute bars"), (("event_shards", *of_symbols), "events")):
         for first, last in _ranges(symbols, left):
-            yield Stage(f"{what} of {first} to {last}", [dg.AssetKey(asset)], first, last)
+            yield Stage(f"{what} of {first} to {last}", [dg.AssetKey(asset) for asset in assets], first, last)
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
-    yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests])
+    scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
+    yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
     yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
-        is_left = profile == LEFT_PROFILE
+        is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
+        of_tape = [dg.AssetKey([profile, table]) for table in ASSET_TABLES] if is_researched else []
         for wave in () if is_left and not captures_all else WAVES:
             keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
-            yield Stage(f"{profile}: tape of wave {wave}", tape_assets(profile), *keys)
-        tables = [dg.AssetKey([profile, f"capture_{table}"]) for table in ("ledger", "report")]
+            yield Stage(f"{profile}: tape of wave {wave}", [*tape_assets(profile), *of_tape], *keys)
+        names = ["capture_ledger", "capture_report", *([RESEARCH_TABLE_NAME] if is_researched else [])]
+        tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
 

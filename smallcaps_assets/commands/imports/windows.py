@@ -24,7 +24,7 @@ from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
@@ -127,8 +127,9 @@ def run(arguments: Namespace) -> int:
     done = work.run(files)
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     published = work.tape.listing()
-    damaged = describe_damaged(work.tape.all_damaged(published))
-    ledger = build_ledger(manifest, work.tape, sidecar["manifest_id"], published=published)
+    altered = list[LakeError]()
+    ledger = build_ledger(manifest, work.tape, sidecar["manifest_id"], published=published, damaged=altered)
+    damaged = describe_damaged([*work.tape.all_damaged(published), *altered])
     require_whole_ledger(ledger, manifest)
     publish_changed(lake.ledger(profile), ledger, below=lake.root)
     if done.rejected.height or aside.is_file():

@@ -16,6 +16,8 @@ import warnings
 from threading import Thread
 from typing import Final
 
+from smallcaps_assets.commands.services.daemon_log import shorten_failed_ticks
+
 # the daemon waits for its threads, and those may wait for a code server that is gone
 ENDS_WITHIN_S: Final = 5.0
 # Each service repeats what the code server says of wrong settings, where the text is no exception of Dagster's own
@@ -28,6 +30,7 @@ def run_service() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     Thread(target=_end_with_parent, daemon=True).start()
     say_wrong_settings_once()
+    shorten_failed_ticks()
     del sys.argv[:2]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

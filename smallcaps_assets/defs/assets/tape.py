@@ -176,9 +176,10 @@ def make_ledger(
     manifest_id = sidecar["manifest_id"]
     tape = lake.tape(profile, settings.load())
     listing = published or tape.listing()
-    ledger = build_ledger(manifest, tape, manifest_id, published=listing)
+    altered = list[LakeError]()
+    ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered)
     require_whole_ledger(ledger, manifest)
-    damage = describe_damage(tape.all_damaged(listing))
+    damage = describe_damage([*tape.all_damaged(listing), *altered])
     figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing) | ({"damaged": damage} if damage else {})
     return ledger, figures
 
@@ -207,7 +208,9 @@ def make_report(
     spent = capture_effort(tape, listing)
     kpis = capture_kpis(ledger, spent, loaded.kpis)
     made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
-    return DerivedTable(kpis, made_from), report_metadata(ledger, spent, kpis) | _counted_rows(listing)
+    figures = report_metadata(ledger, spent, kpis) | _counted_rows(listing)
+    damage = describe_damage(tape.all_damaged(listing))
+    return DerivedTable(kpis, made_from), figures | ({"damaged": damage} if damage else {})
 
 
 def _counted_rows(published: TapeListing) -> Metadata:

@@ -128,8 +128,11 @@ def _or_of_lists(lists: pl.Series, table: npt.NDArray[np.uint8], other: int) -> 
     lengths = lists.list.len().fill_null(0).to_numpy()
     each = lists.explode(empty_as_null=False, keep_nulls=False)
     ids = each.fill_null(0).to_numpy()
-    inside = (ids >= 0) & (ids < len(table))
-    bits = table[ids] if inside.all() else np.where(inside, table[np.where(inside, ids, 0)], np.uint8(other))
+    if not len(ids) or (ids.min() >= 0 and ids.max() < len(table)):
+        bits = table.take(ids)
+    else:
+        inside = (ids >= 0) & (ids < len(table))
+        bits = np.where(inside, table.take(np.where(inside, ids, 0)), np.uint8(other))
     if each.has_nulls():
         bits = np.where(each.is_null().to_numpy(), np.uint8(0), bits)
     found: npt.NDArray[np.uint8] = np.zeros(len(lists), dtype=np.uint8)

@@ -14,14 +14,14 @@ from smallcaps_assets.domain.tables import MANIFEST
 
 # Segments that end when the event is known: their columns are `pre`, and have these names as suffixes.
 TABLE_SEGMENTS: Final = tuple(name for name, known in SEGMENTS.items() if known == "pre")
-KEYS: Final = ("event_id", "symbol", "event_type", "timestamp", "direction", "session")
+TABLE_KEYS: Final = ("event_id", "symbol", "event_type", "timestamp", "direction", "session")
 # columns of a segment that its event has once, or that its name says
 _OF_EVENT: Final = ("event_id", "segment", "available_at", "session")
 _STATE: Final = ("in_halt_aftermath", "ssr_condition")
 
 
 def _columns() -> Iterator[ResearchColumn]:
-    for name in KEYS:
+    for name in TABLE_KEYS:
         yield ResearchColumn(name, MANIFEST[name], "", "key")
     for column in (*BAR_FEATURE_COLUMNS.values(), *EVENT_SCORE_COLUMNS.values()):
         if column.availability == "pre":
@@ -60,7 +60,7 @@ def research_table(manifest: pl.DataFrame, parts: ResearchParts) -> pl.DataFrame
 
     No column is hindsight: the columns are those of the registries that are `key` or `pre`.
     """
-    rows = manifest.select(*KEYS).sort("symbol", "timestamp", "event_type", maintain_order=True)
+    rows = manifest.select(*TABLE_KEYS).sort("symbol", "timestamp", "event_type", maintain_order=True)
     tables = [
         parts.features.drop("symbol", "event_type", "timestamp"),
         parts.scores,

@@ -15,6 +15,8 @@ CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "fai
 # trades and quotes are published: the vendor has no more
 PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
+# the figure of how well bars and trades agree
+RECONCILED: Final = "reconciled_pct"
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
 
@@ -27,6 +29,7 @@ class KpiParams(Params):
     max_throttled_pct: float = Field(gt=0)
     max_session_drift_pp: dict[str, float]
     max_p90_event_mb: float = Field(gt=0)
+    min_reconciled_pct: float = Field(default=95.0, ge=0, le=100)
 
 
 def state_counts(ledger: pl.DataFrame) -> pl.DataFrame:
@@ -56,14 +59,16 @@ def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> lis
 def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
     """Figures of a capture with their targets (KPIS), per wave and in total.
 
-    A figure with a target but without data is null and fails; without requests, the share of retries is 0. Requests per
-    window, windows per hour (over the last hour in which windows were published) and hours left have no target.
+    A figure with a target but without data is null and fails; without requests, the share of retries is 0. The share of
+    reconciled minutes is not judged where it is null. Requests per window, windows per hour (over the last hour in
+    which windows were published) and hours left have no target.
     """
     complete = pl.col("state") == "complete"
     figures = [
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
+        (100 * pl.col("reconciled_share").mean()).alias(RECONCILED),
         *speed_figures(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
@@ -77,6 +82,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
             "wave",
             "success_pct",
             "p90_event_mb",
+            RECONCILED,
             "windows_per_hour",
             retries_pct=100 * pl.col("retries") / asked,
             throttled_pct=100 * pl.col("throttled") / asked,
@@ -88,7 +94,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
         )
     )
     least, most = (
-        {"success_pct": params.min_success_pct},
+        {"success_pct": params.min_success_pct, RECONCILED: params.min_reconciled_pct},
         {
             "retries_pct": params.max_retries_pct,
             "throttled_pct": params.max_throttled_pct,
@@ -109,7 +115,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     order = pl.Enum(["PM", "AH", "RTH", "all"])
     return (
         pl.concat([long.select(*KPIS), _session_drift(ledger, params)])
-        .with_columns(pl.col("holds").fill_null(pl.col("target").is_null()))
+        .with_columns(pl.col("holds").fill_null(pl.col("target").is_null() | (figure == RECONCILED)))
         .match_to_schema(KPIS)
         .sort(pl.col("wave").cast(order), "figure")
     )
@@ -177,7 +183,8 @@ def describe_verdict(kpis: pl.DataFrame, ledger: pl.DataFrame) -> list[str]:
         return [f"NO-GO: {reasons[0]}"]
     broken = kpis.filter(~pl.col("holds"))
     lines = [_missed_line(str(figure), rows) for (figure,), rows in broken.group_by("figure", maintain_order=True)]
-    missed, judged = broken["figure"].n_unique(), kpis.filter(pl.col("target").is_not_null())["figure"].n_unique()
+    are_judged = pl.col("target").is_not_null() & (pl.col("value").is_not_null() | ~pl.col("holds"))
+    missed, judged = broken["figure"].n_unique(), kpis.filter(are_judged)["figure"].n_unique()
     missing = ledger.filter(state="missing").height
     of_missing = (
         f"; {missing:,} of {count_clause(ledger.height, 'window is', 'windows are')} missing" if missing else ""

@@ -123,12 +123,16 @@ LEDGER: Final = pl.Schema(
         },
         "config_hash": pl.List(pl.String()),
         "package_version": pl.List(pl.String()),
+        "reconciled_share": pl.Float64(),
+        "worst_class": pl.String(),
     }
 )
 
 # Columns that release 0.1 did not write.
-LEDGER_ADDED: Final = tuple(
-    f"{kind}_{name}" for kind in TAPE_KINDS for name in ("missing_columns", "repeats", "rejected")
+LEDGER_ADDED: Final = (
+    *(f"{kind}_{name}" for kind in TAPE_KINDS for name in ("missing_columns", "repeats", "rejected")),
+    "reconciled_share",
+    "worst_class",
 )
 
 # Requests behind published and failed spans.

@@ -16,16 +16,19 @@ def list_paths(folder: Path, pattern: str) -> list[Path]:
         folder: the folder.
         pattern: the names on each level, such as `wave=*/*.parquet`.
 
+    A file where the pattern has a folder below `folder` hides nothing, and is passed over.
+
     Raises:
-        LakeError: a folder is closed to this user, or a file is in its place.
+        LakeError: a folder is closed to this user, or a file is in the place of `folder`.
     """
     found = [folder]
     for names in pattern.split("/"):
-        found = [place / name for place in found for name in _names(place) if fnmatchcase(name, names)]
+        listed = ((place, _names(place, is_first=place is folder)) for place in found)
+        found = [place / name for place, inside in listed for name in inside if fnmatchcase(name, names)]
     return found
 
 
-def _names(folder: Path) -> Iterator[str]:
+def _names(folder: Path, *, is_first: bool) -> Iterator[str]:
     with disk_errors("read", folder):
         try:
             with os.scandir(folder) as listed:
@@ -33,5 +36,7 @@ def _names(folder: Path) -> Iterator[str]:
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
-            raise file_in_the_way(folder) from error
+            if is_first:
+                raise file_in_the_way(folder) from error
+            return
     yield from names

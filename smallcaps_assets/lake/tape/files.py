@@ -66,7 +66,7 @@ def list_tape_files(lake: Lake, profile: str, kind: TapeKind, symbols: Sequence[
     else:
         waves = [wave.name.removeprefix("wave=") for wave in list_paths(folder, "wave=*")]
         places = (lake.tape_wave(profile, kind, wave, symbol) for wave in waves for symbol in symbols)
-        found = [path for place in places for path in list_paths(place, "*.parquet")]
+        found = [path for place in places if not place.is_file() for path in list_paths(place, "*.parquet")]
     return sorted(path for path in found if not path.name.startswith("."))
 
 

@@ -34,7 +34,7 @@ from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.from_bars import BarRules, BarTables, tables_of_events
-from smallcaps_assets.pipeline.research.renewals import Renewal, RenewalPlanner, in_batches
+from smallcaps_assets.pipeline.research.renewals import Renewal, RenewalPlanner, renewal_batches
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
 MARKET_STATE_DAY: Final = "market_state_day"
@@ -45,7 +45,7 @@ SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
     MARKET_STATE_DAY: MARKET_STATE,
 }
 # Key of a footer: the digest of the rows of its file.
-ROWS: Final = "rows"
+ROWS_DIGEST: Final = "rows"
 # days with regular hours whose closes the first computed day looks back to
 _CLOSES_BACK: Final = 2
 
@@ -81,7 +81,7 @@ class SymbolResearch:
         Raises:
             UnexpectedError: many symbols in a row met errors that nobody foresaw.
         """
-        batches = in_batches(map(self._attempt_plan, symbols))
+        batches = renewal_batches(map(self._attempt_plan, symbols))
         for outcomes in in_threads(self._renew_batch, batches, most=THREADS, tick=tick):
             yield from outcomes
 
@@ -146,7 +146,7 @@ class SymbolResearch:
                 rows = pl.concat([self.store.read(path, schema).filter(_is_before(table, work.since)), rows])
             digests[table] = rows_digest(rows)
             if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
-                recorded = {**work.inputs, ROWS: digests[table]}
+                recorded = {**work.inputs, ROWS_DIGEST: digests[table]}
                 self.store.publish(path, rows, recorded | ({"tables": digests} if table == MARKET_STATE_DAY else {}))
             outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
         return outcomes

@@ -22,7 +22,7 @@ from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 
 # Raised with every code change that changes rows: they are then computed again.
-CODE_VERSION: Final = "1"
+SYMBOLS_VERSION: Final = "1"
 # trading days back to the latest candidate
 _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
@@ -152,7 +152,7 @@ class RenewalPlanner:
         # of the events, and of the candidates, which are those of the settings in force
         detections = [*sorted(({} if coverage is None else coverage.detections).items()), *self._detections(symbol)]
         return {
-            "code": CODE_VERSION,
+            "code": SYMBOLS_VERSION,
             "settings": self._settings,
             "detection": digest(f"{name} {found}" for name, found in detections),
             "splits": "unknown" if self.splits is None else self._splits.get(symbol, "none"),
@@ -167,7 +167,7 @@ class RenewalPlanner:
         detector = self.detector
         filters = detector.params.filters
         return code_version(
-            CODE_VERSION,
+            SYMBOLS_VERSION,
             settings_of_tables(self.params),
             (filters.min_close_usd, filters.max_close_usd),
             detector.params.features,
@@ -196,7 +196,7 @@ def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
     return params.model_dump(mode="json", include=of_tables)
 
 
-def in_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:
+def renewal_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:
     """Plans, and what needs no work, in batches of bounded size, in their order."""
     batch, bars = list[Renewal | _Settled](), 0
     for plan in plans:

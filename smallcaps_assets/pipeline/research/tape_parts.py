@@ -13,7 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.halts import HaltParams
+from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.reconciliation import ReconciliationParams
+from smallcaps_assets.domain.research.tape_halts import TapeHaltParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError, SmallcapsError
 from smallcaps_assets.lake.research import ResearchStore
@@ -23,6 +28,8 @@ from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
 from smallcaps_assets.pipeline.research.tape_plan import Digests, TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
+# Sections of the settings that decide the tables.
+_DECIDED_BY: Final = (MicroParams, ReconciliationParams, TapeHaltParams, HaltParams)
 # The tables of each asset.
 ASSET_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "micro_features": ("micro_features",),
@@ -39,12 +46,26 @@ _ORDER: Final[Mapping[str, tuple[pl.Expr, ...]]] = {
 _BLOCKS: Final = "blocks"
 
 
+def settings_of_tape(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide the tables of tape."""
+    of_tables = {name for section in _DECIDED_BY for name in section.model_fields}
+    return params.model_dump(mode="json", include=of_tables)
+
+
 class PartResult(NamedTuple):
-    """What was done for a symbol and wave: an outcome per asset, and the events that were computed."""
+    """What was done for a symbol and wave.
+
+    Attributes:
+        pair: symbol and wave.
+        outcomes: an outcome per asset.
+        computed: the events that were computed.
+        written: the assets of which a file was written or removed.
+    """
 
     pair: Pair
     outcomes: Mapping[str, Outcome]
-    computed: tuple[str, ...] = ()
+    computed: tuple[str, ...]
+    written: frozenset[str]
 
 
 @dataclass(eq=False)
@@ -124,32 +145,34 @@ class TapeParts:
         Raises:
             LakeError: the disk refuses.
         """
-        for table in part.stale:
-            self._publish_table(part, plan, table)
+        written = {table for table in part.stale if self._publish_table(part, plan, table)}
         computed = plan.events.filter(
             pl.col("symbol") == part.pair[0],
             pl.col("wave") == part.pair[1],
             pl.col("block").is_in(sorted(part.blocks - part.failed.keys())),
         )
         outcomes = {asset: self._outcome(part, plan, asset) for asset in assets}
-        return PartResult(part.pair, outcomes, tuple(computed["event_id"]))
+        changed = frozenset(asset for asset in assets if written.intersection(ASSET_TABLES[asset]))
+        return PartResult(part.pair, outcomes, tuple(computed["event_id"]), changed)
 
-    def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> None:
+    def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
+        """Publish or remove the file of a table; returns whether it changed."""
         path, stored = self._path(part.pair, table), part.stored[table]
         marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in part.failed}
         made_from = {**self.provenance, _BLOCKS: marks}
         if not marks:
             if stored is not None:
                 self.store.remove(path)
-            return
+            return stored is not None
         if stored == made_from:
-            return
+            return False
         schema = TAPE_TABLES[table]
         rows = [schema.to_frame(), *part.rows[table]]
         kept = marks.keys() - part.stale[table]
         if kept:
             rows.append(_of_blocks(self.store.read(path, schema), part.pair, kept, plan))
         self.store.publish(path, pl.concat(rows).sort(*_ORDER[table], maintain_order=True), made_from)
+        return True
 
     def _outcome(self, part: TapePart, plan: TapePlan, asset: str) -> Outcome:
         symbol, wave = part.pair

@@ -32,7 +32,13 @@ from smallcaps_assets.pipeline.research.block_tables import (
     TapeRules,
     tables_of_blocks,
 )
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, PartResult, TapePart, TapeParts
+from smallcaps_assets.pipeline.research.tape_parts import (
+    ASSET_TABLES,
+    PartResult,
+    TapePart,
+    TapeParts,
+    settings_of_tape,
+)
 from smallcaps_assets.pipeline.research.tape_plan import Block, PublishedTape, TapePlan, plan_tape
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -106,7 +112,7 @@ class TapeResearch:
         """The files of these tables, as these settings make them."""
         provenance = {
             "code": TAPE_TABLES_VERSION,
-            "settings": code_version("research", self.params, self.sessions),
+            "settings": code_version("research", settings_of_tape(self.params), self.sessions),
             "conditions": str(self._conditions["sha256"][0]) if self._conditions.height else "",
         }
         return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance)

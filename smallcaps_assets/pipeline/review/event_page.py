@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import Current, ManifestStore
@@ -14,6 +15,8 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.review.drawn_tape import TapeReader
 from smallcaps_assets.pipeline.review.review import EVENT_LIMITS, Review
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
+
+_ID: Final = pl.Schema({"event_id": pl.String()})
 
 
 class CapturedEvent(NamedTuple):
@@ -85,7 +88,7 @@ def _current_manifests(lake: Lake, profile: Profile | None) -> dict[Profile, Cur
 def _unknown(lake: Lake, event_id: str, manifests: dict[Profile, Current]) -> str:
     """Why an event is in no manifest, and what to do."""
     profiles = _either(list(manifests))
-    if is_stored(lake.master) and event_id in pl.read_parquet(lake.master, columns=["event_id"])["event_id"]:
+    if is_stored(lake.master) and event_id in load_master(lake, _ID)["event_id"]:
         return (
             f"event {event_id} is not in the current manifest of {profiles}, so that no tape of it is captured: MASTER "
             "has it, but the selection of these profiles left it out."

@@ -63,6 +63,7 @@ def test_the_page_is_written_and_opened(
     assert (document["profile"], document["manifest_id"], document["sample_id"]) == ("core", MANIFEST_ID, None)
     assert main(["event", EVENT, "--profile", "core", "--out", "other.html"]) == 0
     assert (fresh_home / "other.html").read_bytes() == page.read_bytes()
+    assert len(opened) == 1
     assert files_below(lake.root) == before
 
 
@@ -107,14 +108,32 @@ def test_of_two_profiles_one_is_to_be_chosen(lake: Lake, capsys: pytest.CaptureF
     assert main(["event", EVENT, "--profile", "plus"]) == 0
 
 
-@pytest.mark.parametrize("kind", ["trades", "quotes"])
+@pytest.mark.parametrize("kinds", [["trades"], ["quotes"], ["trades", "quotes"]])
 @pytest.mark.parametrize("damage", [flip_bit, lambda file: file.write_bytes(b"PAR1")])
 def test_damaged_tape_is_named(
-    lake: Lake, capsys: pytest.CaptureFixture[str], kind: str, damage: Callable[[Path], object]
+    lake: Lake, capsys: pytest.CaptureFixture[str], kinds: list[str], damage: Callable[[Path], object]
 ) -> None:
-    (file,) = lake.tape("core", kind).rglob("*.parquet")
-    damage(file)
+    files = [file for kind in kinds for file in lake.tape("core", kind).rglob("*.parquet")]
+    for file in files:
+        damage(file)
+    expect_error(capsys, [EVENT], files[0].name)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["manifests/core/core_*.parquet", "manifests/core/c*.json", "bars/minute/symbol=AEMD/*"]
+)
+def test_other_damaged_files_are_named(lake: Lake, capsys: pytest.CaptureFixture[str], pattern: str) -> None:
+    *_, file = sorted(lake.root.glob(pattern))
+    file.write_bytes(b"PAR1")
     expect_error(capsys, [EVENT], str(file))
+
+
+def test_a_damaged_table_that_the_page_can_do_without(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    lake.master.write_bytes(b"PAR1")
+    assert main(["event", EVENT]) == 0
+    capsys.readouterr()
+    # MASTER only says more of an event that no manifest has
+    expect_error(capsys, ["x"], str(lake.master))
 
 
 def expect_error(capsys: pytest.CaptureFixture[str], flags: list[str], words: str) -> None:

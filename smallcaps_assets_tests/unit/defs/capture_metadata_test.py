@@ -26,6 +26,7 @@ def test_figures_that_miss_their_targets_come_first_and_are_marked() -> None:
         ("session drift, pp", "±2, ±1", "2.79 ✗", "-2.39 ✗", "-0.41", "-"),
         ("MB per event, p90", "< 40", "1", "1", "1", "1"),
         ("429s %", "< 0.5", "0.1", "0", "0", "0.03"),
+        ("minutes as in bars %", "≥ 95", "-", "-", "-", "-"),
     ]
 
 

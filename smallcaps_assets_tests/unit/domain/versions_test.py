@@ -54,7 +54,7 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
             {"event_shards", "master_events", "event_scores"} | OF_BARS | OF_TAPE | of_profiles("review_sheet"),
         ),
         ("research.halt_min_trades", 60, OF_BARS | OF_TAPE),
-        ("research.score_days", 30, {"event_scores"} | OF_TAPE),
+        ("research.score_days", 30, {"event_scores"}),
         ("research.enabled", False, set()),
         ("cooldown.group_window_min", 7, {"master_events"}),
         # the tiers of events build on it

@@ -18,6 +18,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.properties.damage_test import alter_table
 from smallcaps_assets_tests.scenarios import default_settings
 
 TEN = datetime(2025, 11, 5, 15, tzinfo=UTC)
@@ -228,3 +229,20 @@ def test_an_event_in_a_span_of_another_manifest_has_the_lowest_rate_of_the_span(
 def test_an_event_that_a_span_names_takes_no_rate_of_another_manifests_event(tape: TapeStore) -> None:
     put_thinned(tape, ("first", "former"), {"former": 1.0})
     assert budget_of(tape) == [(None, False), (1.0, False)]
+
+
+def test_a_file_whose_content_was_altered_is_not_certified(tape: TapeStore) -> None:
+    sound, altered = put(tape, "trades", 57, 67, 58, 59), put(tape, "trades", -3, 7, 1, 2)
+    for start, end in ((57, 67), (-3, 7)):
+        put(tape, "quotes", start, end, start + 1)
+    alter_table(altered)
+    damaged: list[LakeError] = []
+    ledger = build_ledger(manifest_of(FIRST, LATER), tape, damaged=damaged)
+    assert ledger.select("event_id", "state").rows() == [("first", "missing"), ("later", "complete")]
+    (error,) = damaged
+    assert str(error).startswith(f"{altered}: is damaged: its content is not what was published (SHA-256). ")
+    assert ledger["trades_sha256"].to_list() == [None, [hashlib.sha256(sound.read_bytes()).hexdigest()]]
+    with pytest.raises(LakeError, match="is damaged: its content is not"):
+        build_ledger(manifest_of(FIRST), tape)
+    # its windows are asked for no more than before: the footer is sound, until the file is removed
+    assert build_ledger(manifest_of(FIRST, LATER), tape, hashes=False)["state"].to_list() == ["complete"] * 2

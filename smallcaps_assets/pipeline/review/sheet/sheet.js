@@ -433,7 +433,7 @@ function readout(event, row) {
 
 function legend(event) {
   $("legend").replaceChildren();
-  const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `tape captured −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
+  const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `window of tape −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
   if (event.zone) entries.splice(1, 0, ["zone", event.type === "opening_range_break" ? "opening range" : "base", "box"]);
   for (const [colour, text, look] of entries) {
     const entry = element("span", {}, null, $("legend"));
@@ -482,7 +482,7 @@ function start() {
     if (!act || pressed.ctrlKey || pressed.metaKey || pressed.altKey || $("help").open || pressed.target.tagName === "SELECT") return;
     pressed.preventDefault();
     // a key that is held down labels one event only
-    if (!pressed.repeat || act === TAPE_KEYS[pressed.key] || pressed.shiftKey) act();
+    if (!pressed.repeat || Object.values(TAPE_KEYS).includes(act)) act();
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));

@@ -89,10 +89,12 @@ function tapeScales(event, tape) {
   const volumeTop = volumeFloor - room * TAPE_SPACE.volume;
   const priceFloor = volumeTop - TAPE_SPACE.gap;
   const [low, high] = priceRange(tape);
+  // what is written about halts and restriction covers no trade
+  const priceTop = TAPE_SPACE.top + (tape.ssr ? 30 : haltsOf(tape).length ? 15 : 0);
   return {
     width, height, left, right, floor, imbalanceTop, volumeFloor, volumeTop, priceFloor, low, high,
     x: (ms) => left + ((Math.max(view.from, Math.min(view.to, ms)) - view.from) / (view.to - view.from)) * (right - left),
-    y: (price) => TAPE_SPACE.top + ((high - price) / (high - low)) * (priceFloor - TAPE_SPACE.top),
+    y: (price) => priceTop + ((high - price) / (high - low)) * (priceFloor - priceTop),
     ms: (x) => view.from + ((x - left) / (right - left)) * (view.to - view.from),
   };
 }
@@ -153,7 +155,7 @@ function drawTapeAxes(root, s, event) {
     const x = s.x((second - start) * 1000);
     svg("line", { x1: x, x2: x, y1: TAPE_SPACE.top, y2: s.floor, class: "grid" }, root);
     const text = by < 60 ? nyTime(event, (second - start) * 1000) : clock(second / 60);
-    if (x > s.left + 20 && x < s.right - 20) svg("text", { x, y: s.height - 8, "text-anchor": "middle" }, root, text);
+    if (x > s.left + 20 && x < s.right - 26) svg("text", { x, y: s.height - 8, "text-anchor": "middle" }, root, text);
   }
   for (const y of [s.priceFloor + 4, s.volumeFloor + 4, s.floor]) svg("line", { x1: 0, x2: s.width, y1: y, y2: y, class: "edge" }, root);
   svg("line", { x1: s.right, x2: s.right, y1: 0, y2: s.floor, class: "edge" }, root);

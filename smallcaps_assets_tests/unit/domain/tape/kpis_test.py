@@ -72,6 +72,7 @@ def test_every_figure_is_shown_per_wave_and_in_all_with_its_target() -> None:
         "retries_pct": "< 2",
         "throttled_pct": "< 0.5",
         "p90_event_mb": "< 40",
+        "reconciled_pct": ">= 95",
         "session_drift_pp": "within ±1",
     }
     assert kpis["wave"].unique(maintain_order=True).to_list() == ["PM", "AH", "RTH", "all"]

@@ -116,7 +116,7 @@ def test_the_ledger_of_a_lake_of_release_0_1_is_unchanged(old: TapeStore) -> Non
     assert_frame_equal(ledger.drop(LEDGER_ADDED), stored_ledger(old))
     counts = (None, None)  # of repeats and rejected rows
     trades, quotes = (sorted(ADDED[kind]) for kind in TAPE_KINDS)
-    assert ledger.select(LEDGER_ADDED).rows() == [(trades, *counts, quotes, *counts)] * 10
+    assert ledger.select(LEDGER_ADDED).rows() == [(trades, *counts, quotes, *counts, None, None)] * 10
 
 
 def test_a_lake_of_release_0_1_is_extended(old: TapeStore, client: MarketDataClient, gate: Gate) -> None:

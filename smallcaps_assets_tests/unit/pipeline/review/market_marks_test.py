@@ -49,6 +49,9 @@ def test_restriction_and_halts_of_the_bars(tmp_path: Path) -> None:
         (new_york(f"{DAYS[3]} 09:50"), new_york(f"{DAYS[3]} 09:56")),
         (new_york(f"{DAYS[3]} 10:16"), new_york(f"{DAYS[3]} 16:00")),
     ]
+    # of one event the days before are read as well
+    (alone,) = market_marks(lake, events.filter(event_id=DAYS[2]), default_settings()).restrictions["ssr_source"]
+    assert alone == "prior_day"
 
 
 def test_no_events_have_no_marks(tmp_path: Path) -> None:

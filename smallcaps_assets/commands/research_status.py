@@ -1,0 +1,35 @@
+"""The line of `smallcaps status` about the research tables: whether they are up to date, by footers alone."""
+
+from smallcaps_assets.commands.console import Line, Printable
+from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.reference_tables import ReferenceTables
+from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
+from smallcaps_assets.settings.settings import Settings
+
+
+def research_status(lake: Lake, settings: Settings) -> list[Printable]:
+    """How many symbols' tables are behind their bars, events and splits; nothing where research is switched off."""
+    shards = ShardStore(lake)
+    symbols = shards.symbols()
+    if not settings.research.enabled or not symbols:
+        return []
+    universe = UniverseStore(lake)
+    try:
+        splits = ReferenceTables(lake).splits()
+    except LakeError as error:
+        return [Line(f"research: {error}", "bad")]
+    test_symbols = universe.test_symbols(settings.universe)
+    detector = Detector(
+        BarsStore(lake), shards, settings.detection, settings.sessions, universe.reference(), test_symbols
+    )
+    behind = SymbolResearch(detector, settings.research.params, splits).behind(symbols)
+    if not behind:
+        return [f"research: tables of {count_noun(len(symbols), 'symbol')} up to date"]
+    clause = count_clause(len(symbols), "symbol", "symbols")
+    return [f"research: {len(behind):,} of {clause} behind: materialize event_bar_features"]

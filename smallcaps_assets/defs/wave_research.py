@@ -1,0 +1,109 @@
+"""The research tables of tape in the job that captures a profile: after each wave, and after the report.
+
+What fails here is named at the end of the run and takes nothing from the capture.
+"""
+
+import traceback
+from collections.abc import Sequence
+
+import dagster as dg
+import polars as pl
+
+from smallcaps_assets.defs.assets.tape import TapeStep
+from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.recording import (
+    Tags,
+    data_version_tags,
+    log_materializations,
+    provenance_tags,
+    record_failures,
+)
+from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.defs.research_metadata import table_metadata
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.tape.capture import Pair
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN
+from smallcaps_assets.settings.settings import Profile
+
+
+def materialized_keys(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
+    """Partitions of tape that are materialized and have not failed since."""
+    known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
+    return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
+
+
+def compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
+    """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
+
+    Partitions without events are neither computed nor recorded, unless there is a file of them.
+    """
+    try:
+        return _compute_wave(step, wave, symbols)
+    except UNFORESEEN as error:
+        step.context.log.warning("research of wave %s failed:\n%s", wave, "".join(traceback.format_exception(error)))
+        return [f"research of wave {wave}: {error}"]
+
+
+def _compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
+    context, profile, loaded = step.context, step.profile, step.settings.load()
+    manifest = step.lake.manifests(profile).load()
+    pairs = _pairs(step.lake, profile, manifest, wave, symbols)
+    keys = [tape_key(*pair) for pair in pairs]
+    assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
+    upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
+    provenance = {asset: _provenance(context, step.settings, key, upstream) for asset, key in assets.items()}
+    known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
+    failed = {asset: dict[str, Outcome]() for asset in assets}
+    problems = dict[str, None]()
+    for result in step.lake.tape_research(profile, loaded, context.log.info, step.tick).run(manifest, pairs):
+        partition = tape_key(*result.pair)
+        for asset, outcome in result.outcomes.items():
+            if outcome.problems:
+                failed[asset][partition] = outcome
+                problems |= dict.fromkeys(outcome.problems)
+            elif asset in result.written or partition not in known[asset]:
+                log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
+    for asset, outcomes in failed.items():
+        record_failures(context, assets[asset], outcomes, provenance[asset])
+    return list(problems)
+
+
+def _pairs(
+    lake: LakeResource, profile: Profile, manifest: pl.DataFrame, wave: str, symbols: Sequence[str]
+) -> list[Pair]:
+    """The symbols with events in a wave, and those of which there is a file."""
+    listed = set(manifest.filter(session=wave)["symbol"])
+    return [
+        (symbol, wave)
+        for symbol in symbols
+        if symbol in listed
+        or any(lake.lake.research_wave(profile, table, wave, symbol).is_file() for table in ASSET_TABLES)
+    ]
+
+
+def refresh_table(
+    context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
+) -> list[str]:
+    """Bring the table of what was known of each event up to date and record it; returns why that failed."""
+    asset = dg.AssetKey([profile, RESEARCH_TABLE_NAME])
+    upstream = [[profile, name] for name in ("manifest", "micro_features", "event_tape_state")]
+    try:
+        provenance = _provenance(context, settings, asset, upstream)
+        made = lake.joined_research(settings.load()).table(profile)
+        tags = provenance | data_version_tags(made.sha256)
+        context.log_event(dg.AssetMaterialization(asset, metadata=table_metadata(made), tags=tags))
+    except UNFORESEEN as error:
+        context.log.warning("%s failed:\n%s", RESEARCH_TABLE_NAME, "".join(traceback.format_exception(error)))
+        return [f"{RESEARCH_TABLE_NAME}: {error}"]
+    return []
+
+
+def _provenance(
+    context: dg.OpExecutionContext, settings: SettingsResource, asset: dg.AssetKey, upstream: Sequence[Sequence[str]]
+) -> Tags:
+    version = facts_of(asset).code_version(settings.load())
+    return provenance_tags(context.instance, version or context.run_id, [dg.AssetKey(path) for path in upstream])
