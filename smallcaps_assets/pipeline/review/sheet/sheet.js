@@ -482,7 +482,7 @@ function start() {
     if (!act || pressed.ctrlKey || pressed.metaKey || pressed.altKey || $("help").open || pressed.target.tagName === "SELECT") return;
     pressed.preventDefault();
     // a key that is held down labels one event only
-    if (!pressed.repeat || act === TAPE_KEYS[pressed.key] || pressed.shiftKey) act();
+    if (!pressed.repeat || Object.values(TAPE_KEYS).includes(act)) act();
   });
   addEventListener("beforeunload", (leaving) => { if (!storage && !exported) leaving.preventDefault(); });
   new ResizeObserver(redraw).observe($("chart"));

@@ -89,13 +89,15 @@ function figuresOf(tape) {
       const folded = group === groups[groups.length - 1];
       const into = folded ? element("details", {}, null, $(id)) : $(id);
       if (folded) element("summary", {}, group, into);
-      into.append(figureTable(tape, group, segments, folded || group === groups[0]));
+      into.append(figureTable(tape, group, segments, folded || !$(id).querySelector("table")));
     }
   }
 }
 
 function figureTable(tape, group, segments, withHead) {
   const table = element("table", { class: "figures" });
+  const widths = element("colgroup", {}, null, table);
+  for (const name of ["name", ...segments.map(() => "value")]) element("col", { class: name }, null, widths);
   const head = element("tr", {}, null, element("thead", {}, null, table));
   element("th", { scope: "col" }, withHead && group !== "all others" ? "tape" : "", head).hidden = !withHead;
   if (withHead) for (const segment of segments) element("th", { scope: "col", title: segment.help }, segment.name, head);
