@@ -14,6 +14,7 @@ from smallcaps_assets.defs.io_managers import LakeTableIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
+from smallcaps_assets.defs.research_checks import research_checks
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
 from smallcaps_assets.defs.schedules import nightly_schedule
@@ -35,7 +36,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
-        asset_checks=[with_explained_failures(check) for check in published_checks()],
+        asset_checks=[with_explained_failures(check) for check in (*published_checks(), *research_checks())],
         jobs=[nightly, redetect_job(), *waves.values()],
         schedules=[nightly_schedule(settings, nightly)],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],

@@ -80,7 +80,7 @@ def _bars() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         checks = checks_of_bars(lake.bars(), lake.universe(), settings.load(), settings.now())
-        yield from report_findings(asset, _selected(context, checks))
+        yield from report_findings(asset, selected_findings(context, checks))
 
     return minute_bars_checks
 
@@ -104,7 +104,7 @@ def _master() -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
         loaded = settings.load()
-        yield from report_findings(asset, _selected(context, checks_of_master(lake.detector(loaded), loaded)))
+        yield from report_findings(asset, selected_findings(context, checks_of_master(lake.detector(loaded), loaded)))
 
     return master_events_checks
 
@@ -118,7 +118,7 @@ def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
     def manifest_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
-        yield from report_findings(asset, _selected(context, manifest_checks_of(profile, settings, lake)))
+        yield from report_findings(asset, selected_findings(context, manifest_checks_of(profile, settings, lake)))
 
     return manifest_checks
 
@@ -137,7 +137,7 @@ def manifest_checks_of(
     return checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
 
 
-def _selected(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
+def selected_findings(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:
     """The findings of the selected checks, computed one after the other."""
     return run_checks(checks, {key.name for key in context.selected_asset_check_keys})
 

@@ -136,7 +136,8 @@ def _columns() -> list[pl.Expr]:
     premarket = pl.col("session") == "PM"
     opened = pl.when(premarket).then(close).otherwise("rth_open")
     sign = pl.when(pl.col("direction") == "up").then(1e4).otherwise(-1e4)
-    five = pl.when(close.is_not_null()).then(5.0)
+    # a column: Polars divides by a number as it multiplies by its inverse, but not where there are few rows
+    five = 0.0 * close + 5.0
     velocity = sign * (close / pl.col("close_5")).log() / five
     earlier = sign * (pl.col("close_5") / pl.col("close_10")).log() / five
     same_day = pl.when(pl.col("prior_close").is_not_null()).then((pl.col("ssr_at") <= timestamp).fill_null(value=False))

@@ -9,9 +9,10 @@ the rows of the others. It is published last: after a killed process the tables 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property, partial
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -23,7 +24,7 @@ from smallcaps_assets.domain.research.halts import HALTS
 from smallcaps_assets.domain.research.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
-from smallcaps_assets.domain.sessions import midnight, with_session
+from smallcaps_assets.domain.sessions import NEW_YORK, midnight, with_session
 from smallcaps_assets.domain.tables import EVENTS, UTC_US
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
@@ -88,6 +89,28 @@ class SymbolResearch:
     def behind(self, symbols: Sequence[str]) -> list[str]:
         """Those of `symbols` whose tables are not up to date; reads footers of shards and of `market_state_day`."""
         return [symbol for symbol in symbols if self._planner.is_behind(symbol)]
+
+    def as_known_then(self, symbol: str, event_id: str, timestamp: datetime) -> pl.DataFrame:
+        """The row (BAR_FEATURES) of an event, from the bars and candidates up to its minute alone.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        work = self._planner.from_day(symbol, _new_york_day(timestamp))
+        bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
+        sessions = self._calendar([work])
+        if _lack_closes([work], bars, sessions):
+            work = work.whole()
+            bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
+            sessions = self._calendar([work])
+        known = self._candidates([work]).filter(pl.col("timestamp") <= timestamp)
+        sampled, own = (
+            with_causal_sample(known, self.detector.params.filters, self.params),
+            pl.col("event_id") == event_id,
+        )
+        master = self._master([symbol])
+        events = research_events(master.filter(own), sampled.filter(own))
+        return self._tables(events, MarketData(bars, sessions, sampled, self._splits_of([symbol]))).features
 
     @cached_property
     def _planner(self) -> RenewalPlanner:
@@ -157,19 +180,31 @@ class SymbolResearch:
         if not works:
             return {table: {} for table in SYMBOL_TABLES}
         bars = self._bars(works)
-        first, last = min(work.calendar_from for work in works), max(work.last for work in works)
-        sessions = sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
+        sessions = self._calendar(works)
         if short := _lack_closes(works, bars, sessions):
             # thin symbols: all of their bars
             works = [work.whole() if work.symbol in short else work for work in works]
-            bars = self._bars(works)
-        names = pl.Series([work.symbol for work in works], dtype=pl.String)
+            bars, sessions = self._bars(works), self._calendar(works)
+        symbols = [work.symbol for work in works]
         sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
-        master = self.detector.shards.read_together(list(names)).with_columns(event_group_id=pl.lit(None, pl.String))
-        events = research_events(_since(works, master.select(*EVENTS)), _since(works, sampled))
-        splits = None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(names.implode()))
-        rules = BarRules(sessions, self.detector.params, self.params)
-        return _by_symbol(works, tables_of_events(events, MarketData(bars, sessions, sampled, splits), rules))
+        events = research_events(_since(works, self._master(symbols)), _since(works, sampled))
+        market = MarketData(bars, sessions, sampled, self._splits_of(symbols))
+        return _by_symbol(works, self._tables(events, market))
+
+    def _tables(self, events: pl.DataFrame, market: MarketData) -> BarTables:
+        return tables_of_events(events, market, BarRules(market.sessions, self.detector.params, self.params))
+
+    def _calendar(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        first, last = min(work.calendar_from for work in works), max(work.last for work in works)
+        return sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
+
+    def _master(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """The events (EVENTS) of the shards of several symbols; what they have in common is MASTER's to say."""
+        rows = self.detector.shards.read_together(symbols)
+        return rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+
+    def _splits_of(self, symbols: Sequence[str]) -> pl.DataFrame | None:
+        return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))
 
     def _bars(self, works: Sequence[Renewal]) -> pl.DataFrame:
         """The usable bars of several symbols, each from the day on that its rows look back to."""
@@ -226,6 +261,10 @@ def _lack_closes(works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.Data
     earlier = with_session(bars.filter(pl.col("timestamp") < start), sessions).filter(pl.col("session") == "RTH")
     closes = dict(earlier.group_by("symbol").agg(pl.col("day").n_unique()).iter_rows())
     return {symbol for symbol in kept if closes.get(symbol, 0) < _CLOSES_BACK}
+
+
+def _new_york_day(timestamp: datetime) -> date:
+    return timestamp.astimezone(ZoneInfo(NEW_YORK)).date()
 
 
 def _unchanged(symbol: str, rows: Mapping[str, Any]) -> SymbolOutcome:

@@ -123,17 +123,33 @@ class RenewalPlanner:
         since = _first_difference(known, now) if complete else date.min
         if since is None:
             return {table: f"{found}" for table, found in rows.items()}
+        return replace(
+            self._renewal(symbol, days, since),
+            inputs=now,
+            rows={table: f"{found}" for table, found in rows.items() if found},
+            figures={"sessions": len(days), "sessions_computed": sum(day >= since for day in days), **damaged},
+        )
+
+    def from_day(self, symbol: str, since: date) -> Renewal:
+        """What to compute of a symbol for the rows from a day on.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        return self._renewal(symbol, _days(self.detector.shards.coverage(symbol)), since)
+
+    def _renewal(self, symbol: str, days: Mapping[date, str], since: date) -> Renewal:
         read_from = self._read_from(since, list(days))
         return Renewal(
             symbol=symbol,
-            inputs=now,
+            inputs={},
             since=since,
             read_from=read_from,
             first=next(iter(days), date.max),
-            last=next(reversed(days), date.min),
+            last=max(days, default=date.min),
             bars=sum(count_bars(mark) for day, mark in days.items() if day >= read_from),
-            rows={table: f"{found}" for table, found in rows.items() if found},
-            figures={"sessions": len(days), "sessions_computed": sum(day >= since for day in days), **damaged},
+            rows={},
+            figures={},
         )
 
     def is_behind(self, symbol: str) -> bool:

@@ -18,6 +18,7 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES, SymbolResearch
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flip_bit, sessions_of
@@ -230,3 +231,26 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
     of_all = {"code", "settings", "detection", "splits", "months", "rows"}
     assert set(provenance["computed_from"]) == of_all | ({"tables"} if table == "market_state_day" else set())
     assert list(provenance["computed_from"]["months"]) == ["2025-09", "2025-10", "2025-11"]
+
+
+def test_events_are_the_same_without_all_that_came_later(whole: Path) -> None:
+    checks = checks_of_research("event_bar_features", _research(whole))
+    assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(
+        ("unique_rows", "finite", "ranges", "perturbation"), True
+    )
+
+
+def test_a_number_that_peeks_and_one_out_of_bounds_are_found(lake: Path) -> None:
+    research = _research(lake)
+    path = Lake(lake).research_symbol("event_bar_features", "DRFT")
+    rows = research.store.read(path, SYMBOL_TABLES["event_bar_features"])
+    for symbol in SYMBOLS:
+        Lake(lake).research_symbol("event_bar_features", symbol).unlink()
+    peeks = rows.with_columns(
+        return_5=pl.col("close").shift(-1) / pl.col("close") - 1, weekday=pl.lit(8, pl.Int64)
+    ).head(5)
+    research.store.publish(path, peeks, {})
+    checks = checks_of_research("event_bar_features", research)
+    assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation"}
+    found = checks["perturbation"]()
+    assert (found.breaking, found.examples["columns"].to_list()) == (5, ["weekday return_5 "] * 5)

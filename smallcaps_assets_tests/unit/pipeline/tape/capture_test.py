@@ -251,7 +251,7 @@ def test_a_wrong_key_stops_the_capture(lake: Lake, client: MarketDataClient, gat
 def test_a_disk_error_is_reported_as_such(lake: Lake, client: MarketDataClient) -> None:
     lake.root.mkdir(exist_ok=True)
     (lake.root / "tape").write_text("in the way")
-    with pytest.raises(LakeError, match="cannot be written"):
+    with pytest.raises(LakeError, match="tape: is a file, where a folder belongs: move the file away"):
         run(lake, client)
 
 

@@ -1,0 +1,43 @@
+"""The asset checks of the research tables that are made from bars, scores and joins."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import dagster as dg
+
+from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.settings.settings import PROFILES, Profile
+
+_TEXTS: Final = {
+    "unique_rows": "No row occurs more than once.",
+    "finite": "No number is NaN or infinite.",
+    "ranges": "Every number lies within its bounds: shares between 0 and 1, counts and volatilities not below 0.",
+}
+_PERTURBATION: Final = {
+    "perturbation": "The numbers of 20 events, drawn anew each time, are the same, bit for bit, when all bars after "
+    "their minute are left out: none of them is hindsight.",
+}
+
+
+def research_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks, one step per table."""
+    of_lake = [_checks(table) for table in (*SYMBOL_TABLES, EVENT_SCORES_TABLE)]
+    return [*of_lake, *(_checks(RESEARCH_TABLE_NAME, profile) for profile in PROFILES)]
+
+
+def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
+    asset = dg.AssetKey([profile, table] if profile else [table])
+    texts = _TEXTS | (_PERTURBATION if table == "event_bar_features" else {})
+
+    @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        found = checks_of_research(table, lake.symbol_research(settings.load()), profile)
+        yield from report_findings(asset, selected_findings(context, found))
+
+    return checks
