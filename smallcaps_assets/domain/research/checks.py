@@ -33,6 +33,9 @@ HALT_BOUNDS: Final[Mapping[str, Bounds]] = {"seconds": (0, 86_400), "n5": (0, No
 SCORE_BOUNDS: Final[Mapping[str, Bounds]] = {"score_percentile": (0, 1), "score_n": (0, None)}
 
 
+TABLE_CHECKS: Final = ("unique_rows", "finite", "ranges")
+
+
 def table_checks(
     rows: pl.LazyFrame, key: Sequence[str], bounds: Mapping[str, Bounds]
 ) -> dict[str, Callable[[], Finding]]:

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.research.checks import (
     HALT_BOUNDS,
     MARKET_STATE_BOUNDS,
     SCORE_BOUNDS,
+    TABLE_CHECKS,
     Bounds,
     perturbed,
     table_checks,
@@ -39,16 +40,24 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
 
 def checks_of_research(table: str, research: SymbolResearch, profile: Profile | None = None) -> Checks:
     """The checks of a published table; nothing is judged before it has rows."""
+    names = [*TABLE_CHECKS, *(["perturbation"] if table == "event_bar_features" else [])]
+    return {name: partial(_check, name, table, research, profile) for name in names}
+
+
+def _check(name: str, table: str, research: SymbolResearch, profile: Profile | None) -> Finding:
+    """One check.
+
+    Raises:
+        LakeError: a file cannot be read, or lacks a column of the registry.
+    """
     store, lake = research.store, research.store.lake
     schema, key, bounds = _TABLES[table]
     path = lake.research_table(table, profile or "")
-    parts = store.parts(lake.research / table)
-    files = [path] if is_stored(path) else [] if profile else parts
+    files = [path] if is_stored(path) else [] if profile else store.parts(lake.research / table)
     rows = store.scan(files, schema)
-    checks = dict(table_checks(rows, key, bounds))
-    if table == "event_bar_features":
-        checks["perturbation"] = lambda: _perturbation(research, rows)
-    return {name: partial(_judged, check, rows) for name, check in checks.items()}
+    if name == "perturbation":
+        return _judged(partial(_perturbation, research, rows), rows)
+    return _judged(table_checks(rows, key, bounds)[name], rows)
 
 
 def _judged(check: Callable[[], Finding], rows: pl.LazyFrame) -> Finding:
