@@ -156,7 +156,7 @@ def bar_features(symbols: int, sessions: int, repeats: int) -> dict[str, float]:
     """Processor seconds of detection of each symbol, and of the features of its candidates."""
     settings = load_settings(overrides={})
     table = sessions_between(FIRST, LAST, settings.sessions).head(sessions)
-    spent, rows, events = {"detection": 0.0, "features": 0.0}, 0, 0
+    spent, rows, events = {"detection": 0.0, "with_candidates": 0.0, "features": 0.0}, 0, 0
     for number in range(symbols + 1):
         bars = synthetic_bars(f"S{number:04d}", number, table, HOT_DAYS)
         search = partial(detect, bars, table, settings.detection)
@@ -173,6 +173,7 @@ def bar_features(symbols: int, sessions: int, repeats: int) -> dict[str, float]:
 
         if number:  # the first one warms up
             spent["detection"] += cpu_of(search, repeats)
+            spent["with_candidates"] += cpu_of(partial(search, keep_candidates=True), repeats)
             spent["features"] += cpu_of(features, repeats)
             rows, events = rows + bars.height, events + features().height
     return {**spent, "bars": rows, "events": events}
@@ -287,6 +288,7 @@ def main() -> None:
         "events": int(bars["events"]),
         "detection_cpu_s": round(bars["detection"], 2),
         "ratio_to_detection_cpu": round(bars["features"] / bars["detection"], 2),
+        "ratio_to_detection_with_candidates_cpu": round(bars["features"] / bars["with_candidates"], 2),
     }
     print(json.dumps(figures))
 
