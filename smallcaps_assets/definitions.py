@@ -20,6 +20,7 @@ from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failu
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
 from smallcaps_assets.defs.staleness import staleness
+from smallcaps_assets.defs.tape_research_checks import tape_research_checks
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # backfill policies and source code references are beta in Dagster: its version is pinned, and tests cover their use
@@ -36,7 +37,10 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
-        asset_checks=[with_explained_failures(check) for check in (*published_checks(), *research_checks())],
+        asset_checks=[
+            with_explained_failures(check)
+            for check in (*published_checks(), *research_checks(), *tape_research_checks())
+        ],
         jobs=[nightly, redetect_job(), *waves.values()],
         schedules=[nightly_schedule(settings, nightly)],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],

@@ -93,11 +93,7 @@ class TapeResearch:
             LakeError: the disk refuses.
         """
         self._require_grid()
-        symbols = sorted({symbol for symbol, _ in pairs})
-        published = listing or {kind: self.tape.published(kind, symbols) for kind in TAPE_KINDS}
-        failures = {kind: self.tape.failures(kind) for kind in TAPE_KINDS}
-        known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from)
-        plan = plan_tape(known, pairs, self._marks_of_days)
+        plan = self.plan(manifest, pairs, listing)
         work = list[TapePart]()
         for pair in pairs:
             part = self.parts.load(pair, plan, assets)
@@ -106,6 +102,33 @@ class TapeResearch:
             else:
                 yield self.parts.publish(part, plan, assets)
         yield from self._compute(work, plan, assets)
+
+    def plan(
+        self, manifest: pl.DataFrame, pairs: Sequence[Pair], listing: Mapping[TapeKind, pl.DataFrame] | None = None
+    ) -> TapePlan:
+        """The blocks of the symbols of `pairs`, see `run`.
+
+        Raises:
+            LakeError: the tape cannot be listed.
+        """
+        symbols = sorted({symbol for symbol, _ in pairs})
+        published = listing or {kind: self.tape.published(kind, symbols) for kind in TAPE_KINDS}
+        failures = {kind: self.tape.failures(kind) for kind in TAPE_KINDS}
+        known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from)
+        return plan_tape(known, pairs, self._marks_of_days)
+
+    def rules(self, first: date, last: date) -> TapeRules:
+        """Conditions, settings and the sessions from `first` to `last`."""
+        return TapeRules(self._conditions, sessions_between(first, last, self.sessions), self.params)
+
+    def read(self, kind: TapeKind, paths: Sequence[str]) -> FileRows:
+        """The rows of tape files, proved.
+
+        Raises:
+            LakeError: a file is damaged or cannot be read.
+        """
+        schema = {name: self.tape.schema(kind)[name] for name in _COLUMNS[kind]}
+        return FileRows(*read_tape_files(paths, schema, self.tape.lake.tape(self.tape.profile, kind)))
 
     @cached_property
     def parts(self) -> TapeParts:
@@ -206,21 +229,15 @@ class TapeResearch:
             kind: plan.pieces[kind].filter(pl.col("span").is_in(events["span"].unique().implode()))
             for kind in TAPE_KINDS
         }
-        tape = {}
-        for kind in TAPE_KINDS:
-            paths = files.filter(kind=kind)["path"].to_list()
-            schema = {name: self.tape.schema(kind)[name] for name in _COLUMNS[kind]}
-            tape[kind] = FileRows(*read_tape_files(paths, schema, self.tape.lake.tape(self.tape.profile, kind)))
+        tape = {kind: self.read(kind, files.filter(kind=kind)["path"].to_list()) for kind in TAPE_KINDS}
         facts = [plan.blocks[block] for block in blocks]
         days = pl.DataFrame(
             [(symbol, day) for (symbol, _), found in zip(blocks, facts, strict=True) for day in found.days],
             schema={"symbol": pl.String, "day": pl.Date},
             orient="row",
         )
-        sessions = sessions_between(
-            min(found.days[0] for found in facts), max(found.days[-1] for found in facts), self.sessions
-        )
+        rules = self.rules(min(found.days[0] for found in facts), max(found.days[-1] for found in facts))
         batch = BlockBatch(
             events, pieces, tape, files.filter(kind="trades"), read_days(self.tape.lake, days, tuple(BARS))
         )
-        return tables_of_blocks(batch, TapeRules(self._conditions, sessions, self.params), tables)
+        return tables_of_blocks(batch, rules, tables)

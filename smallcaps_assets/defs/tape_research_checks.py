@@ -1,0 +1,55 @@
+"""The checks of the research tables of captured tape; each reads the lake, so that it can be run again by itself."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import dagster as dg
+
+from smallcaps_assets.defs.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.pipeline.checks import run_checks
+from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
+from smallcaps_assets.settings.settings import PROFILES, Profile
+
+_FINITE: Final = "No value is NaN or infinite."
+TAPE_RESEARCH_CHECKS: Final[Mapping[str, Mapping[str, str]]] = {
+    "micro_features": {
+        "finite_values": _FINITE,
+        "shares": "The times in the six states of the book make up each segment: their shares sum to 1.",
+        "spread_parts": "Realized spread and price impact make up the signed effective spread of the same trades.",
+        "explained_share": "The share of the variance that Kyle's lambda explains lies between 0 and 1.",
+        "nothing_peeks": "Of 20 events chosen at random, every value that is said to be known at the event stays the "
+        "same, bit by bit, when all tape and bars from its end on are left out.",
+    },
+    "bar_reconciliation": {
+        "finite_values": _FINITE,
+        "unique_minutes": "No minute of a symbol occurs twice, in whichever wave its tape was captured.",
+        "exact_minutes": "Of the minutes with trades or a bar, at least 95 % have the bar that their trades make. The "
+        "classes of the others say how they differ.",
+    },
+    "event_tape_state": {
+        "unique_events": "No event occurs more than once.",
+        "halts_in_order": "Every halt that tape shows ends after it begins.",
+    },
+}
+
+
+def tape_research_checks() -> list[dg.AssetChecksDefinition]:
+    """The checks of each table of each profile, one step per table."""
+    return [_checks(profile, asset) for profile in PROFILES for asset in TAPE_RESEARCH_CHECKS]
+
+
+def _checks(profile: Profile, asset: str) -> dg.AssetChecksDefinition:
+    key = dg.AssetKey([profile, asset])
+
+    @dg.multi_asset_check(
+        name=f"{profile}__{asset}_checks", specs=check_specs(key, TAPE_RESEARCH_CHECKS[asset]), can_subset=True
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        research = lake.tape_research(profile, settings.load(), context.log.info)
+        found = checks_of_tape_research(research, lake.manifests(profile).load(), asset)
+        yield from report_findings(key, run_checks(found, {check.name for check in context.selected_asset_check_keys}))
+
+    return checks
