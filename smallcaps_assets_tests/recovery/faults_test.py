@@ -39,6 +39,11 @@ def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) ->
     assert platform.slots_taken() == 0
 
 
+def expect_end_of_all_services(platform: Platform, name: str, killed: psutil.Process) -> None:
+    platform.wait_until_ended(f"{name} (process {killed.pid}) ended with exit code -9 (SIGKILL)")
+    assert not platform.services(DAEMON, WEB_SERVER, "code-server")
+
+
 def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
     hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
@@ -72,24 +77,15 @@ def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     assert platform.months() == 2 * PER_RUN * MONTHS
 
 
-@pytest.mark.parametrize(("word", "name"), [(WEB_SERVER, "the web server"), ("code-server", "the code server")])
-def test_all_services_end_when_one_dies(platform: Platform, word: str, name: str) -> None:
-    (dying,) = platform.services(word)
-    kill(dying)
-    killed = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
-    platform.wait_until_ended(f"{name} (process {dying.pid}) ended with {killed}")
-    assert not platform.services(DAEMON, WEB_SERVER, "code-server")
-    platform.start()
-
-
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
     hold = platform.hold()
     backfill_id = platform.backfill()
     platform.wait_until_it_waits(hold)
     at_work = platform.slot_holder()
     worker = platform.worker(at_work)
-    kill(*platform.services(DAEMON))
-    platform.wait_until_ended("the daemon")
+    (daemon,) = platform.services(DAEMON)
+    kill(daemon)
+    expect_end_of_all_services(platform, "the daemon", daemon)
     platform.start()
     assert is_running(worker)
     assert platform.requested_twice() == []
@@ -172,8 +168,9 @@ def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_co
     at_work = platform.worker(run_id)
     if without_code_server:
         # restarted since the run started
-        kill(*platform.services(*CODE))
-        platform.wait_until_ended("the code server")
+        (dying,) = platform.services("code-server")
+        kill(dying, *platform.services("grpc"))
+        expect_end_of_all_services(platform, "the code server", dying)
         platform.start()
     platform.cancel(run_id)
     assert not is_running(at_work)
@@ -217,3 +214,10 @@ def test_a_full_disk_is_named_and_work_continues_once_it_has_space(platform: Pla
         assert platform.months() == PER_RUN * MONTHS
         assert len(platform.gate.requests) == PER_RUN * MONTHS - kept
         assert not list(platform.lake.rglob("*.part"))
+
+
+def test_all_services_end_when_the_web_server_dies(platform: Platform) -> None:
+    """The last test of this module: none needs them again."""
+    (dying,) = platform.services(WEB_SERVER)
+    kill(dying)
+    expect_end_of_all_services(platform, "the web server", dying)

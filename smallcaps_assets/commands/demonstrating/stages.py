@@ -64,7 +64,6 @@ def stages(
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
-    yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
@@ -76,6 +75,8 @@ def stages(
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
+    # with the tape of their events, where it was captured
+    yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:
