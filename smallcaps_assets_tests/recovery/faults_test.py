@@ -40,7 +40,8 @@ def expect_retry(platform: Platform, run_id: str, requested_twice: list[str]) ->
 
 
 def expect_end_of_all_services(platform: Platform, name: str, killed: psutil.Process) -> None:
-    platform.wait_until_ended(f"{name} (process {killed.pid}) ended with exit code -9 (SIGKILL)")
+    code = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
+    platform.wait_until_ended(f"{name} (process {killed.pid}) ended with {code}")
     assert not platform.services(DAEMON, WEB_SERVER, "code-server")
 
 
