@@ -11,6 +11,7 @@ from smallcaps_assets.defs.failures import describe_error
 from smallcaps_assets.defs.recording import PROBLEMS, RECORDED, PartitionRecorder, provenance_tags
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.runtime.system_errors import system_error
 
 # of steps in a run: those whose inputs are complete run in this order, others have 0
@@ -82,7 +83,7 @@ class GroupRecorder:
     def _failure_of(self, name: str, outcomes: Iterable[Outcome], *, continue_on_failure: bool) -> Exception | None:
         try:
             self._recorders[name].record(outcomes, continue_on_failure=continue_on_failure)
-        except Exception as error:  # noqa: BLE001 -- raised when all assets are recorded
+        except UNFORESEEN as error:  # raised when all assets are recorded
             return error
         return None
 
@@ -103,7 +104,7 @@ def tolerated(context: dg.AssetExecutionContext, *, continue_on_failure: bool) -
     """
     try:
         yield
-    except Exception as error:
+    except UNFORESEEN as error:
         if not continue_on_failure:
             raise
         known = error if isinstance(error, SmallcapsError) else system_error(error)

@@ -207,8 +207,20 @@ class SymbolResearch:
         return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))
 
     def _bars(self, works: Sequence[Renewal]) -> pl.DataFrame:
-        """The usable bars of several symbols, each from the day on that its rows look back to."""
+        """The usable bars of several symbols, each from the day on that its rows look back to.
+
+        Raises:
+            LakeError: they are not those that the events were detected from.
+        """
         parts = [self.detector.bars.read(work.symbol, work.calendar_from, work.last) for work in works]
+        for work, part in zip(works, parts, strict=True):
+            if part.height != work.bars:
+                # rows without them would stay after the bars are back
+                raise LakeError(
+                    f"bars of {work.symbol}: the files contain {part.height:,} from {work.calendar_from} to "
+                    f"{work.last}, not the {work.bars:,} that its events were detected from. Restore what is missing, "
+                    f"or materialize minute_bars and event_shards of {work.symbol}; then its research tables."
+                )
         minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
         return minutes
 

@@ -7,6 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tape_columns import TAPE_STATE_COLUMNS
+from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES, BlockBatch, tables_of_blocks
@@ -36,7 +37,7 @@ def find_peeking(research: TapeResearch, manifest: pl.DataFrame, events: Sequenc
     own = plan.events.filter(pl.col("event_id").is_in(list(events))).with_row_index("own")
     if own.is_empty():
         return pl.DataFrame(schema={"event_id": pl.String, "column": pl.String})
-    days = tried["timestamp"].dt.date()
+    days = tried.select(new_york_date(pl.col("timestamp"))).to_series()
     rules = research.rules(days.min(), days.max())  # type: ignore[arg-type] # dates
     found = []
     for is_cut in (False, True):

@@ -22,7 +22,7 @@ from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 
 # Raised with every code change that changes rows: they are then computed again.
-SYMBOLS_VERSION: Final = "1"
+SYMBOLS_VERSION: Final = "2"
 # trading days back to the latest candidate
 _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
@@ -44,7 +44,8 @@ class Renewal:
         read_from: the day from which bars are read, since rows look back; `date.min`: all.
         first: the first day with bars.
         last: the last day with bars.
-        bars: how many bars are read.
+        bars: how many bars are read, as the shard knows them.
+        all_bars: how many there are.
         rows: digests of the rows of the published tables; a table without one is written.
         figures: for the metadata.
     """
@@ -56,6 +57,7 @@ class Renewal:
     first: date
     last: date
     bars: int
+    all_bars: int
     rows: Mapping[str, str]
     figures: Mapping[str, int]
 
@@ -76,7 +78,7 @@ class Renewal:
 
     def whole(self) -> Self:
         """The same, with all bars."""
-        return replace(self, read_from=self.first)
+        return replace(self, read_from=self.first, bars=self.all_bars)
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class RenewalPlanner:
             first=next(iter(days), date.max),
             last=max(days, default=date.min),
             bars=sum(count_bars(mark) for day, mark in days.items() if day >= read_from),
+            all_bars=sum(map(count_bars, days.values())),
             rows={},
             figures={},
         )
@@ -159,7 +162,10 @@ class RenewalPlanner:
             known = self.store.recorded(self.store.lake.research_symbol(self.tables[-1], symbol))
         except LakeError:
             return True
-        return known is None or _first_difference(known, self._inputs(symbol, coverage, _days(coverage))) is not None
+        lost = [table for table in self.tables if not self.store.lake.research_symbol(table, symbol).is_file()]
+        if known is None or lost:
+            return True
+        return _first_difference(known, self._inputs(symbol, coverage, _days(coverage))) is not None
 
     def _inputs(self, symbol: str, coverage: ShardCoverage | None, days: Mapping[date, str]) -> dict[str, Any]:
         months = dict[str, list[str]]()

@@ -158,7 +158,10 @@ class TapeParts:
     def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
         """Publish or remove the file of a table; returns whether it changed."""
         path, stored = self._path(part.pair, table), part.stored[table]
-        marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in part.failed}
+        stale = part.stale[table]
+        # blocks that failed, but are current in this table, keep their rows
+        lost = stale & part.failed.keys()
+        marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in lost}
         made_from = {**self.provenance, _BLOCKS: marks}
         if not marks:
             if stored is not None:
@@ -167,8 +170,10 @@ class TapeParts:
         if stored == made_from:
             return False
         schema = TAPE_TABLES[table]
-        rows = [schema.to_frame(), *part.rows[table]]
-        kept = marks.keys() - part.stale[table]
+        # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
+        computed = pl.concat([schema.to_frame(), *part.rows[table]])
+        rows = [_of_blocks(computed, part.pair, stale & marks.keys(), plan)]
+        kept = marks.keys() - stale
         if kept:
             rows.append(_of_blocks(self.store.read(path, schema), part.pair, kept, plan))
         self.store.publish(path, pl.concat(rows).sort(*_ORDER[table], maintain_order=True), made_from)

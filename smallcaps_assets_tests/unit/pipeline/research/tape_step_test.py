@@ -227,6 +227,36 @@ def test_damaged_tape_is_named_and_costs_no_other_event(lake: Lake) -> None:
     assert computed(compute(lake)) == {SECOND}
 
 
+def test_a_block_that_only_some_tables_lack_is_in_no_table_twice(lake: Lake) -> None:
+    # the tape of OPENING is in the block of EARLY, whose minutes are then current, and whose events are not
+    compute(lake, (EARLY,))
+    compute(lake)
+    grown = files_below(lake.research)
+    for path in lake.research.rglob("*.parquet"):
+        path.unlink()
+    compute(lake)
+    assert {name: pl.read_parquet(lake.research / name).height for name in grown} == {
+        path.relative_to(lake.research).as_posix(): pl.read_parquet(path).height
+        for path in lake.research.rglob("*.parquet")
+    }
+
+
+def test_damaged_bars_cost_no_figure_of_the_tape(lake: Lake) -> None:
+    compute(lake)
+    micro = rows(lake, "micro_features")
+    month = next(lake.bars(SYMBOL).glob("*.parquet"))
+    content = month.read_bytes()
+    month.write_bytes(content[:-9])
+    outcomes = [found.outcomes for found in compute(lake)]
+    assert [problem for found in outcomes for problem in found["bar_reconciliation"].problems]
+    assert not [problem for found in outcomes for problem in found["micro_features"].problems]
+    assert_frame_equal(rows(lake, "micro_features"), micro)
+    month.write_bytes(content)
+    compute(lake)
+    assert_frame_equal(rows(lake, "micro_features"), micro)
+    assert set(rows(lake, "bar_reconciliation")["class"]) == {"exact"}
+
+
 def test_a_damaged_part_is_set_aside_and_made_again(lake: Lake) -> None:
     compute(lake)
     path = lake.research_wave("core", "micro_features", "RTH", SYMBOL)
