@@ -68,8 +68,12 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
     ) -> _Result:
         result: dg.MaterializeResult[None] = dg.MaterializeResult(metadata=RECORDED)
         with tolerated(context, continue_on_failure=config.go_on):
-            made = lake.joined_research(settings.load()).table(profile)
-            result = dg.MaterializeResult(metadata=table_metadata(made), data_version=dg.DataVersion(made.sha256))
+            loaded = settings.load()
+            made = lake.joined_research(loaded).table(profile)
+            around = lake.around_events(profile, loaded, made.rows, context.log.info)
+            result = dg.MaterializeResult(
+                metadata=table_metadata(made, around), data_version=dg.DataVersion(made.sha256)
+            )
         yield result
 
     return table
