@@ -236,7 +236,7 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
 def test_events_are_the_same_without_all_that_came_later(whole: Path) -> None:
     checks = checks_of_research("event_bar_features", _research(whole))
     assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(
-        ("unique_rows", "finite", "ranges", "perturbation"), True
+        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation"), True
     )
 
 
