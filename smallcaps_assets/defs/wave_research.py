@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
+from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     Tags,
@@ -21,8 +22,11 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
 from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
@@ -115,11 +119,40 @@ def refresh_table(
         provenance = _provenance(context, settings, asset, upstream)
         made = lake.joined_research(settings.load()).table(profile)
         tags = provenance | data_version_tags(made.sha256)
-        context.log_event(dg.AssetMaterialization(asset, metadata=table_metadata(made), tags=tags))
+        metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
+        context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
     except UNFORESEEN as error:
         context.log.warning("%s failed:\n%s", RESEARCH_TABLE_NAME, "".join(traceback.format_exception(error)))
         return [f"{RESEARCH_TABLE_NAME}: {error}"]
     return []
+
+
+def log_research_checks(
+    context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
+) -> list[str]:
+    """Run the checks of the research tables of a profile and record their results; returns what failed, and why.
+
+    A check that finds something is no failure.
+    """
+    loaded, problems = settings.load(), list[str]()
+    tape = lake.tape_research(profile, loaded, context.log.info)
+
+    def checks_of(name: str) -> Checks:
+        if name == RESEARCH_TABLE_NAME:
+            return checks_of_research(name, lake.symbol_research(loaded), profile)
+        return checks_of_tape_research(tape, lake.manifests(profile).load(), name)
+
+    for name in (*ASSET_TABLES, RESEARCH_TABLE_NAME):
+        asset = dg.AssetKey([profile, name])
+        try:
+            checks = checks_of(name)
+            for check in report_findings(asset, run_checks(checks, checks.keys())):
+                # works, although its annotation does not list it
+                context.log_event(check_evaluation(asset, check))  # type: ignore[arg-type]
+        except UNFORESEEN as error:
+            context.log.warning("checks of %s failed:\n%s", name, "".join(traceback.format_exception(error)))
+            problems.append(f"checks of {name}: {error}")
+    return problems
 
 
 def _provenance(

@@ -77,7 +77,10 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
             if loaded.research.enabled:
                 problems = PartsStep(profile, context.op_execution_context, settings, lake).all_waves()
             made = lake.joined_research(loaded).table(profile)
-            result = dg.MaterializeResult(metadata=table_metadata(made), data_version=dg.DataVersion(made.sha256))
+            around = lake.around_events(profile, loaded, made.rows, context.log.info)
+            result = dg.MaterializeResult(
+                metadata=table_metadata(made, around), data_version=dg.DataVersion(made.sha256)
+            )
             parts = count_noun(len(problems), "part")
             require_complete(problems, f"{parts} of the research of tape", _AGAIN)
         yield result
