@@ -1,17 +1,16 @@
-"""The research tables of tape in the job that captures a profile: after each wave, and after the report.
+"""The research tables of tape in jobs: after each wave of a capture and after its report, and in a night.
 
-What fails here is named at the end of the run and takes nothing from the capture.
+What fails here is named at the end of the run and takes nothing from the capture or from the rest of the night.
 """
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
-import polars as pl
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
-from smallcaps_assets.defs.assets.tape import TapeStep
-from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     Tags,
     data_version_tags,
@@ -34,59 +33,80 @@ from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.settings.settings import Profile
 
 
+@dataclass(frozen=True)
+class PartsStep:
+    """A step that brings research tables of the tape of one profile up to date; `tick` is called after each batch."""
+
+    profile: Profile
+    context: dg.OpExecutionContext
+    settings: SettingsResource
+    lake: LakeResource
+    tick: Callable[[], None] = lambda: None
+
+    def wave(self, wave: str, symbols: Sequence[str]) -> list[str]:
+        """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
+
+        Partitions without events are neither computed nor recorded, unless there is a file of them.
+        """
+        return self._attempt(f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols)))
+
+    def all_waves(self) -> list[str]:
+        """The same of all partitions of which there is tape or a file; the others are not recorded."""
+        return self._attempt(f"research of the tape of {self.profile}", lambda: self._compute(self._present_pairs()))
+
+    def _attempt(self, what: str, compute: Callable[[], list[str]]) -> list[str]:
+        try:
+            return compute()
+        except UNFORESEEN as error:
+            self.context.log.warning("%s failed:\n%s", what, "".join(traceback.format_exception(error)))
+            return [f"{what}: {error}"]
+
+    def _compute(self, pairs: Sequence[Pair]) -> list[str]:
+        context, profile, loaded = self.context, self.profile, self.settings.load()
+        if not pairs:
+            return []
+        manifest = self.lake.manifests(profile).load()
+        keys = [tape_key(*pair) for pair in pairs]
+        assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
+        upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
+        provenance = {asset: _provenance(context, self.settings, key, upstream) for asset, key in assets.items()}
+        known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
+        failed = {asset: dict[str, Outcome]() for asset in assets}
+        problems = dict[str, None]()
+        for result in self.lake.tape_research(profile, loaded, context.log.info, self.tick).run(manifest, pairs):
+            partition = tape_key(*result.pair)
+            for asset, outcome in result.outcomes.items():
+                if outcome.problems:
+                    failed[asset][partition] = outcome
+                    problems |= dict.fromkeys(outcome.problems)
+                elif asset in result.written or partition not in known[asset]:
+                    log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
+        for asset, outcomes in failed.items():
+            record_failures(context, assets[asset], outcomes, provenance[asset])
+        return list(problems)
+
+    def _pairs(self, wave: str, symbols: Sequence[str]) -> list[Pair]:
+        """The symbols with events in a wave, and those of which there is a file."""
+        listed = set(self.lake.manifests(self.profile).load().filter(session=wave)["symbol"])
+        place = self.lake.lake.research_wave
+        return [
+            (symbol, wave)
+            for symbol in symbols
+            if symbol in listed or any(place(self.profile, table, wave, symbol).is_file() for table in ASSET_TABLES)
+        ]
+
+    def _present_pairs(self) -> list[Pair]:
+        """The partitions of all waves of which there is tape or a file."""
+        research = self.lake.tape_research(self.profile, self.settings.load(), self.context.log.info)
+        known = set(self.context.instance.get_dynamic_partitions(SYMBOLS.name or ""))
+        pairs = research.present_pairs(self.lake.manifests(self.profile).load())
+        return [pair for pair in pairs if pair[0] in known]
+
+
 def materialized_keys(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
     """Partitions of tape that are materialized and have not failed since."""
     known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
     return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
-
-
-def compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
-    """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
-
-    Partitions without events are neither computed nor recorded, unless there is a file of them.
-    """
-    try:
-        return _compute_wave(step, wave, symbols)
-    except UNFORESEEN as error:
-        step.context.log.warning("research of wave %s failed:\n%s", wave, "".join(traceback.format_exception(error)))
-        return [f"research of wave {wave}: {error}"]
-
-
-def _compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
-    context, profile, loaded = step.context, step.profile, step.settings.load()
-    manifest = step.lake.manifests(profile).load()
-    pairs = _pairs(step.lake, profile, manifest, wave, symbols)
-    keys = [tape_key(*pair) for pair in pairs]
-    assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
-    upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
-    provenance = {asset: _provenance(context, step.settings, key, upstream) for asset, key in assets.items()}
-    known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
-    failed = {asset: dict[str, Outcome]() for asset in assets}
-    problems = dict[str, None]()
-    for result in step.lake.tape_research(profile, loaded, context.log.info, step.tick).run(manifest, pairs):
-        partition = tape_key(*result.pair)
-        for asset, outcome in result.outcomes.items():
-            if outcome.problems:
-                failed[asset][partition] = outcome
-                problems |= dict.fromkeys(outcome.problems)
-            elif asset in result.written or partition not in known[asset]:
-                log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
-    for asset, outcomes in failed.items():
-        record_failures(context, assets[asset], outcomes, provenance[asset])
-    return list(problems)
-
-
-def _pairs(
-    lake: LakeResource, profile: Profile, manifest: pl.DataFrame, wave: str, symbols: Sequence[str]
-) -> list[Pair]:
-    """The symbols with events in a wave, and those of which there is a file."""
-    listed = set(manifest.filter(session=wave)["symbol"])
-    return [
-        (symbol, wave)
-        for symbol in symbols
-        if symbol in listed
-        or any(lake.lake.research_wave(profile, table, wave, symbol).is_file() for table in ASSET_TABLES)
-    ]
 
 
 def refresh_table(

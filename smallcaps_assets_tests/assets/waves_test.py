@@ -10,18 +10,21 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from smallcaps_assets.defs.assets.nightly import research_problems
 from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.tape_research_checks import TAPE_RESEARCH_CHECKS
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
 from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import flip_bit
 
 PROFILE = "premium"
 HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
@@ -134,6 +137,38 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
     captured = ledger(planned).filter(state="complete")["event_id"]
     micro = pl.concat(map(pl.read_parquet, planned.lake.research.rglob("micro_features/*/*.parquet")))
     assert set(captured) <= set(micro["event_id"])
+
+
+def test_the_table_of_a_profile_brings_its_parts_up_to_date_and_names_what_failed_of_them(planned: Platform) -> None:
+    waves(planned)
+    planned.gate.requests.clear()
+    table, micro = [PROFILE, "research_table"], planned.lake.research / PROFILE / "micro_features"
+    parts = {path: path.read_bytes() for path in micro.rglob("*.parquet")}
+    for path in parts:
+        path.unlink()
+    result = planned.run(table)
+    assert {path: path.read_bytes() for path in micro.rglob("*.parquet")} == parts
+    recorded = {(event.asset_key.path[-1], event.partition) for event in result.get_asset_materialization_events()}
+    keys = {str(tape_key(symbol_of(path.stem), path.parent.name.removeprefix("wave="))) for path in parts}
+    assert recorded == {("micro_features", key) for key in keys} | {("research_table", None)}
+    # nothing changed: nothing but the table is recorded
+    again = planned.run(table).get_asset_materialization_events()
+    assert [event.asset_key.path[-1] for event in again] == ["research_table"]
+    damaged = max((planned.root / "tape" / PROFILE / "trades").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    flip_bit(damaged)
+    for path in parts:
+        path.unlink()
+    night = planned.run(table, config={f"{PROFILE}__research_table": {"go_on": True}})
+    assert ("research_table", None) in {
+        (event.asset_key.path[-1], event.partition) for event in night.get_asset_materialization_events()
+    }
+    (named,) = research_problems(planned.instance, night.run_id, [])
+    assert named.startswith(f"{PROFILE}/research_table: ")
+    assert "of the research of tape failed; everything else is published" in named
+    assert str(damaged) in named
+    planned.overrides |= {"research": {"enabled": False}}
+    assert planned.run(table).success, "those who only capture are not told"
+    assert requested(planned) == []
 
 
 def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:

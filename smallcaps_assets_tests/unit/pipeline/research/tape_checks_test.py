@@ -89,11 +89,10 @@ def test_a_broken_rule_is_found(research: TapeResearch, asset: str, check: str, 
     assert not broken[check].holds
 
 
-def test_a_value_that_looks_ahead_is_named(research: TapeResearch, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_that_looks_ahead_is_named(research: TapeResearch) -> None:
     assert find_peeking(research, MANIFEST, list(EVENTS)).is_empty()
     # said to be known at the event, although it describes all of the window
-    monkeypatch.setattr("smallcaps_assets.pipeline.research.look_ahead._BEFORE", ("post_all",))
-    peeking = find_peeking(research, MANIFEST, [FIRST])
+    peeking = find_peeking(research, MANIFEST, [FIRST], known=["post_all"])
     assert set(peeking["event_id"]) == {FIRST}
     assert {"volume_shares", "trades"} <= set(peeking["column"])
 
