@@ -1,5 +1,6 @@
 """A lake with the tape of many events, and its research tables: all of them, and those of one event more."""
 
+import os
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -48,6 +49,7 @@ def write_tape(root: Path, manifest: pl.DataFrame, size: Windows) -> TapeStore:
     tape = TapeStore(Lake(root), "core", load_settings(overrides={}).profiles["core"])
     rng = np.random.default_rng(1)
     start = np.array([0])
+    captured = time.time() - 3600  # before, as in a night
     of_window = dict(zip(TAPE_KINDS, window_tape(rng, start, size), strict=True))
     for kind in TAPE_KINDS:
         for span in spans_of(tape.missing_spans(kind, event_windows(manifest))):
@@ -55,7 +57,8 @@ def write_tape(root: Path, manifest: pl.DataFrame, size: Windows) -> TapeStore:
             rows = of_window[kind].with_columns(
                 (pl.col("timestamp").to_physical() + int(span.start.timestamp()) * 10**9).cast(pl.Datetime("ns", "UTC"))
             )
-            tape.publish(kind, span, rows.select(*tape.schema(kind)), {"requests": 1})
+            path = tape.publish(kind, span, rows.select(*tape.schema(kind)), {"requests": 1})
+            os.utime(path, (captured, captured))
     return tape
 
 

@@ -28,7 +28,10 @@ def research_status(lake: Lake, settings: Settings) -> list[Printable]:
     detector = Detector(
         BarsStore(lake), shards, settings.detection, settings.sessions, universe.reference(), test_symbols
     )
-    behind = SymbolResearch(detector, settings.research.params, splits).behind(symbols)
+    try:
+        behind = SymbolResearch(detector, settings.research.params, splits).behind(symbols)
+    except LakeError as error:  # of the imported events
+        return [Line(f"research: {error}", "bad")]
     if not behind:
         return [f"research: tables of {count_noun(len(symbols), 'symbol')} up to date"]
     clause = count_clause(len(symbols), "symbol", "symbols")

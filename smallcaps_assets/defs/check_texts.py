@@ -85,3 +85,8 @@ EMPTY_WINDOWS_TEXT: Final = (
     "No published window is without trades although bars of the same minutes have volume, or without quotes although "
     "bars or trades show trading. The run config `retry_empty: true` of tape_trades and tape_quotes asks again."
 )
+# of every research table
+REGISTRY_TEXT: Final = (
+    "Every column of the table has a text, the unit of its numbers and the time at which it is known, and the columns "
+    "of every file are those. Otherwise materialize the partitions of the named files again."
+)

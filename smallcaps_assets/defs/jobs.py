@@ -32,7 +32,7 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
-from smallcaps_assets.defs.wave_research import compute_wave, materialized_keys, refresh_table
+from smallcaps_assets.defs.wave_research import PartsStep, log_research_checks, materialized_keys, refresh_table
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
@@ -196,6 +196,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         research = totals["research"]
         if settings.load().research.enabled:
             research += refresh_table(context, profile, settings, lake)
+            research += log_research_checks(context, profile, settings, lake)
         again = f"Launch {profile}_waves again: only what is missing is requested."
         failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []
         failed += [f"{count_noun(len(research), 'part')} of research"] if research else []
@@ -240,7 +241,8 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
     research = list(before["research"])
     if step.settings.load().research.enabled:
-        research += compute_wave(step, wave, [symbol for symbol, _ in pairs])
+        parts = PartsStep(step.profile, step.context, step.settings, step.lake, step.tick)
+        research += parts.wave(wave, [symbol for symbol, _ in pairs])
     return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 

@@ -6,10 +6,12 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
+from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 _TEXTS: Final = {
@@ -31,7 +33,7 @@ def research_checks() -> list[dg.AssetChecksDefinition]:
 
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, table] if profile else [table])
-    texts = _TEXTS | (_PERTURBATION if table == "event_bar_features" else {})
+    texts = {**_TEXTS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
 
     @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)
     def checks(

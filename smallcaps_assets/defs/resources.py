@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
+import polars as pl
 from pydantic import PrivateAttr
 
 from smallcaps_assets.defs.runs.pool import vendor_slots
@@ -21,6 +22,7 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
+from smallcaps_assets.pipeline.research.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.tape_step import TapeResearch
@@ -117,6 +119,14 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def joined_research(self, settings: Settings) -> JoinedResearch:
         """What makes the research tables over all symbols."""
         return JoinedResearch(self.lake, settings.research.params, settings.filters, settings.sessions)
+
+    def around_events(
+        self, profile: Profile, settings: Settings, table: pl.DataFrame, log: Callable[[str], None]
+    ) -> AroundEvents:
+        """The tape around a sample of the events of a profile; `table` is its research table (RESEARCH_TABLE)."""
+        captured = table.filter(capture_state_bar="complete/complete")["event_id"]
+        research = self.tape_research(profile, settings, log)
+        return around_events(research, self.manifests(profile).load(), captured)
 
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""

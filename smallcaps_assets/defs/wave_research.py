@@ -1,16 +1,16 @@
-"""The research tables of tape in the job that captures a profile: after each wave, and after the report.
+"""The research tables of tape in jobs: after each wave of a capture and after its report, and in a night.
 
-What fails here is named at the end of the run and takes nothing from the capture.
+What fails here is named at the end of the run and takes nothing from the capture or from the rest of the night.
 """
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
-import polars as pl
 
-from smallcaps_assets.defs.assets.tape import TapeStep
-from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
+from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
+from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     Tags,
     data_version_tags,
@@ -22,67 +22,91 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
 from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.settings.settings import Profile
 
 
+@dataclass(frozen=True)
+class PartsStep:
+    """A step that brings research tables of the tape of one profile up to date; `tick` is called after each batch."""
+
+    profile: Profile
+    context: dg.OpExecutionContext
+    settings: SettingsResource
+    lake: LakeResource
+    tick: Callable[[], None] = lambda: None
+
+    def wave(self, wave: str, symbols: Sequence[str]) -> list[str]:
+        """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
+
+        Partitions without events are neither computed nor recorded, unless there is a file of them.
+        """
+        return self._attempt(f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols)))
+
+    def all_waves(self) -> list[str]:
+        """The same of all partitions of which there is tape or a file; the others are not recorded."""
+        return self._attempt(f"research of the tape of {self.profile}", lambda: self._compute(self._present_pairs()))
+
+    def _attempt(self, what: str, compute: Callable[[], list[str]]) -> list[str]:
+        try:
+            return compute()
+        except UNFORESEEN as error:
+            self.context.log.warning("%s failed:\n%s", what, "".join(traceback.format_exception(error)))
+            return [f"{what}: {error}"]
+
+    def _compute(self, pairs: Sequence[Pair]) -> list[str]:
+        context, profile, loaded = self.context, self.profile, self.settings.load()
+        if not pairs:
+            return []
+        manifest = self.lake.manifests(profile).load()
+        keys = [tape_key(*pair) for pair in pairs]
+        assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
+        upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
+        provenance = {asset: _provenance(context, self.settings, key, upstream) for asset, key in assets.items()}
+        known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
+        failed = {asset: dict[str, Outcome]() for asset in assets}
+        problems = dict[str, None]()
+        for result in self.lake.tape_research(profile, loaded, context.log.info, self.tick).run(manifest, pairs):
+            partition = tape_key(*result.pair)
+            for asset, outcome in result.outcomes.items():
+                if outcome.problems:
+                    failed[asset][partition] = outcome
+                    problems |= dict.fromkeys(outcome.problems)
+                elif asset in result.written or partition not in known[asset]:
+                    log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
+        for asset, outcomes in failed.items():
+            record_failures(context, assets[asset], outcomes, provenance[asset])
+        return list(problems)
+
+    def _pairs(self, wave: str, symbols: Sequence[str]) -> list[Pair]:
+        """The symbols with events in a wave, and those of which there is a file."""
+        listed = set(self.lake.manifests(self.profile).load().filter(session=wave)["symbol"])
+        place = self.lake.lake.research_wave
+        return [
+            (symbol, wave)
+            for symbol in symbols
+            if symbol in listed or any(place(self.profile, table, wave, symbol).is_file() for table in ASSET_TABLES)
+        ]
+
+    def _present_pairs(self) -> list[Pair]:
+        """The partitions of all waves of which there is tape or a file."""
+        research = self.lake.tape_research(self.profile, self.settings.load(), self.context.log.info)
+        known = set(self.context.instance.get_dynamic_partitions(SYMBOLS.name or ""))
+        pairs = research.present_pairs(self.lake.manifests(self.profile).load())
+        return [pair for pair in pairs if pair[0] in known]
+
+
 def materialized_keys(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
     """Partitions of tape that are materialized and have not failed since."""
     known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
     return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
-
-
-def compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
-    """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
-
-    Partitions without events are neither computed nor recorded, unless there is a file of them.
-    """
-    try:
-        return _compute_wave(step, wave, symbols)
-    except UNFORESEEN as error:
-        step.context.log.warning("research of wave %s failed:\n%s", wave, "".join(traceback.format_exception(error)))
-        return [f"research of wave {wave}: {error}"]
-
-
-def _compute_wave(step: TapeStep, wave: str, symbols: Sequence[str]) -> list[str]:
-    context, profile, loaded = step.context, step.profile, step.settings.load()
-    manifest = step.lake.manifests(profile).load()
-    pairs = _pairs(step.lake, profile, manifest, wave, symbols)
-    keys = [tape_key(*pair) for pair in pairs]
-    assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
-    upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
-    provenance = {asset: _provenance(context, step.settings, key, upstream) for asset, key in assets.items()}
-    known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
-    failed = {asset: dict[str, Outcome]() for asset in assets}
-    problems = dict[str, None]()
-    for result in step.lake.tape_research(profile, loaded, context.log.info, step.tick).run(manifest, pairs):
-        partition = tape_key(*result.pair)
-        for asset, outcome in result.outcomes.items():
-            if outcome.problems:
-                failed[asset][partition] = outcome
-                problems |= dict.fromkeys(outcome.problems)
-            elif asset in result.written or partition not in known[asset]:
-                log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
-    for asset, outcomes in failed.items():
-        record_failures(context, assets[asset], outcomes, provenance[asset])
-    return list(problems)
-
-
-def _pairs(
-    lake: LakeResource, profile: Profile, manifest: pl.DataFrame, wave: str, symbols: Sequence[str]
-) -> list[Pair]:
-    """The symbols with events in a wave, and those of which there is a file."""
-    listed = set(manifest.filter(session=wave)["symbol"])
-    return [
-        (symbol, wave)
-        for symbol in symbols
-        if symbol in listed
-        or any(lake.lake.research_wave(profile, table, wave, symbol).is_file() for table in ASSET_TABLES)
-    ]
 
 
 def refresh_table(
@@ -95,11 +119,40 @@ def refresh_table(
         provenance = _provenance(context, settings, asset, upstream)
         made = lake.joined_research(settings.load()).table(profile)
         tags = provenance | data_version_tags(made.sha256)
-        context.log_event(dg.AssetMaterialization(asset, metadata=table_metadata(made), tags=tags))
+        metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
+        context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
     except UNFORESEEN as error:
         context.log.warning("%s failed:\n%s", RESEARCH_TABLE_NAME, "".join(traceback.format_exception(error)))
         return [f"{RESEARCH_TABLE_NAME}: {error}"]
     return []
+
+
+def log_research_checks(
+    context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
+) -> list[str]:
+    """Run the checks of the research tables of a profile and record their results; returns what failed, and why.
+
+    A check that finds something is no failure.
+    """
+    loaded, problems = settings.load(), list[str]()
+    tape = lake.tape_research(profile, loaded, context.log.info)
+
+    def checks_of(name: str) -> Checks:
+        if name == RESEARCH_TABLE_NAME:
+            return checks_of_research(name, lake.symbol_research(loaded), profile)
+        return checks_of_tape_research(tape, lake.manifests(profile).load(), name)
+
+    for name in (*ASSET_TABLES, RESEARCH_TABLE_NAME):
+        asset = dg.AssetKey([profile, name])
+        try:
+            checks = checks_of(name)
+            for check in report_findings(asset, run_checks(checks, checks.keys())):
+                # works, although its annotation does not list it
+                context.log_event(check_evaluation(asset, check))  # type: ignore[arg-type]
+        except UNFORESEEN as error:
+            context.log.warning("checks of %s failed:\n%s", name, "".join(traceback.format_exception(error)))
+            problems.append(f"checks of {name}: {error}")
+    return problems
 
 
 def _provenance(

@@ -27,6 +27,11 @@ class Lake:
         """Folder of the lock files."""
         return self.root / ".locks"
 
+    @property
+    def cache(self) -> Path:
+        """Folder of what only spares work; it may be removed at any time."""
+        return self.root / ".cache"
+
     @cached_property
     def minute_bars(self) -> Path:
         """Folder with one folder of minute bars for each symbol."""

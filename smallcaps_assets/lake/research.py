@@ -97,6 +97,15 @@ class ResearchStore:
             rows = pl.scan_parquet(files, hive_partitioning=False, glob=False)
             return match_columns(rows, schema, f"{files[0].parent}")
 
+    def columns(self, path: Path) -> dict[str, pl.DataType]:
+        """The columns that a file has, from its footer alone.
+
+        Raises:
+            LakeError: it cannot be read.
+        """
+        with disk_errors("read", path):
+            return dict(pl.read_parquet_schema(path))
+
     def parts(self, folder: Path) -> list[Path]:
         """The files of a partitioned table, or of one of its waves, sorted."""
         with disk_errors("read", folder):

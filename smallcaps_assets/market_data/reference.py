@@ -144,10 +144,11 @@ class ReferenceData:
         pages, counts = self._list("/v3/reference/exchanges", query, "exchanges", catalogue.parse_exchanges_page)
         return complete_download(pages.unique(maintain_order=True).sort("id", maintain_order=True), counts)
 
-    def splits(self, first: date, last: date) -> Download:
+    def splits(self, first: date, last: date, *, older: bool = True) -> Download:
         """Splits of all symbols executed from `first` to `last`, both included (SPLITS), sorted by symbol and day.
 
-        From `/stocks/v1/splits`, and from the older `/v3/reference/splits` where the plan or the vendor has no such.
+        From `/stocks/v1/splits`, and from the older `/v3/reference/splits` where the plan or the vendor has no such, if
+        `older` lists may be asked for.
         Splits of a symbol on one day that differ are bad rows, which are left out and named.
 
         Raises:
@@ -159,8 +160,10 @@ class ReferenceData:
             newer = query | {"sort": "execution_date.asc", "limit": str(_SPLITS_PER_PAGE)}
             pages, counts = self._list("/stocks/v1/splits", newer, "splits", parse)
         except (NotEntitled, NotFound):
-            older = query | {"sort": "execution_date", "order": "asc", "limit": str(_OLDER_SPLITS_PER_PAGE)}
-            pages, counts = self._list("/v3/reference/splits", older, "splits", parse)
+            if not older:
+                raise
+            earlier = query | {"sort": "execution_date", "order": "asc", "limit": str(_OLDER_SPLITS_PER_PAGE)}
+            pages, counts = self._list("/v3/reference/splits", earlier, "splits", parse)
         rows = pages.unique(maintain_order=True).sort("symbol", "execution_date")
         differ = rows.filter(pl.struct("symbol", "execution_date").is_duplicated())
         counts.bad_rows += [

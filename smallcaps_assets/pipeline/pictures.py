@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.research.around_event import FROM_S, STEP_S, UNTIL_S
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import SESSIONS
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLOURS: Final[Mapping[str, str]] = {"PM": "#e0a030", "RTH": "#2f6fde", "AH": "#7a4fd0"}
+# of event types, in their order
+LINE_COLOURS: Final = ("#2f6fde", "#e0a030", "#7a4fd0", "#2a9d6f", "#d43d4c", "#5d6b7a", "#b0578d")
 INK: Final = "#16202c"
 SOFT: Final = "#5d6b7a"
 DPI: Final = 100
@@ -157,6 +160,31 @@ def market_state_picture(by_month: pl.DataFrame) -> bytes:
     axes.set_xticks(list(shown), [by_month["month"][number] for number in shown])
     _style_counts(axes)
     return _png(figure, "Short sale restrictions and halts by month, as bars show them")
+
+
+def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
+    """One line per event type from three minutes before to five minutes after the events are known.
+
+    Args:
+        means: MEANS_AROUND.
+        column: the column to draw.
+        title: what it is.
+    """
+    figure, axes = _canvas(2.7)
+    for name, colour in zip(EVENT_TYPES, LINE_COLOURS, strict=True):
+        line = means.filter(event_type=name)
+        if line[column].count():
+            label = f"{name.replace('_', ' ')} ({int(line.select(pl.col('events').max()).item()):,})"
+            middles = line["second"] + STEP_S / 2
+            axes.plot(middles.to_numpy(), line[column].to_numpy(), color=colour, linewidth=1.4, label=label)
+    # the event's minute
+    axes.axvspan(-60, 0, color="#eef1f4", linewidth=0)
+    axes.set_xlim(FROM_S, UNTIL_S)
+    ticks = range(FROM_S, UNTIL_S + 1, 60)
+    axes.set_xticks(ticks, [f"{second:+} s" if second else "known" for second in ticks])
+    _style_counts(axes)
+    axes.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
+    return _png(figure, title)
 
 
 def _bars(

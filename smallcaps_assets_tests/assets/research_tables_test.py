@@ -1,11 +1,14 @@
 """The research assets, materialized on a small lake: what is recorded of them, and what fails with them."""
 
+from datetime import timedelta
+
 import dagster as dg
 import polars as pl
 
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.assets.conftest import ALL
@@ -96,3 +99,16 @@ def test_scores_before_there_is_a_master_name_it(made: Platform) -> None:
     observed = [log.dagster_event.asset_observation_data.asset_observation for log in noted if log.dagster_event]
     assert ["no MASTER yet" in str(one.metadata[PROBLEMS].value) for one in observed] == [True]
     assert recorded_by(made, result, "event_scores") == set()
+
+
+def test_imported_events_are_scored_against_master_and_not_part_of_the_reference(made: Platform) -> None:
+    made.run("event_scores")
+    path = made.lake.research_table("event_scores")
+    before, first = pl.read_parquet(path), pl.read_parquet(made.lake.master).head(1)
+    moved = first.with_columns(pl.col("timestamp") - timedelta(minutes=1), event_id=pl.lit("imported"))
+    publish_frame(made.lake.imported_events, pl.concat([moved, first]).with_columns(score_raw="score"))
+    made.run("event_scores")
+    after = pl.read_parquet(path)
+    assert after.filter(pl.col("event_id") != "imported").equals(before)
+    own, detected = (after.filter(event_id=name).drop("event_id") for name in ("imported", first["event_id"].item()))
+    assert own.equals(detected)

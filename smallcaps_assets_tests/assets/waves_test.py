@@ -1,6 +1,6 @@
 """The job that captures wave after wave, and the sensor that starts it after a night."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,21 @@ import polars as pl
 import pytest
 from dagster._core.test_utils import create_run_for_test
 
+from smallcaps_assets.defs.assets.nightly import research_problems
 from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.defs.tape_research_checks import TAPE_RESEARCH_CHECKS
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
 from smallcaps_assets_tests.conftest import files_below
+from smallcaps_assets_tests.scenarios import flip_bit
 
 PROFILE = "premium"
 HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
@@ -84,6 +89,16 @@ def reds(platform: Platform, kind: str) -> dict[str, set[str]]:
     return shown
 
 
+def figures_of(result: dg.ExecuteInProcessResult, table: str) -> Mapping[str, dg.MetadataValue[Any]]:
+    """The metadata with which a run recorded a table without partitions."""
+    (shown,) = (
+        event.step_materialization_data.materialization.metadata
+        for event in result.get_asset_materialization_events()
+        if event.asset_key and event.asset_key.path[-1] == table
+    )
+    return shown
+
+
 EVERYTHING = {str(tape_key(symbol, wave)) for symbol in SYMBOLS_OF_MARKET for wave in WAVES}
 
 
@@ -108,9 +123,52 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
     for asset in ASSET_TABLES:
         assert {partition for name, partition in recorded if name == asset} == with_events
     assert ("research_table", None) in recorded
+    shown = figures_of(mended, "research_table")
+    assert {
+        "spread bps RTH",
+        "opening book pct",
+        *(f"picture/{name}" for name in ("spread", "speed", "imbalance")),
+    } <= set(shown)
+    checks = {
+        (check.asset_key.path[-1], check.check_name): check.passed for check in mended.get_asset_check_evaluations()
+    }
+    assert {checks[asset, name] for asset, names in TAPE_RESEARCH_CHECKS.items() for name in names} == {True}
+    assert checks["research_table", REGISTRY_COMPLETE]
     captured = ledger(planned).filter(state="complete")["event_id"]
     micro = pl.concat(map(pl.read_parquet, planned.lake.research.rglob("micro_features/*/*.parquet")))
     assert set(captured) <= set(micro["event_id"])
+
+
+def test_the_table_of_a_profile_brings_its_parts_up_to_date_and_names_what_failed_of_them(planned: Platform) -> None:
+    waves(planned)
+    planned.gate.requests.clear()
+    table, micro = [PROFILE, "research_table"], planned.lake.research / PROFILE / "micro_features"
+    parts = {path: path.read_bytes() for path in micro.rglob("*.parquet")}
+    for path in parts:
+        path.unlink()
+    result = planned.run(table)
+    assert {path: path.read_bytes() for path in micro.rglob("*.parquet")} == parts
+    recorded = {(event.asset_key.path[-1], event.partition) for event in result.get_asset_materialization_events()}
+    keys = {str(tape_key(symbol_of(path.stem), path.parent.name.removeprefix("wave="))) for path in parts}
+    assert recorded == {("micro_features", key) for key in keys} | {("research_table", None)}
+    # nothing changed: nothing but the table is recorded
+    again = planned.run(table).get_asset_materialization_events()
+    assert [event.asset_key.path[-1] for event in again] == ["research_table"]
+    damaged = max((planned.root / "tape" / PROFILE / "trades").rglob("*.parquet"), key=lambda path: path.stat().st_size)
+    flip_bit(damaged)
+    for path in parts:
+        path.unlink()
+    night = planned.run(table, config={f"{PROFILE}__research_table": {"go_on": True}})
+    assert ("research_table", None) in {
+        (event.asset_key.path[-1], event.partition) for event in night.get_asset_materialization_events()
+    }
+    (named,) = research_problems(planned.instance, night.run_id, [])
+    assert named.startswith(f"{PROFILE}/research_table: ")
+    assert "of the research of tape failed; everything else is published" in named
+    assert str(damaged) in named
+    planned.overrides |= {"research": {"enabled": False}}
+    assert planned.run(table).success, "those who only capture are not told"
+    assert requested(planned) == []
 
 
 def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
@@ -134,7 +192,11 @@ def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
         event = planned.instance.get_latest_materialization_event(dg.AssetKey([PROFILE, name]))
         assert event is not None
         assert event.run_id == result.run_id
-    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    checks = {
+        check.check_name: check.passed
+        for check in result.get_asset_check_evaluations()
+        if check.asset_key == dg.AssetKey([PROFILE, "capture_report"])
+    }
     assert checks == dict.fromkeys((*KPI_CHECKS, EMPTY_WINDOWS), True)
     before = files_below(planned.root / "tape" / PROFILE / "trades")
     planned.gate.requests.clear()

@@ -22,17 +22,19 @@ from smallcaps_assets.settings.settings import Profile, Settings
 
 # how wide the names of the clicks are
 _NAME: Final = "  {:<12}"
-_SNIPPET: Final = """\
+# of a file of settings
+_IMPORTS: Final = """\
 from pathlib import Path
-import polars as pl
-from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.settings.settings import load_settings
-
-settings = load_settings({config})
-tape = TapeStore(Lake(Path({lake!r})), {profile!r}, settings.profiles[{profile!r}])
+"""
+_SNIPPET: Final = """\
+import polars as pl
+from smallcaps_assets.research import open_lake
+{imports}
+lake = open_lake({lake!r}{settings})
 event_id = {event_id!r}
-trades, quotes = tape.trades(event_id), tape.quotes(event_id)
+trades = lake.trades([event_id], {profile!r}).collect()
+quotes = lake.quotes([event_id], {profile!r}).collect()
 in_force = trades.join_asof(quotes, on="timestamp", suffix="_of_quote")
 minutes = in_force.group_by_dynamic("timestamp", every="1m").agg(
     pl.len().alias("trades"),
@@ -62,8 +64,10 @@ def tape_snippet(lake: Lake, profile: Profile, config: Path | None) -> str | Non
     best = ledger.filter(pl.col("state") == "complete").select("event_id").head(1)
     if best.is_empty():
         return None
-    path = "" if config is None else f"Path({str(config.resolve())!r})"
-    return _SNIPPET.format(lake=str(lake.root), profile=profile, event_id=best.item(), config=path)
+    imports, settings = ("", "") if config is None else (_IMPORTS, f", load_settings(Path({str(config.resolve())!r}))")
+    return _SNIPPET.format(
+        lake=str(lake.root), profile=profile, event_id=best.item(), imports=imports, settings=settings
+    )
 
 
 def _symbols(lake: Lake) -> Iterator[str]:

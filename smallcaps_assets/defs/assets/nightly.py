@@ -112,7 +112,10 @@ def research_problems(
     partitions = [one for one in failed if one.asset_key.to_user_string() not in _OF_BEHIND]
     causes = dict.fromkeys(str(one.metadata[PROBLEMS].value) for one in partitions)
     noted = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
-    observed = (one for log in noted if (one := log.asset_observation) and PROBLEMS in one.metadata)
+    # what failed of partitions, the step that computed them names once
+    observed = (
+        one for log in noted if (one := log.asset_observation) and PROBLEMS in one.metadata and one.partition is None
+    )
     by_cause = dict[str, list[str]]()
     for one in observed:
         by_cause.setdefault(str(one.metadata[PROBLEMS].value), []).append(one.asset_key.to_user_string())

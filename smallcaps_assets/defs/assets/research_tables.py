@@ -1,22 +1,27 @@
 """Assets `event_scores` and `<profile>/research_table`: research tables over all symbols."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.metadata import column_schema
-from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
+from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require_complete
 from smallcaps_assets.defs.research_metadata import scores_metadata, table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.defs.wave_research import PartsStep
 from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS
 from smallcaps_assets.domain.research.bar_tables import EVENT_SCORE_COLUMNS, EVENT_SCORES
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.table_descriptions import TABLE_TEXTS
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
+# of parts that failed
+_AGAIN: Final = "Materialize it again: only what is missing is computed."
 _Result = Iterator[dg.MaterializeResult[None]]
 
 
@@ -66,10 +71,18 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
     def table(
         context: dg.AssetExecutionContext, config: ContinueOnFailure, settings: SettingsResource, lake: LakeResource
     ) -> _Result:
+        loaded, problems = settings.load(), list[str]()
         result: dg.MaterializeResult[None] = dg.MaterializeResult(metadata=RECORDED)
         with tolerated(context, continue_on_failure=config.go_on):
-            made = lake.joined_research(settings.load()).table(profile)
-            result = dg.MaterializeResult(metadata=table_metadata(made), data_version=dg.DataVersion(made.sha256))
+            if loaded.research.enabled:
+                problems = PartsStep(profile, context.op_execution_context, settings, lake).all_waves()
+            made = lake.joined_research(loaded).table(profile)
+            around = lake.around_events(profile, loaded, made.rows, context.log.info)
+            result = dg.MaterializeResult(
+                metadata=table_metadata(made, around), data_version=dg.DataVersion(made.sha256)
+            )
+            parts = count_noun(len(problems), "part")
+            require_complete(problems, f"{parts} of the research of tape", _AGAIN)
         yield result
 
     return table

@@ -31,7 +31,7 @@ BAR_FEATURE_COLUMNS: Final = {
     **_of(_NUMBER, "fraction", "pre", "return_from_prior_close", "gap_return", "return_1", "return_5", "return_15"),
     **_of(_NUMBER, "fraction", "pre", "return_30", "return_15min", "range_position", "distance_day_high"),
     **_of(_NUMBER, "fraction", "pre", "distance_vwap", "body_share", "close_location", "bar_atr"),
-    **_of(_NUMBER, "", "pre", "flatness_score"),
+    **_of(_NUMBER, "ratio", "pre", "flatness_score"),
     **_of(_NUMBER, "log", "pre", "parkinson_20"),
     **_of(_NUMBER, "x", "pre", "rvol_to_time"),
     **_of(_NUMBER, "1e-6 per USD", "pre", "amihud_20"),
@@ -60,7 +60,7 @@ BAR_FEATURES: Final = schema_of(BAR_FEATURE_COLUMNS)
 EVENT_SCORE_COLUMNS: Final = {
     **_of(_TEXT, "", "key", "event_id"),
     **_of(_NUMBER, "fraction", "pre", "score_percentile"),
-    **_of(_NUMBER, "", "pre", "score_robust_z"),
+    **_of(_NUMBER, "deviations", "pre", "score_robust_z"),
     **_of(_COUNT, "events", "pre", "score_n"),
 }
 EVENT_SCORES: Final = schema_of(EVENT_SCORE_COLUMNS)

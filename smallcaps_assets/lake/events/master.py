@@ -7,7 +7,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of
-from smallcaps_assets.lake.files.stored_tables import read_table
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -42,3 +42,12 @@ def symbols_to_rebuild(shards: ShardStore) -> list[str]:
         return [symbol_of(path.stem) for path in shards.files() if path.stat().st_mtime_ns > built]
     now = shards.contents()
     return sorted(symbol for symbol in built_from.keys() | now.keys() if built_from.get(symbol) != now.get(symbol))
+
+
+def load_imported_events(lake: Lake, schema: pl.Schema = EVENTS) -> pl.DataFrame:
+    """Columns of the imported events, after proving that they are not damaged; no rows where none were imported.
+
+    Raises:
+        LakeError: the file is damaged or cannot be read, or lacks a column.
+    """
+    return read_table(lake.imported_events, schema) if is_stored(lake.imported_events) else schema.to_frame()

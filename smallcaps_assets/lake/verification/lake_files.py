@@ -125,7 +125,7 @@ def verify_files(
 
 
 def _list_files(lake: Lake, unlisted: list[Discrepancy]) -> Iterator[str]:
-    """Every file below the lake, sorted by folder, without the folder of locks; folders may be links."""
+    """Every file below the lake, sorted by folder, without locks and the cache; folders may be links."""
     visited: set[tuple[int, int]] = set()
 
     def not_listed(error: OSError) -> None:
@@ -137,7 +137,7 @@ def _list_files(lake: Lake, unlisted: list[Discrepancy]) -> Iterator[str]:
         if kind_of(relative_path(lake, folder)) is not None:
             unlisted.append(_folder(relative_path(lake, folder)))
         state = folder.stat()
-        folders[:] = sorted(name for name in folders if folder / name != lake.locks)
+        folders[:] = sorted(name for name in folders if folder / name not in {lake.locks, lake.cache})
         if state.st_ino and (state.st_dev, state.st_ino) in visited:
             folders.clear()  # a link to a folder that was walked already
             continue

@@ -50,6 +50,11 @@ _NO_BARS: Final = "Change the plan, or import bars of your own (smallcaps import
 _NO_HISTORY: Final = "Set history.first_session to a session that the plan reaches back to, or change the plan."
 _NO_TAPE: Final = "Without it there are bars, events and manifests, but no tape."
 _UNKNOWN: Final = "It counts as unknown; nothing else depends on it."
+_PINNED: Final = "Optional: the conditions of this package are used; trades with an id that it lacks count for nothing."
+_NO_SPLITS: Final = (
+    "Optional: where the older list of splits is not included either, split_ratio, days_since_split and the other "
+    "figures of splits are null, and prior closes are as traded."
+)
 
 
 class ReadinessCheck(NamedTuple):
@@ -64,13 +69,15 @@ class ReadinessCheck(NamedTuple):
 class EndpointCheck(NamedTuple):
     """One request to the vendor, and what follows where the plan does not include its data.
 
-    `name` is the endpoint's in `smallcaps exchange --denied`.
+    `name` is the endpoint's in `smallcaps exchange --denied`. `is_list`: no symbol is asked for, so that HTTP 404 says
+    that the vendor has no such endpoint.
     """
 
     name: str
     ask: Callable[[], object]
     denied: Verdict
     consequence: str
+    is_list: bool = False
 
 
 def check_key(source: SourceParams) -> ReadinessCheck:
@@ -165,6 +172,8 @@ def endpoint_checks(client: MarketDataClient, symbol: str, settings: Settings, n
         EndpointCheck("daily_bars", partial(reference.closes, day), "note", _UNKNOWN),
         EndpointCheck("float", partial(reference.float_shares, [symbol]), "note", _UNKNOWN),
         EndpointCheck("short_interest", partial(reference.short_interest, [symbol]), "note", _UNKNOWN),
+        EndpointCheck("conditions", reference.trade_conditions, "note", _PINNED, is_list=True),
+        EndpointCheck("splits", partial(reference.splits, day, day, older=False), "note", _NO_SPLITS, is_list=True),
     ]
 
 
@@ -202,6 +211,8 @@ def _ask(check: EndpointCheck) -> ReadinessCheck:
         remedy = f"{required_plan(check.name)}{check.consequence}"
         return ReadinessCheck(check.name, check.denied, "the plan does not include it (HTTP 403)", remedy)
     except NotFound:
+        if check.is_list:
+            return ReadinessCheck(check.name, check.denied, "the vendor has no such list (HTTP 404)", check.consequence)
         return ReadinessCheck(check.name, "ok", "allowed; the vendor does not know the symbol on that day")
     except (NotAuthenticated, VendorUnavailable):
         raise

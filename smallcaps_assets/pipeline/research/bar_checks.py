@@ -25,6 +25,7 @@ from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
 from smallcaps_assets.settings.settings import Profile
 
 # events whose features are computed again, from what was known at their time
@@ -40,7 +41,7 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
 
 def checks_of_research(table: str, research: SymbolResearch, profile: Profile | None = None) -> Checks:
     """The checks of a published table; nothing is judged before it has rows."""
-    names = [*TABLE_CHECKS, *(["perturbation"] if table == "event_bar_features" else [])]
+    names = [*TABLE_CHECKS, REGISTRY_COMPLETE, *(["perturbation"] if table == "event_bar_features" else [])]
     return {name: partial(_check, name, table, research, profile) for name in names}
 
 
@@ -54,6 +55,8 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
     schema, key, bounds = _TABLES[table]
     path = lake.research_table(table, profile or "")
     files = [path] if is_stored(path) else [] if profile else store.parts(lake.research / table)
+    if name == REGISTRY_COMPLETE:
+        return check_registry(store, {table: files})
     rows = store.scan(files, schema)
     if name == "perturbation":
         return _judged(partial(_perturbation, research, rows), rows)

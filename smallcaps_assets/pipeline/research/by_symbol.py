@@ -28,6 +28,7 @@ from smallcaps_assets.domain.sessions import NEW_YORK, midnight, with_session
 from smallcaps_assets.domain.tables import EVENTS, UTC_US
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
+from smallcaps_assets.lake.events.master import load_imported_events
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
@@ -113,8 +114,12 @@ class SymbolResearch:
         return self._tables(events, MarketData(bars, sessions, sampled, self._splits_of([symbol]))).features
 
     @cached_property
+    def _imported(self) -> pl.DataFrame:
+        return load_imported_events(self.store.lake)
+
+    @cached_property
     def _planner(self) -> RenewalPlanner:
-        return RenewalPlanner(self.detector, self.store, self.params, self.splits, tuple(SYMBOL_TABLES))
+        return RenewalPlanner(self.detector, self.store, self.params, self.splits, self._imported, tuple(SYMBOL_TABLES))
 
     @cached_property
     def _unexpected(self) -> UnexpectedErrors:
@@ -199,9 +204,14 @@ class SymbolResearch:
         return sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
 
     def _master(self, symbols: Sequence[str]) -> pl.DataFrame:
-        """The events (EVENTS) of the shards of several symbols; what they have in common is MASTER's to say."""
+        """The events (EVENTS) of the shards of several symbols, and the imported ones that are not in them.
+
+        What they have in common is MASTER's to say.
+        """
         rows = self.detector.shards.read_together(symbols)
-        return rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+        detected = rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+        imported = self._imported.filter(pl.col("symbol").is_in(list(symbols)))
+        return pl.concat([detected, imported.filter(~pl.col("event_id").is_in(detected["event_id"].implode()))])
 
     def _splits_of(self, symbols: Sequence[str]) -> pl.DataFrame | None:
         return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))

@@ -27,7 +27,7 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.events.master import load_master
+from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
@@ -80,7 +80,9 @@ class JoinedResearch:
     sessions: SessionParams
 
     def scores(self) -> JoinedTable:
-        """Publish EVENT_SCORES of every MASTER row and of the candidates of the causal sample, in MASTER order.
+        """Publish EVENT_SCORES of every MASTER row, of the candidates of the causal sample and of imported events.
+
+        Rows are in MASTER order; MASTER alone is the reference.
 
         Raises:
             InputError: there is no MASTER yet.
@@ -94,6 +96,8 @@ class JoinedResearch:
             "master": prove_once(self.lake.master),
             "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
         }
+        if is_stored(self.lake.imported_events):
+            inputs["imported"] = prove_once(self.lake.imported_events)
         return self._publish(
             self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, partial(self._scores, candidates)
         )
@@ -152,8 +156,13 @@ class JoinedResearch:
             .select(*_SCORED)
             for start in range(0, len(candidates), _FILES_AT_ONCE)
         ]
-        rows = [master.with_columns(in_master=True), *(part.with_columns(in_master=False) for part in others)]
-        events = pl.concat(rows).sort("symbol", "timestamp", "event_type", maintain_order=True)
+        imported = load_imported_events(self.lake, _SCORED).filter(pl.col("score").is_not_null())
+        rows = [
+            master.with_columns(in_master=True),
+            *(part.with_columns(in_master=False) for part in [*others, imported]),
+        ]
+        events = pl.concat(rows).unique("event_id", keep="first", maintain_order=True)
+        events = events.sort("symbol", "timestamp", "event_type", maintain_order=True)
         if events.is_empty():
             return EVENT_SCORES.to_frame()
         first, last = events.select(first=pl.col("date").min(), last=pl.col("date").max()).row(0)

@@ -13,20 +13,24 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES, BlockBatch, tables_of_blocks
 from smallcaps_assets.pipeline.research.tape_step import TapeResearch
 
-_BEFORE: Final = ("pre3", "pre_all", "bar")
+# segments of a window that are over when the event is known
+KNOWN_SEGMENTS: Final = ("pre3", "pre_all", "bar")
 _PRE: Final = {
     "micro_features": [column.name for column in MICRO_COLUMNS if column.availability == "seg"],
     "event_tape_state": [name for name, column in TAPE_STATE_COLUMNS.items() if column.availability == "pre"],
 }
 
 
-def find_peeking(research: TapeResearch, manifest: pl.DataFrame, events: Sequence[str]) -> pl.DataFrame:
+def find_peeking(
+    research: TapeResearch, manifest: pl.DataFrame, events: Sequence[str], known: Sequence[str] = KNOWN_SEGMENTS
+) -> pl.DataFrame:
     """`event_id` and `column` of each value known at the event that changes when all later tape and bars are deleted.
 
     Args:
         research: the tape, and how it is read.
         manifest: the events (MANIFEST).
         events: ids of those to try; those without published tape are left out.
+        known: the segments of micro_features whose figures are known at the event.
 
     Raises:
         LakeError: a file of tape is damaged or cannot be read.
@@ -59,7 +63,7 @@ def find_peeking(research: TapeResearch, manifest: pl.DataFrame, events: Sequenc
         key = ["event_id", "segment"] if table == "micro_features" else ["event_id"]
         whole, cut = (pl.concat([TAPE_TABLES[table].to_frame(), *made[table].values()]) for made in found)
         if table == "micro_features":
-            whole, cut = (rows.filter(pl.col("segment").is_in(_BEFORE)) for rows in (whole, cut))
+            whole, cut = (rows.filter(pl.col("segment").is_in(list(known))) for rows in (whole, cut))
         both = whole.select(*key, *columns).join(cut.select(*key, *columns), on=key, how="full", suffix=" cut")
         changed += [
             both.filter(pl.col(name).ne_missing(pl.col(f"{name} cut"))).select("event_id", column=pl.lit(name))

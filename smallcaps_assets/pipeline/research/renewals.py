@@ -29,6 +29,8 @@ _EVENT_DAYS_BACK: Final = 20
 _BARS_AT_ONCE: Final = 250_000
 _SYMBOLS_AT_ONCE: Final = 100
 _MONTHS: Final = "months"
+# of symbols with imported events only
+_IMPORTED: Final = "imported"
 
 _Settled = TypeVar("_Settled")
 
@@ -90,6 +92,7 @@ class RenewalPlanner:
         store: the tables.
         params: their settings.
         splits: SPLITS; None if they were never fetched.
+        imported: imported events (EVENTS).
         tables: the names of the tables; the file of the last records what all were computed from.
     """
 
@@ -97,6 +100,7 @@ class RenewalPlanner:
     store: ResearchStore
     params: ResearchParams
     splits: pl.DataFrame | None
+    imported: pl.DataFrame
     tables: Sequence[str]
 
     @property
@@ -173,11 +177,13 @@ class RenewalPlanner:
             months.setdefault(f"{day:%Y-%m}", []).append(f"{day} {mark}")
         # of the events, and of the candidates, which are those of the settings in force
         detections = [*sorted(({} if coverage is None else coverage.detections).items()), *self._detections(symbol)]
+        imported = self._imported.get(symbol)
         return {
             "code": SYMBOLS_VERSION,
             "settings": self._settings,
             "detection": digest(f"{name} {found}" for name, found in detections),
             "splits": "unknown" if self.splits is None else self._splits.get(symbol, "none"),
+            **({_IMPORTED: imported} if imported else {}),
             _MONTHS: {month: digest(marks) for month, marks in months.items()},
         }
 
@@ -195,6 +201,11 @@ class RenewalPlanner:
             detector.params.features,
             detector.sessions,
         )
+
+    @cached_property
+    def _imported(self) -> dict[str, str]:
+        by_symbol = self.imported.sort("event_id").partition_by("symbol", as_dict=True, maintain_order=True)
+        return {f"{key[0]}": digest(f"{row}" for row in rows.iter_rows()) for key, rows in by_symbol.items()}
 
     @cached_property
     def _splits(self) -> dict[str, str]:
@@ -240,7 +251,8 @@ def _days(coverage: ShardCoverage | None) -> dict[date, str]:
 
 def _first_difference(known: Mapping[str, Any], now: Mapping[str, Any]) -> date | None:
     """The first day whose rows differ, `date.min` where all may; None where none does."""
-    if any(known.get(name) != value for name, value in now.items() if name != _MONTHS):
+    names = (now.keys() | {_IMPORTED}) - {_MONTHS}
+    if any(known.get(name) != now.get(name) for name in names):
         return date.min
     before, after = known.get(_MONTHS, {}), now[_MONTHS]
     different = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]

@@ -2,6 +2,8 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -12,6 +14,9 @@ from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
 from smallcaps_assets.pipeline.research.look_ahead import find_peeking
+from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
+from smallcaps_assets.pipeline.research.size_unit_check import QUOTE_SIZE_CHECK, check_quote_sizes
+from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.research.tape_step import TapeResearch
 
 _STATES: Final = ("normal", "locked", "crossed", "one_sided", "empty", "none")
@@ -25,9 +30,12 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
     """The checks of one asset of ASSET_TABLES, by name; `manifest` are its events (MANIFEST)."""
     store, profile = ResearchStore(research.tape.lake), research.tape.profile
 
+    def files(table: str) -> list[Path]:
+        return store.parts(research.tape.lake.research / profile / table)
+
+    @cache
     def rows(table: str) -> pl.DataFrame:
-        folder = research.tape.lake.research / profile / table
-        return store.scan(store.parts(folder), TAPE_TABLES[table]).collect()
+        return store.scan(files(table), TAPE_TABLES[table]).collect()
 
     def judge(name: str, find: Callable[[pl.DataFrame], pl.DataFrame]) -> Finding:
         found = rows(asset)
@@ -40,6 +48,7 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
             "spread_parts": lambda: judge("spread_parts", _off_spreads),
             "explained_share": lambda: judge("explained_share", _off_r2),
             "nothing_peeks": lambda: _nothing_peeks(research, manifest, rows("micro_features")["event_id"]),
+            QUOTE_SIZE_CHECK: lambda: check_quote_sizes(research, manifest),
         },
         "bar_reconciliation": {
             "finite_values": lambda: judge("finite_values", _not_finite),
@@ -57,7 +66,10 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
             ),
         },
     }
-    return of_assets[asset]
+    complete = {
+        REGISTRY_COMPLETE: lambda: check_registry(store, {table: files(table) for table in ASSET_TABLES[asset]})
+    }
+    return of_assets[asset] | complete
 
 
 def _not_finite(rows: pl.DataFrame) -> pl.DataFrame:

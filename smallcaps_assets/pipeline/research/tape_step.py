@@ -13,12 +13,14 @@ import polars as pl
 from smallcaps_assets.domain.research.micro.params import check_max_hz
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.domain.tables import BARS, WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
+from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import fingerprint_days, read_days
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.tape.whole_files import read_tape_files
@@ -26,12 +28,14 @@ from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches
 from smallcaps_assets.pipeline.research.batches import on_all_cores
 from smallcaps_assets.pipeline.research.block_tables import (
+    TAPE_TABLES,
     BlockBatch,
     FileRows,
     PartRows,
     TapeRules,
     tables_of_blocks,
 )
+from smallcaps_assets.pipeline.research.known_parts import KnownParts
 from smallcaps_assets.pipeline.research.tape_parts import (
     ASSET_TABLES,
     PartResult,
@@ -93,15 +97,20 @@ class TapeResearch:
             LakeError: the disk refuses.
         """
         self._require_grid()
-        plan = self.plan(manifest, pairs, listing)
-        work = list[TapePart]()
+        rules = (self.parts.provenance, self.params.quote_sizes_in_shares_from)
+        known, changed = KnownParts(self.tape, rules, manifest), list[Pair]()
         for pair in pairs:
-            part = self.parts.load(pair, plan, assets)
-            if part.blocks:
-                work.append(part)
+            unchanged = known.unchanged(pair, assets)
+            if unchanged is None:
+                changed.append(pair)
             else:
-                yield self.parts.publish(part, plan, assets)
-        yield from self._compute(work, plan, assets)
+                yield unchanged
+        try:
+            for result in self._renew(changed, self.plan(manifest, changed, listing), assets) if changed else ():
+                known.note(result)
+                yield result
+        finally:
+            self._keep_states(known)
 
     def plan(
         self, manifest: pl.DataFrame, pairs: Sequence[Pair], listing: Mapping[TapeKind, pl.DataFrame] | None = None
@@ -116,6 +125,25 @@ class TapeResearch:
         failures = {kind: self.tape.failures(kind) for kind in TAPE_KINDS}
         known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from)
         return plan_tape(known, pairs, self._marks_of_days)
+
+    def present_pairs(self, manifest: pl.DataFrame) -> list[Pair]:
+        """The partitions of which there is a file or, of a symbol with events in that wave, tape; wave by wave.
+
+        Args:
+            manifest: the events (MANIFEST).
+
+        Raises:
+            LakeError: a folder cannot be listed.
+        """
+        lake, profile = self.tape.lake, self.tape.profile
+        folders = (list_paths(lake.tape(profile, kind), "wave=*/symbol=*") for kind in TAPE_KINDS)
+        captured = {symbol_of(folder.name) for folder in chain.from_iterable(folders)}
+        events = manifest.select("symbol", pl.col("session").cast(pl.String)).unique()
+        pairs = {(symbol, wave) for symbol, wave in events.iter_rows() if symbol in captured}
+        for table in TAPE_TABLES:
+            for path in list_paths(lake.research / profile / table, "wave=*/symbol=*.parquet"):
+                pairs.add((symbol_of(path.stem), path.parent.name.removeprefix("wave=")))
+        return [(symbol, wave) for wave in WAVES for symbol, of in sorted(pairs) if of == wave]
 
     def rules(self, first: date, last: date) -> TapeRules:
         """Conditions, settings and the sessions from `first` to `last`."""
@@ -157,6 +185,22 @@ class TapeResearch:
             return {}
 
     # ------------------------------------------------------------------------------------------ computing
+
+    def _renew(self, pairs: Sequence[Pair], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
+        work = list[TapePart]()
+        for pair in pairs:
+            part = self.parts.load(pair, plan, assets)
+            if part.blocks:
+                work.append(part)
+            else:
+                yield self.parts.publish(part, plan, assets)
+        yield from self._compute(work, plan, assets)
+
+    def _keep_states(self, known: KnownParts) -> None:
+        try:
+            known.save()
+        except LakeError as error:  # the next run reads the footers again
+            self.log(f"{error}")
 
     def _compute(self, parts: Sequence[TapePart], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
         """Compute the stale blocks of `parts`, and publish each part as soon as its last block is there."""

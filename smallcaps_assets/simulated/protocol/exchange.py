@@ -62,6 +62,9 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "ticker_details": ("v3/reference/tickers/*",),
     "float": ("stocks/vX/float",),
     "short_interest": ("stocks/v1/short-interest",),
+    "conditions": ("v3/reference/conditions",),
+    # asked for in this order
+    "splits": ("stocks/v1/splits", "v3/reference/splits"),
 }
 
 Handler = Callable[[Request, list[str]], Reply]

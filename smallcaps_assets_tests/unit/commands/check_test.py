@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 KEY = "a-key-of-this-test"
 LOCAL = ["settings", "key", "lake", "disk", "calendar", "state", "port"]
 ASKED = ["minute_bars", "first_session", "trades", "quotes", "tickers", "ticker_details", "daily_bars", "float"]
-ASKED += ["short_interest"]
+ASKED += ["short_interest", "conditions", "splits"]
 
 
 @dataclass
@@ -106,10 +106,10 @@ def vendor(home: Path, market: SimulatedMarket, denied: Collection[str] = ()) ->
 def test_everything_is_ready_on_an_empty_lake(home: Path, check: Check, small_market: SimulatedMarket) -> None:
     with vendor(home, small_market) as server:
         found = check()
-        assert server.requests == 9
+        assert server.requests == len(ASKED)
     assert found.verdicts == dict.fromkeys([*LOCAL, *ASKED], "ok")
     assert (found.code, found.ready) == (0, True)
-    assert found.announced == "9 requests to 127.0.0.1 ...\n"
+    assert found.announced == "11 requests to 127.0.0.1 ...\n"
     assert found.checks["key"]["message"] == "MASSIVE_API_KEY is set in the environment"
     assert not (home / "lake").exists()
 
@@ -117,10 +117,12 @@ def test_everything_is_ready_on_an_empty_lake(home: Path, check: Check, small_ma
 def test_what_the_plan_lacks_is_named_with_the_plan_that_has_it(
     home: Path, check: Check, small_market: SimulatedMarket
 ) -> None:
-    with vendor(home, small_market, ["quotes", "float"]):
+    with vendor(home, small_market, ["quotes", "float", "splits"]) as server:
         found = check()
+        assert server.requests == len(ASKED), "the older list of splits is not asked for"
     wrong = {name: verdict for name, verdict in found.verdicts.items() if verdict != "ok"}
-    assert wrong == {"quotes": "problem", "float": "note"}
+    assert wrong == {"quotes": "problem", "float": "note", "splits": "note"}
+    assert "Optional: where the older list of splits is not included either, split_ratio" in found.text("splits")
     assert (found.code, found.ready) == (1, False)
     assert found.text("quotes") == (
         "the plan does not include it (HTTP 403) Quotes require the plan Stocks Advanced or above (see "
@@ -160,7 +162,7 @@ def test_an_unknown_key_costs_one_request(
         assert server.requests == 1
     assert found.code == 1
     assert "HTTP 401 (the vendor says: Unknown API Key" in found.text("key")
-    assert found.text("endpoints") == "8 more requests were not sent "
+    assert found.text("endpoints") == "10 more requests were not sent "
     assert not {*ASKED} & {*found.checks}
 
 
@@ -189,7 +191,7 @@ def test_a_vendor_that_does_not_answer_is_asked_once(home: Path, check: Check) -
     found = check()
     assert found.verdicts["minute_bars"] == "problem"
     assert "for minute bars failed with ConnectionRefusedError" in found.text("minute_bars")
-    assert found.text("endpoints") == "8 more requests were not sent "
+    assert found.text("endpoints") == "10 more requests were not sent "
 
 
 def test_nothing_is_sent_beside_a_run_that_sends_requests(

@@ -58,7 +58,7 @@ def trade_sides(
     if trades.is_empty() or windows.is_empty():
         return TRADE_SIDES.to_frame()
     placed, rows, quote_rows = place_on_axis(windows, trades, quotes)
-    sets = with_trade_sets(_with_regular(rows.frame, reading.sessions), reading.rules, reading.params)
+    sets = with_trade_sets(with_regular_hours(rows.frame, reading.sessions), reading.rules, reading.params)
     prices, sizes = zero_filled(rows.frame["price"]), zero_filled(rows.frame["size"])
     off_exchange = (sets["exchange"] == reading.params.trf_exchange_id).fill_null(value=False)
     every = TradeTape(rows.time, micro_dollars(prices), sizes, prices * sizes, off_exchange.to_numpy())
@@ -97,7 +97,8 @@ def _places(times: IntArray, starts: IntArray, ends: IntArray) -> IntArray:
     return expand(np.searchsorted(times, starts), np.searchsorted(times, ends)).element
 
 
-def _with_regular(trades: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+def with_regular_hours(trades: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Trades with `regular`: whether the whole minute of each lies in regular hours (see `is_regular`)."""
     bounds = sessions.select("date", "regular_open", "regular_close")
     rows = trades.with_columns(date=new_york_date(pl.col("timestamp"))).join(
         bounds, on="date", how="left", maintain_order="left"

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,13 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.research.market_state import SPLIT_STATE, SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
-from smallcaps_assets.lake.files.publish import provenance_of
+from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
@@ -236,7 +237,7 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
 def test_events_are_the_same_without_all_that_came_later(whole: Path) -> None:
     checks = checks_of_research("event_bar_features", _research(whole))
     assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(
-        ("unique_rows", "finite", "ranges", "perturbation"), True
+        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation"), True
     )
 
 
@@ -254,3 +255,25 @@ def test_a_number_that_peeks_and_one_out_of_bounds_are_found(lake: Path) -> None
     assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation"}
     found = checks["perturbation"]()
     assert (found.breaking, found.examples["columns"].to_list()) == (5, ["weekday return_5 "] * 5)
+
+
+def test_imported_events_have_features_and_make_only_their_symbol_stale(lake: Path) -> None:
+    before = _tables(lake)["event_bar_features"]
+    detected = pl.read_parquet(Lake(lake).shard("AVLO"), glob=False).head(1)
+    moved = detected.with_columns(pl.col("timestamp") - timedelta(minutes=3), event_id=pl.lit("imported"))
+    known = pl.concat([moved, detected]).with_columns(event_group_id=pl.lit(None, pl.String), score_raw="score")
+    publish_frame(Lake(lake).imported_events, known.select(*IMPORTED_EVENTS))
+    figures = _renew(_research(lake))
+    assert {symbol: one["sessions_computed"] for symbol, one in figures.items()} == {
+        "AVLO": len(DAYS), "BNRX": 0, "CRVO": 0, "DRFT": 0,
+    }  # fmt: skip
+    after = _tables(lake)["event_bar_features"]
+    assert after.filter(pl.col("event_id") != "imported").equals(before)
+    bars = BarsStore(Lake(lake)).read("AVLO", DAYS[0], DAYS[-1])
+    own = after.filter(event_id="imported")
+    assert own["close"].to_list() == bars.filter(pl.col("timestamp") == moved["timestamp"][0])["close"].to_list()
+    assert own["in_causal_sample"].to_list() == [False]
+    assert _renew(_research(lake))["AVLO"]["sessions_computed"] == 0
+    Lake(lake).imported_events.unlink()
+    _renew(_research(lake))
+    assert _tables(lake)["event_bar_features"].equals(before)

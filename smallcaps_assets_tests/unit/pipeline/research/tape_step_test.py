@@ -1,5 +1,7 @@
 """Research tables of the tape of a lake: what they hold, what is kept, what is computed again."""
 
+import os
+import time
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC
@@ -275,3 +277,93 @@ def test_quotes_whose_rate_the_grid_does_not_divide_are_refused_by_name(lake: La
     step = replace(research(lake), tape=odd)
     with pytest.raises(InputError, match=r"profile core: quotes\.max_hz 7 is not a multiple of research\.grid_hz 5"):
         list(step.run(manifest_with(FIRST), PAIRS))
+
+
+# --------------------------------------------------------------------------------------- what is known to be up to date
+
+
+def inputs(lake: Lake) -> list[Path]:
+    return sorted([*(lake.root / "tape").rglob("*.parquet"), *lake.minute_bars.rglob("*.parquet")])
+
+
+def date_inputs(lake: Lake, seconds: float) -> None:
+    """Have tape and bars last changed so many seconds from now."""
+    for path in inputs(lake):
+        os.utime(path, (time.time() + seconds,) * 2)
+
+
+def garble(lake: Lake) -> None:
+    """Replace tape and bars by bytes of no meaning; size and time stay."""
+    for path in inputs(lake):
+        state = path.stat()
+        path.write_bytes(b"x" * state.st_size)
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def shown(results: list[PartResult]) -> list[tuple[object, ...]]:
+    return [
+        (result.pair, asset, outcome.figures["events"], outcome.version)
+        for result in sorted(results)
+        for asset, outcome in result.outcomes.items()
+    ]
+
+
+def test_files_of_the_same_size_and_time_are_not_opened(lake: Lake) -> None:
+    date_inputs(lake, -3600)
+    first = compute(lake)
+    intact = {path: path.read_bytes() for path in inputs(lake)}
+    garble(lake)
+    again = compute(lake)
+    assert computed(again) == set()
+    assert shown(again) == shown(first)
+    # a copy has other times: the footers say that nothing is new, and are not read a second time
+    for path, content in intact.items():
+        path.write_bytes(content)
+    date_inputs(lake, -1800)
+    before = files_below(lake.research)
+    assert computed(compute(lake)) == set()
+    assert files_below(lake.research) == before
+    garble(lake)
+    assert computed(compute(lake)) == set()
+    assert shown(compute(lake)) == shown(first)
+    os.utime(inputs(lake)[-1])
+    compute(lake)
+    assert rows(lake, "micro_features").is_empty(), "what is no tape file counts as missing"
+
+
+def test_files_that_changed_a_moment_ago_are_opened_again(lake: Lake) -> None:
+    date_inputs(lake, 60)
+    compute(lake)
+    garble(lake)
+    compute(lake)
+    assert rows(lake, "micro_features").is_empty()
+
+
+def test_other_events_settings_and_lost_parts_are_noticed_where_no_file_changed(lake: Lake) -> None:
+    date_inputs(lake, -3600)
+    compute(lake)
+    assert computed(compute(lake, (OPENING, SECOND))) == set()
+    assert set(rows(lake, "micro_features")["event_id"]) == {OPENING, SECOND}
+    other = PARAMS.model_copy(update={"large_print_usd": 1_000.0})
+    assert computed(compute(lake, (OPENING, SECOND), other)) == {OPENING, SECOND}
+    lake.research_wave("core", "tape_halts", "RTH", SYMBOL).unlink()
+    assert computed(compute(lake, (OPENING, SECOND), other)) == {OPENING, SECOND}
+    assert computed(compute(lake, (OPENING, SECOND), other)) == set()
+
+
+def test_a_damaged_list_of_states_costs_a_look_into_the_footers(lake: Lake) -> None:
+    date_inputs(lake, -3600)
+    compute(lake)
+    (states,) = lake.cache.iterdir()
+    states.write_bytes(b"{")
+    assert computed(compute(lake)) == set()
+    garble(lake)
+    assert computed(compute(lake)) == set()
+
+
+def test_partitions_with_tape_or_with_files_are_present(lake: Lake, tmp_path: Path) -> None:
+    assert research(Lake(tmp_path / "empty")).present_pairs(manifest_with(*ALL)) == []
+    assert research(lake).present_pairs(manifest_with(FIRST)) == [(SYMBOL, "RTH")]
+    compute(lake)
+    # EARLY has left the manifest, and its rows are still there
+    assert research(lake).present_pairs(manifest_with(FIRST)) == [(SYMBOL, "PM"), (SYMBOL, "RTH")]

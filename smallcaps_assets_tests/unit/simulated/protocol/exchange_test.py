@@ -74,6 +74,8 @@ def test_an_unknown_key_is_rejected_in_header_and_query(market):
         ("ticker_details", "/v3/reference/tickers/NA"),
         ("float", "/stocks/vX/float"),
         ("short_interest", "/stocks/v1/short-interest"),
+        ("conditions", "/v3/reference/conditions"),
+        ("splits", "/stocks/v1/splits"),
     ],
 )
 def test_a_plan_without_an_endpoint_denies_that_one_only(market, name, path):
