@@ -35,6 +35,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
 from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
@@ -170,7 +171,13 @@ def _fill_research(lake: Lake) -> None:
             store.publish(lake.research_symbol(table, symbol), schema.to_frame(), {"rows": "0"})
     store.publish(lake.research_table("event_scores"), EVENT_SCORES.to_frame(), {})
     for profile in PROFILES:
-        store.publish(lake.research_table("research_table", profile), RESEARCH_TABLE.to_frame(), {})
+        rows = MANIFEST.select(pl.col("event_id").cast(pl.String)).match_to_schema(
+            RESEARCH_TABLE, missing_columns="insert"
+        )
+        store.publish(lake.research_table("research_table", profile), rows, {})
+        for table, schema in TAPE_TABLES.items():
+            for symbol in SYMBOLS:
+                store.publish(lake.research_wave(profile, table, "RTH", symbol), schema.to_frame(), {})
 
 
 def _fill_review(lake: Lake, profile: str, manifest_id: str) -> None:

@@ -16,6 +16,7 @@ from smallcaps_assets.commands.demonstrating.stages import (
     RESEARCH_PROFILE,
     Stage,
     left_symbol,
+    review_stage,
     stages,
     tape_assets,
     universe_stage,
@@ -62,6 +63,7 @@ def run(arguments: Namespace) -> int:
         demo = _Demo(settings, lake, instance)
         failed = demo.materialize(everything=everything)
         spoiled = 0 if everything or failed else demo.spoil_one_window()
+        failed += [] if failed else demo.draw_review_sheets()
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
             show("", *capture_report(lake, profile, settings, datetime.now(UTC)).items)
@@ -118,6 +120,11 @@ class _Demo:
             with_research=with_research,
         )
         return [stage.title for stage in planned if not self._succeeds(stage)]
+
+    def draw_review_sheets(self) -> list[str]:
+        """Run the last stage; returns its title if it failed."""
+        stage = review_stage()
+        return [] if self._succeeds(stage) else [stage.title]
 
     def spoil_one_window(self) -> int:
         """Let one window of the profile that is left fail, unless one did before; returns the requests sent."""

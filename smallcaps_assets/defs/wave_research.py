@@ -25,7 +25,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
-from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
 from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
@@ -114,7 +114,8 @@ def refresh_table(
 ) -> list[str]:
     """Bring the table of what was known of each event up to date and record it; returns why that failed."""
     asset = dg.AssetKey([profile, RESEARCH_TABLE_NAME])
-    upstream = [[profile, name] for name in ("manifest", "micro_features", "event_tape_state")]
+    upstream = [["event_bar_features"], [EVENT_SCORES_TABLE]]
+    upstream += [[profile, name] for name in ("manifest", "micro_features", "event_tape_state")]
     try:
         provenance = _provenance(context, settings, asset, upstream)
         made = lake.joined_research(settings.load()).table(profile)

@@ -145,7 +145,7 @@ def test_a_file_where_a_folder_should_be_is_a_sentence(listed: Platform) -> None
     (listed.root / "bars" / "minute").mkdir(parents=True)
     (listed.root / "bars" / "minute" / "symbol=BNRX").write_bytes(b"")
     text = expect_sentence(
-        listed.run("minute_bars", **SYMBOLS, fails=True), "BNRX", "cannot be", error="CaptureIncomplete"
+        listed.run("minute_bars", **SYMBOLS, fails=True), "BNRX", "a folder belongs", error="CaptureIncomplete"
     )
     assert len(text.splitlines()) == 2
 

@@ -126,7 +126,7 @@ def test_every_python_block_runs_on_the_demo(block: Block, demo_shell: Shell, mo
     exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 -- a document of this repository
     frames = [value for name, value in names.items() if name in {"trades", "quotes", "bars", "strongest"}]
     assert frames
-    assert all(frame.height for frame in frames)  # type: ignore[attr-defined]
+    assert all(len(frame) for frame in frames)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.language == "yaml"], ids=lambda block: block.place)

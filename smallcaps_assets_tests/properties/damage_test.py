@@ -49,6 +49,7 @@ REGROWN = {
     "shard coverage": "its sessions are detected again",
     "candidates": "detected again with the next session, or when they are needed",
     "reports": "written again by the next job",
+    "research tables": "computed again from bars and tape",
     "capture reports": "written again with the next ledger",
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",

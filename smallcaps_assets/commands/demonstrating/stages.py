@@ -35,6 +35,11 @@ def universe_stage(*, with_research: bool) -> Stage:
     return Stage("universe: the symbols to follow", [dg.AssetKey(name) for name in ("universe", *tables)])
 
 
+def review_stage() -> Stage:
+    """The sheets, after everything that is captured: they show the tape of their events."""
+    return Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
+
+
 def left_symbol(symbols: Sequence[str]) -> str | None:
     """The symbol whose bars and events are left to do by hand; None if there are too few symbols."""
     return symbols[len(symbols) // 2] if len(symbols) >= _MIN_SYMBOLS else None
@@ -48,7 +53,7 @@ def stages(
     certifies_all: bool = False,
     with_research: bool = False,
 ) -> Iterator[Stage]:
-    """Everything below the universe, in order.
+    """Everything below the universe but the review sheets, in order.
 
     Args:
         symbols: the followed symbols, in the order of their partitions.
@@ -75,8 +80,6 @@ def stages(
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
-    # with the tape of their events, where it was captured
-    yield Stage("review sheets", [dg.AssetKey([profile, "review_sheet"]) for profile in PROFILES])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:
