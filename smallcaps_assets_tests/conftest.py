@@ -180,11 +180,11 @@ def _filled_up(known: dict[str, Any], schema: pl.Schema) -> pl.DataFrame:
 
 
 def files_below(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Modification time and bytes of every file below a folder, except locks."""
+    """Modification time and bytes of every file below a folder, except locks and what only saves reading again."""
     return {
         path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
         for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".lock"
+        if path.is_file() and path.suffix != ".lock" and path.parent.name != ".cache"
     }
 
 

@@ -211,6 +211,7 @@ def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
 
 
 def test_the_lineage_shows_every_asset(desk: Desk, page: Page) -> None:
+    page.set_viewport_size({"width": 2880, "height": 1800})
     page.goto(f"{desk.ui.url}/asset-groups")
     groups = {facts.group for facts in REGISTRY.values()}
     expect(page.locator("[aria-label=unfold_more]")).to_have_count(len(groups))

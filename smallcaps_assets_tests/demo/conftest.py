@@ -70,7 +70,7 @@ class Home:
         return output
 
     def bytes_of_lake(self) -> dict[str, bytes]:
-        """Every file of the lake except locks."""
+        """Every file of the lake except locks and caches."""
         return {name: content for name, (_, content) in files_below(self.lake.root).items()}
 
     def tables_of_lake(self) -> dict[str, object]:
