@@ -47,8 +47,8 @@ def _is_slow_module(path: Path) -> bool:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Twice as many workers as processors: the slow suites often wait for processes they start."""
-    return 2 * (os.cpu_count() or 1)
+    """Three times as many workers as processors: the slow suites often wait for processes they start."""
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
