@@ -35,7 +35,7 @@ _KNOWN: Final = {
     name: column.dtype for name, column in RESEARCH_TABLE_COLUMNS.items() if column.availability in {"key", "pre"}
 }
 # folders of which a lake has at least one
-_PARTS: Final = ("bars", "events", "manifests", "tape", "universe")
+_PARTS: Final = ("bars", "events", "manifests", "tape", "reference")
 
 
 def open_lake(path: str | Path, settings: Settings | None = None) -> "ResearchLake":

@@ -24,7 +24,7 @@ from smallcaps_assets.defs.recording import (
     Tags,
     data_version_tags,
     log_materializations,
-    provenance_tags,
+    provenance_of_asset,
     record_failures,
     require_complete,
 )
@@ -182,12 +182,12 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         totals = _parse_tally(tally)
         # provenance is read before the inputs
         provenance = provenance_of_asset(
-            context, settings, ledger_key, [[profile, f"tape_{kind}"] for kind in TAPE_KINDS]
+            context, settings.load(), ledger_key, [[profile, f"tape_{kind}"] for kind in TAPE_KINDS]
         )
         published = lake.tape(profile, settings.load()).listing()
         ledger, metadata = make_ledger(profile, settings, lake, published)
         publish_table(context, lake, ledger_key, ledger, metadata, provenance)
-        provenance = provenance_of_asset(context, settings, report_key, [ledger_key.path])
+        provenance = provenance_of_asset(context, settings.load(), report_key, [ledger_key.path])
         made, metadata = make_report(profile, ledger, settings, lake, published)
         publish_table(context, lake, report_key, made, metadata | _tally_metadata(totals), provenance)
         for check in capture_checks(made.rows, ledger):
@@ -203,14 +203,6 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         require_complete([*totals["problems"], *research], " and ".join(failed), again)
 
     return report
-
-
-def provenance_of_asset(
-    context: dg.OpExecutionContext, settings: SettingsResource, asset: dg.AssetKey, upstream: Iterable[Sequence[str]]
-) -> Tags:
-    """The provenance of an asset that a step of a job makes."""
-    version = facts_of(asset).code_version(settings.load())
-    return provenance_tags(context.instance, version or context.run_id, [dg.AssetKey(path) for path in upstream])
 
 
 def publish_table(  # noqa: PLR0913, PLR0917 -- a table, its path, its metadata
@@ -256,7 +248,7 @@ def _record_outcomes(
     under the new manifest as well.
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
-    provenance = provenance_of_asset(step.context, step.settings, asset, [manifest.path])
+    provenance = provenance_of_asset(step.context, step.settings.load(), asset, [manifest.path])
     materialized = materialized_keys(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
     current = _recorded_since(step.context.instance, asset, manifest)
     failed: dict[str, Outcome] = {}

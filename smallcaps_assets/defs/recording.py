@@ -253,6 +253,14 @@ def provenance_tags(instance: dg.DagsterInstance, code_version: str, upstream: I
     return tags
 
 
+def provenance_of_asset(
+    context: dg.OpExecutionContext, settings: Settings, asset: dg.AssetKey, upstream: Iterable[Sequence[str]]
+) -> Tags:
+    """The provenance of an asset that a step of a job makes; `upstream` are the keys of the assets it is made from."""
+    version = facts_of(asset).code_version(settings)
+    return provenance_tags(context.instance, version or context.run_id, [dg.AssetKey(path) for path in upstream])
+
+
 def step_provenance(context: dg.AssetExecutionContext) -> Tags:
     """The provenance of the asset that a step makes; to be called before the step reads any input."""
     asset, defined = context.asset_key, context.assets_def

@@ -19,9 +19,9 @@ from smallcaps_assets.defs.asset_checks import (
 from smallcaps_assets.defs.assets.events import make_master
 from smallcaps_assets.defs.assets.manifests import make_manifest
 from smallcaps_assets.defs.failures import explain_failures
-from smallcaps_assets.defs.jobs import provenance_of_asset, publish_table
+from smallcaps_assets.defs.jobs import publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags
+from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks
@@ -63,7 +63,7 @@ def redetect_job() -> dg.JobDefinition:
 def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Bring all shards up to date, and record those that were stale."""
     loaded = settings.load()
-    provenance = provenance_of_asset(context, settings, _SHARDS, [["minute_bars"]])
+    provenance = provenance_of_asset(context, settings.load(), _SHARDS, [["minute_bars"]])
     detector = lake.detector(loaded)
     survey = detector.survey()
     context.log.info(str(current_settings(survey).figures["verdict"]))
@@ -79,7 +79,7 @@ def detect_stale(context: dg.OpExecutionContext, settings: SettingsResource, lak
 @explain_failures
 def build_all(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeResource) -> None:
     """Build MASTER and record its checks."""
-    provenance = provenance_of_asset(context, settings, _MASTER, [_SHARDS.path])
+    provenance = provenance_of_asset(context, settings.load(), _MASTER, [_SHARDS.path])
     master, metadata = make_master(settings, lake)
     publish_table(context, lake, _MASTER, master, metadata, provenance)
     loaded = settings.load()
@@ -94,7 +94,7 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
     survey = cache(lake.detector(settings.load()).survey)
     for profile in PROFILES:
         asset = dg.AssetKey([profile, "manifest"])
-        provenance = provenance_of_asset(context, settings, asset, [_MASTER.path])
+        provenance = provenance_of_asset(context, settings.load(), asset, [_MASTER.path])
         events = load_master(lake.lake)
         version, metadata = make_manifest(profile, events, settings, lake)
         tags = provenance | data_version_tags(version)

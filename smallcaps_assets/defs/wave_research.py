@@ -12,13 +12,11 @@ import dagster as dg
 from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
-    Tags,
     data_version_tags,
     log_materializations,
-    provenance_tags,
+    provenance_of_asset,
     record_failures,
 )
-from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
@@ -69,7 +67,7 @@ class PartsStep:
         keys = [tape_key(*pair) for pair in pairs]
         assets = {asset: dg.AssetKey([profile, asset]) for asset in ASSET_TABLES}
         upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
-        provenance = {asset: _provenance(context, self.settings, key, upstream) for asset, key in assets.items()}
+        provenance = {asset: provenance_of_asset(context, loaded, key, upstream) for asset, key in assets.items()}
         known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
         failed = {asset: dict[str, Outcome]() for asset in assets}
         problems = dict[str, None]()
@@ -117,7 +115,7 @@ def refresh_table(
     upstream = [["event_bar_features"], [EVENT_SCORES_TABLE]]
     upstream += [[profile, name] for name in ("manifest", "micro_features", "event_tape_state")]
     try:
-        provenance = _provenance(context, settings, asset, upstream)
+        provenance = provenance_of_asset(context, settings.load(), asset, upstream)
         made = lake.joined_research(settings.load()).table(profile)
         tags = provenance | data_version_tags(made.sha256)
         metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
@@ -154,10 +152,3 @@ def log_research_checks(
             context.log.warning("checks of %s failed:\n%s", name, "".join(traceback.format_exception(error)))
             problems.append(f"checks of {name}: {error}")
     return problems
-
-
-def _provenance(
-    context: dg.OpExecutionContext, settings: SettingsResource, asset: dg.AssetKey, upstream: Sequence[Sequence[str]]
-) -> Tags:
-    version = facts_of(asset).code_version(settings.load())
-    return provenance_tags(context.instance, version or context.run_id, [dg.AssetKey(path) for path in upstream])

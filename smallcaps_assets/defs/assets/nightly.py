@@ -57,6 +57,10 @@ def nightly_report(
     causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
     research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
     behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
+    # such as candidates that could not be published beside a shard that was
+    late = set(behind["symbol"])
+    research += group_problems(cause for symbol, cause in causes.items() if symbol in followed and symbol not in late)
+    of_others = [cause for symbol, cause in causes.items() if symbol not in followed]
     figures: Metadata = {
         "dagster/row_count": behind.height,
         "session": f"{expected[-1]}" if expected else "none",
@@ -73,10 +77,8 @@ def nightly_report(
     if not behind.is_empty():
         also = f"\n{_RESEARCH_FAILED}\n{limit_lines(research)}" if research else ""
         raise CaptureIncomplete(f"{_behind_message(behind, len(followed))}{also}")
-    if causes:  # of symbols that are no longer followed
-        raise CaptureIncomplete(
-            f"symbols that left the universe failed:\n{limit_lines(group_problems(causes.values()))}"
-        )
+    if of_others:
+        raise CaptureIncomplete(f"symbols that left the universe failed:\n{limit_lines(group_problems(of_others))}")
     if research:
         raise CaptureIncomplete(f"{_RESEARCH_FAILED}\n{limit_lines(research)}")
 

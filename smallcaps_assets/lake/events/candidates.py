@@ -17,7 +17,7 @@ from smallcaps_assets.domain.tables import CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shards import SYMBOL_OF_SHARD, ShardCoverage
 from smallcaps_assets.lake.files.damaged_files import set_aside
-from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, sweep_below
+from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import combine_fingerprints
@@ -106,6 +106,16 @@ class CandidateStore:
         footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
         rows = candidates.match_to_schema(CANDIDATES)
         publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
+
+    def remove(self, symbol: str) -> None:
+        """Remove the candidates of `symbol`, which its new shard would contradict.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        path = self.lake.candidates_of(symbol)
+        with disk_errors("written", path):
+            path.unlink(missing_ok=True)
 
     def sweep(self, symbols: Collection[str]) -> None:
         """Remove what killed writers of the candidates of `symbols` left."""

@@ -1,6 +1,7 @@
 """Event candidates beside the shards: keep those of unchanged sessions, add the newly detected ones."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -63,6 +64,17 @@ class CandidateKeeper:
                 renewed[work.symbol] = RenewedCandidates({}, error)
         self.store.sweep([work.symbol for work in works])
         return renewed
+
+    def remove_outdated(self, coverages: Mapping[str, ShardCoverage]) -> None:
+        """Remove candidates whose settings are not those of the shards that are about to be published.
+
+        A file that cannot be read or removed stays: `verify` names it.
+        """
+        for symbol, coverage in coverages.items():
+            with suppress(LakeError):
+                origin = self.store.origin(symbol)
+                if origin is not None and not origin.has_settings_of(coverage):
+                    self.store.remove(symbol)
 
     def published(self, symbol: str, detections: dict[str, str], sessions: Mapping[date, str]) -> pl.DataFrame:
         """The candidates (CANDIDATES) of these sessions of `symbol`, detected and published if they are not yet.

@@ -250,9 +250,11 @@ class Detector:
 
         Candidates that cannot be published are a problem of their symbol, whose shard is published all the same.
         """
-        candidates = (
-            self._candidates.renew(works, renewed.candidates, renewed.coverages) if self.keeps_candidates else {}
-        )
+        candidates = dict[str, RenewedCandidates]()
+        if self.keeps_candidates:
+            candidates = self._candidates.renew(works, renewed.candidates, renewed.coverages)
+        else:
+            self._candidates.remove_outdated(renewed.coverages)
         failed = self.shards.replace_together(renewed.events, renewed.coverages)
         for work in works:
             self._unexpected.succeeded(work.symbol)

@@ -73,8 +73,4 @@ def _perturbation(research: SymbolResearch, rows: pl.LazyFrame) -> Finding:
     ids = rows.select("event_id").collect()
     chosen = ids.sample(min(SAMPLED, ids.height))["event_id"]
     stored = rows.filter(pl.col("event_id").is_in(chosen.implode())).collect()
-    parts = [
-        research.as_known_then(symbol, event_id, timestamp)
-        for symbol, event_id, timestamp in stored.select("symbol", "event_id", "timestamp").iter_rows()
-    ]
-    return perturbed(stored, pl.concat([BAR_FEATURES.to_frame(), *parts]))
+    return perturbed(stored, research.as_known_then(stored))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property, partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -21,7 +21,7 @@ from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.research.bar_features import MarketData
 from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.halts import HALTS
-from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.market_state import MARKET_STATE, SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
 from smallcaps_assets.domain.sessions import NEW_YORK, midnight, with_session
@@ -91,27 +91,45 @@ class SymbolResearch:
         """Those of `symbols` whose tables are not up to date; reads footers of shards and of `market_state_day`."""
         return [symbol for symbol in symbols if self._planner.is_behind(symbol)]
 
-    def as_known_then(self, symbol: str, event_id: str, timestamp: datetime) -> pl.DataFrame:
-        """The row (BAR_FEATURES) of an event, from the bars and candidates up to its minute alone.
+    def as_known_then(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The rows (BAR_FEATURES) of events, each from the bars and candidates up to its minute alone.
+
+        Args:
+            events: `symbol`, `event_id` and `timestamp` of a sample: the bars of each are in memory by themselves.
 
         Raises:
             LakeError: a file cannot be read.
         """
+        if events.is_empty():
+            return BAR_FEATURES.to_frame()
+        # computed together as if each event were of a symbol of its own
+        chosen = list(events.select("symbol", "event_id", "timestamp").iter_rows())
+        names = [f"{number:06}" for number in range(len(chosen))]
+        pasts = [
+            self._past_of(symbol, event_id, timestamp, name)
+            for (symbol, event_id, timestamp), name in zip(chosen, names, strict=True)
+        ]
+        bars, sampled, own, splits = (pl.concat(parts) for parts in zip(*(past.frames for past in pasts), strict=True))
+        sessions = self._calendar([past.work for past in pasts])
+        market = MarketData(bars, sessions, sampled, None if self.splits is None else splits)
+        features = self._tables(own, market).features
+        symbols = dict(zip(names, (symbol for symbol, *_ in chosen), strict=True))
+        return features.with_columns(pl.col("symbol").replace_strict(symbols, return_dtype=pl.String))
+
+    def _past_of(self, symbol: str, event_id: str, timestamp: datetime, name: str) -> "_Past":
+        """What was known of a symbol when a minute of it was over, under another name."""
         work = self._planner.from_day(symbol, _new_york_day(timestamp))
         bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
-        sessions = self._calendar([work])
-        if _lack_closes([work], bars, sessions):
+        if _lack_closes([work], bars, self._calendar([work])):
             work = work.whole()
             bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
-            sessions = self._calendar([work])
         known = self._candidates([work]).filter(pl.col("timestamp") <= timestamp)
-        sampled, own = (
-            with_causal_sample(known, self.detector.params.filters, self.params),
-            pl.col("event_id") == event_id,
-        )
-        master = self._master([symbol])
-        events = research_events(master.filter(own), sampled.filter(own))
-        return self._tables(events, MarketData(bars, sessions, sampled, self._splits_of([symbol]))).features
+        sampled = with_causal_sample(known, self.detector.params.filters, self.params)
+        own = pl.col("event_id") == event_id
+        events = research_events(self._master([symbol]).filter(own), sampled.filter(own))
+        splits = self._splits_of([symbol])
+        frames = (bars, sampled, events, SPLITS.to_frame() if splits is None else splits)
+        return _Past(work, tuple(frame.with_columns(symbol=pl.lit(name)) for frame in frames))
 
     @cached_property
     def _imported(self) -> pl.DataFrame:
@@ -241,6 +259,13 @@ class SymbolResearch:
             found = self.detector.candidates_of(work.symbol)
             parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
         return pl.concat(parts)
+
+
+class _Past(NamedTuple):
+    """What was known of one symbol at a time: what to read of it; its bars, candidates, one event, and splits."""
+
+    work: Renewal
+    frames: tuple[pl.DataFrame, ...]
 
 
 # rows by table and symbol

@@ -27,7 +27,9 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
@@ -90,7 +92,7 @@ class JoinedResearch:
         """
         if not is_stored(self.lake.master):
             raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
-        candidates = sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet"))
+        candidates = [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
         inputs = {
             "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
             "master": prove_once(self.lake.master),
@@ -146,6 +148,12 @@ class JoinedResearch:
     @property
     def _store(self) -> ResearchStore:
         return ResearchStore(self.lake)
+
+    def _belongs(self, candidates: Path) -> bool:
+        """Whether the candidates in a file were detected with the settings of their shard."""
+        symbol = symbol_of(candidates.stem)
+        origin, coverage = CandidateStore(self.lake).origin(symbol), ShardStore(self.lake).coverage(symbol)
+        return origin is not None and coverage is not None and origin.has_settings_of(coverage)
 
     def _scores(self, candidates: list[Path]) -> pl.DataFrame:
         master = load_master(self.lake, _SCORED)

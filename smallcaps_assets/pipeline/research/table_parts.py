@@ -27,7 +27,7 @@ class OrderedTable:
     frames: Callable[[], Iterator[pl.DataFrame]]
 
     def lazy(self) -> pl.LazyFrame:
-        """The table, to be written in a stream; its frames follow each other, whatever is asked of them."""
+        """The table, to be written in a stream; its frames follow each other in their order."""
 
         def read(
             columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None

@@ -146,6 +146,15 @@ def test_shards_are_the_same_with_candidates_and_without(lake: Lake, tmp_path: P
         assert (one.sessions, one.dollar_volumes) == (other.sessions, other.dollar_volumes)
 
 
+def test_who_keeps_no_candidates_has_none_of_other_settings(lake: Lake) -> None:
+    run(lake)
+    before = contents(lake, "candidates")
+    list(replace(detector(lake), keeps_candidates=False).run(SYMBOLS))
+    assert contents(lake, "candidates") == before
+    list(replace(detector(lake, load_settings(overrides=STRICTER)), keeps_candidates=False).run([ONE]))
+    assert set(contents(lake, "candidates")) == set(before) - {lake.candidates_of(ONE).name}
+
+
 # ------------------------------------------------------------------------------------------------ day by day
 
 
