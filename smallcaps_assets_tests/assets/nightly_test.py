@@ -213,6 +213,7 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     assert verdicts == dict.fromkeys(["minute_bars", "master_events", *manifests], True)
 
 
+@pytest.mark.long
 def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
     fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
 ) -> None:

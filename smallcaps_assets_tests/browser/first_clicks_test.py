@@ -87,6 +87,7 @@ def test_a_wave_of_premium_is_captured(first_day: FirstDay, page: Page) -> None:
     assert 0 < len(list(tape.rglob("*.parquet"))) - before <= first_day.missing[wave]
 
 
+@pytest.mark.long
 def test_a_night_brings_the_next_session(first_day: FirstDay, page: Page) -> None:
     bars, symbols = BarsStore(first_day.ui.lake), first_day.ui.symbols()
     assert not any(bars.covers(symbol, NEXT) for symbol in symbols)

@@ -285,6 +285,7 @@ def test_a_changed_threshold_is_shown(desk: Desk, page: Page) -> None:
     expect(badge).to_be_visible()
 
 
+@pytest.mark.long
 def test_the_night_is_switched_on_and_a_tick_run_by_hand(desk: Desk, page: Page) -> None:
     settings = load_settings(desk.config, {})
     today = datetime.now(UTC)

@@ -206,6 +206,7 @@ def test_no_night_is_brought_before_its_session_is_over(desk: Desk) -> None:
     assert isinstance(request, dg.RunRequest)
 
 
+@pytest.mark.long
 def test_a_demo_with_all_leaves_nothing_and_a_later_one_makes_what_is_lost(copy_of_demo: Home) -> None:
     output = copy_of_demo.run("demo", "--all", *FLAGS)
     assert output.count("GO: every figure meets its target") == 3

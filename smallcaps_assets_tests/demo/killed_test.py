@@ -16,6 +16,7 @@ KILLED_IN = (2, 5, 8)
 LONGEST_WAIT_S = 0.6
 
 
+@pytest.mark.long
 def test_kills_leave_the_lake_of_an_undisturbed_demo_and_no_run_that_seems_to_run(
     demo: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def home(tmp_path: Path) -> Home:
     return made
 
 
+@pytest.mark.long
 def test_two_demos_in_one_process_have_two_lakes_and_status_counts_each(
     home: Home, smallcaps: Command, tmp_path: Path
 ) -> None:

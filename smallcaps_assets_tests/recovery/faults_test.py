@@ -78,6 +78,7 @@ def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     assert platform.months() == 2 * PER_RUN * MONTHS
 
 
+@pytest.mark.long
 def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) -> None:
     hold = platform.hold()
     backfill_id = platform.backfill()
@@ -127,6 +128,7 @@ def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     assert platform.requested_twice() == []
 
 
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_a_run_interrupted_by_the_end_of_the_web_ui_is_repeated_by_the_next(platform: Platform) -> None:
     hold = platform.hold()

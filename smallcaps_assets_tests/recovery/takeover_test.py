@@ -121,6 +121,7 @@ def test_an_address_of_another_machine_is_no_port_in_use() -> None:
         require_port("192.0.2.1", 3000)
 
 
+@pytest.mark.long
 def test_the_web_ui_takes_over_after_kill_9(tmp_path: Path) -> None:
     """Even where its web server does not end by itself: here it is suspended."""
     with Platform.running(tmp_path) as platform:
