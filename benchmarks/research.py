@@ -32,17 +32,17 @@ from smallcaps_assets.cli import main as smallcaps
 from smallcaps_assets.domain.bars.quality import clean_bars
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
-from smallcaps_assets.domain.research.bar_features import MarketData, event_bar_features
+from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
 from smallcaps_assets.domain.research.micro.days import sort_rows, spans_by_day
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
-from smallcaps_assets.domain.research.reconciliation import reconcile_bars
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars
 from smallcaps_assets.lake.files.publish import publish_lazy
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier, sessions_between
 from smallcaps_assets.pipeline.research.batches import DayBatch, at_once, day_batches, on_all_cores
-from smallcaps_assets.pipeline.research.inputs import ResearchInputs, open_inputs
+from smallcaps_assets.pipeline.research.files.inputs import ResearchInputs, open_inputs
+from smallcaps_assets.pipeline.research.files.tables import EVENTS_AT_ONCE, RESEARCH_TABLES, SEGMENT_ORDER, TAPE_AT_ONCE
 from smallcaps_assets.pipeline.research.table_parts import OrderedTable, TableParts
-from smallcaps_assets.pipeline.research.tables import EVENTS_AT_ONCE, RESEARCH_TABLES, SEGMENT_ORDER, TAPE_AT_ONCE
 from smallcaps_assets.settings.settings import Settings, load_settings
 
 WINDOW_MIN: Final = (3, 7)

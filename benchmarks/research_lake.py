@@ -17,7 +17,7 @@ from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.pipeline.research.tape_step import TapeResearch
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.settings.settings import load_settings
 

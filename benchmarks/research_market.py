@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES
-from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
-from smallcaps_assets.domain.research.reconciliation import ReconciliationParams, reconcile_bars
+from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
+from smallcaps_assets.domain.research.tape.reconciliation import ReconciliationParams, reconcile_bars
 from smallcaps_assets.domain.tables import BARS, QUOTES, TRADES
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings

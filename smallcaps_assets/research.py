@@ -17,7 +17,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import InputError

@@ -10,10 +10,10 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
-from smallcaps_assets.domain.research.bar_tables import EVENT_SCORES
-from smallcaps_assets.domain.research.market_state import SPLITS
-from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.review.labels import parse_labels
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
@@ -35,8 +35,8 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
-from smallcaps_assets.pipeline.research.block_tables import TAPE_TABLES
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars

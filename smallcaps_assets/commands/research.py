@@ -16,9 +16,9 @@ from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.files import parquet_files
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import disk_errors, publish_lazy
-from smallcaps_assets.pipeline.research.inputs import open_inputs
+from smallcaps_assets.pipeline.research.files.inputs import open_inputs
+from smallcaps_assets.pipeline.research.files.tables import RESEARCH_TABLES, ResearchSettings, research_tables
 from smallcaps_assets.pipeline.research.table_parts import OrderedTable
-from smallcaps_assets.pipeline.research.tables import RESEARCH_TABLES, ResearchSettings, research_tables
 from smallcaps_assets.settings.research import research_settings
 from smallcaps_assets.settings.settings import load_settings
 

@@ -9,7 +9,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
-from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.settings.settings import Settings
 
 

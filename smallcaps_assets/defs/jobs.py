@@ -38,7 +38,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance

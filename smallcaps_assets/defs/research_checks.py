@@ -8,8 +8,8 @@ import dagster as dg
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
-from smallcaps_assets.domain.research.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.research_table import TABLE_KEYS
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
+from smallcaps_assets.domain.research.tables.research_table import TABLE_KEYS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
-from smallcaps_assets.pipeline.research import joined, renewals
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES, settings_of_tape
-from smallcaps_assets.pipeline.research.tape_step import TAPE_TABLES_VERSION
+from smallcaps_assets.pipeline.research import joined
+from smallcaps_assets.pipeline.research.bars import renewals
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, settings_of_tape
+from smallcaps_assets.pipeline.research.tape.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
 
 RESEARCH: Final = "research"

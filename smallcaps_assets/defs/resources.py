@@ -22,10 +22,10 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
-from smallcaps_assets.pipeline.research.around_event import AroundEvents, around_events
-from smallcaps_assets.pipeline.research.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
-from smallcaps_assets.pipeline.research.tape_step import TapeResearch
+from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings

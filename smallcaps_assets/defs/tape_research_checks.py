@@ -10,8 +10,8 @@ from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.checks import run_checks
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
-from smallcaps_assets.pipeline.research.size_unit_check import QUOTE_SIZE_CHECK, SPANS_PER_MONTH
-from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
+from smallcaps_assets.pipeline.research.tape.size_unit_check import QUOTE_SIZE_CHECK, SPANS_PER_MONTH
+from smallcaps_assets.pipeline.research.tape.tape_checks import checks_of_tape_research
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 _FINITE: Final = "No value is NaN or infinite."

@@ -22,10 +22,10 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.research.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
-from smallcaps_assets.pipeline.research.tape_checks import checks_of_tape_research
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_checks import checks_of_tape_research
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.settings.settings import Profile

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.bar_tables import EVENT_RECONCILIATION
+from smallcaps_assets.domain.research.tables.bar_tables import EVENT_RECONCILIATION
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind

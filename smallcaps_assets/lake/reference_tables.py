@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from smallcaps_assets.domain.research.market_state import SPLITS
-from smallcaps_assets.domain.research.pinned_conditions import CONDITION_TABLE, pinned_conditions
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TABLE, pinned_conditions
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake

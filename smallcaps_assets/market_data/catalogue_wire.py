@@ -7,8 +7,8 @@ from typing import Any, Final
 import polars as pl
 import pyarrow as pa
 
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES
-from smallcaps_assets.domain.research.market_state import SPLITS
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_bad_rows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
-from smallcaps_assets.domain.research.around_event import FROM_S, STEP_S, UNTIL_S
+from smallcaps_assets.domain.research.tape.around_event import FROM_S, STEP_S, UNTIL_S
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import SESSIONS
 

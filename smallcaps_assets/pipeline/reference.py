@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.pinned_conditions import date_conditions, pinned_conditions
+from smallcaps_assets.domain.research.tape.pinned_conditions import date_conditions, pinned_conditions
 from smallcaps_assets.errors import NotEntitled, NotFound
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.market_data.client import MarketDataClient

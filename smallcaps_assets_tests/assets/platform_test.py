@@ -27,8 +27,8 @@ from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.metadata import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
-from smallcaps_assets.domain.research.market_state import SPLITS
-from smallcaps_assets.domain.research.pinned_conditions import CONDITION_TABLE
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.tables import (
     BARS,
     EVENTS,
@@ -51,7 +51,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UNIVERSE
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.sketches import INLINE_CHARACTERS
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket

@@ -7,10 +7,10 @@ import polars as pl
 
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.assets.conftest import ALL
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
 from smallcaps_assets_tests.conftest import files_below

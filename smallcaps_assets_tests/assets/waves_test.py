@@ -19,7 +19,7 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened

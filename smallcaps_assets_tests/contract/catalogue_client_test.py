@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from smallcaps_assets.domain.research.market_state import SPLITS
-from smallcaps_assets.domain.research.pinned_conditions import pinned_conditions
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.errors import BadPage, MarketDataError, NotEntitled
 from smallcaps_assets.market_data.catalogue_wire import CONDITIONS, EXCHANGES
 from smallcaps_assets.market_data.client import MarketDataClient

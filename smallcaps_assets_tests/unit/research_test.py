@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.domain.tables import BARS, EVENTS
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake

@@ -7,9 +7,9 @@ import dagster as dg
 
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.tables import WAVES
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 # the profile whose waves are left to do by hand

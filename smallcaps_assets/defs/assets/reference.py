@@ -10,8 +10,8 @@ from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.domain.research.market_state import SPLITS
-from smallcaps_assets.domain.research.pinned_conditions import CONDITION_TABLE
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.pipeline.reference import ReferenceUpdate

@@ -11,11 +11,11 @@ from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require
 from smallcaps_assets.defs.research_metadata import scores_metadata, table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.wave_research import PartsStep
-from smallcaps_assets.domain.research.bar_descriptions import SCORE_TEXTS
-from smallcaps_assets.domain.research.bar_tables import EVENT_SCORE_COLUMNS, EVENT_SCORES
 from smallcaps_assets.domain.research.columns import describe_columns
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
-from smallcaps_assets.domain.research.table_descriptions import TABLE_TEXTS
+from smallcaps_assets.domain.research.tables.bar_descriptions import SCORE_TEXTS
+from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORE_COLUMNS, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings

@@ -10,17 +10,17 @@ from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.research.bar_descriptions import (
+from smallcaps_assets.domain.research.columns import describe_columns
+from smallcaps_assets.domain.research.tables.bar_descriptions import (
     BAR_TEXTS,
     HALT_COLUMNS,
     HALT_TEXTS,
     MARKET_STATE_COLUMNS,
     MARKET_STATE_TEXTS,
 )
-from smallcaps_assets.domain.research.bar_tables import BAR_FEATURE_COLUMNS, schema_of
-from smallcaps_assets.domain.research.columns import describe_columns
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, schema_of
 from smallcaps_assets.pipeline.progress import with_progress
-from smallcaps_assets.pipeline.research.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.settings.settings import Settings
 
 # the step that makes all three

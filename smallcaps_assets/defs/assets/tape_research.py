@@ -12,11 +12,11 @@ from smallcaps_assets.defs.group_recording import GroupRecorder
 from smallcaps_assets.defs.metadata import column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.domain.research.bar_tables import EVENT_RECONCILIATION_COLUMNS, RECONCILIATION_COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn, describe_columns
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
-from smallcaps_assets.domain.research.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
-from smallcaps_assets.domain.research.tape_descriptions import (
+from smallcaps_assets.domain.research.tables.bar_tables import EVENT_RECONCILIATION_COLUMNS, RECONCILIATION_COLUMNS
+from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
+from smallcaps_assets.domain.research.tables.tape_descriptions import (
     EVENT_RECONCILIATION_TEXTS,
     MICRO_TEXTS,
     RECONCILIATION_TEXTS,
@@ -25,7 +25,7 @@ from smallcaps_assets.domain.research.tape_descriptions import (
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.pipeline.progress import with_progress
-from smallcaps_assets.pipeline.research.tape_parts import ASSET_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 _Described = tuple[Mapping[str, ResearchColumn], Mapping[str, str]]

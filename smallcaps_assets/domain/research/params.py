@@ -1,12 +1,12 @@
 """All settings of the research tables that are made from bars and tape: the keys of `research:`."""
 
-from smallcaps_assets.domain.research.bar_features import BarFeatureParams
-from smallcaps_assets.domain.research.event_scores import ScoreNormParams
+from smallcaps_assets.domain.research.bars.bar_features import BarFeatureParams
+from smallcaps_assets.domain.research.bars.event_scores import ScoreNormParams
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.outcome_params import OutcomeParams
-from smallcaps_assets.domain.research.reconciliation import ReconciliationParams
 from smallcaps_assets.domain.research.sample import SampleParams
-from smallcaps_assets.domain.research.tape_halts import TapeHaltParams
+from smallcaps_assets.domain.research.tape.reconciliation import ReconciliationParams
+from smallcaps_assets.domain.research.tape.tape_halts import TapeHaltParams
 
 
 class ResearchParams(  # each table takes the part that it needs

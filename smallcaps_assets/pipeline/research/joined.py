@@ -10,19 +10,19 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.events.detection import FilterParams
-from smallcaps_assets.domain.research.bar_tables import BAR_FEATURES, EVENT_SCORES
-from smallcaps_assets.domain.research.event_scores import ScoreNormParams, event_scores
-from smallcaps_assets.domain.research.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.bars.event_scores import ScoreNormParams, event_scores
+from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.research_table import (
+from smallcaps_assets.domain.research.sample import SampleParams, may_be_causal, with_causal_sample
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.research_table import (
     RESEARCH_TABLE,
     TABLE_SEGMENTS,
     ResearchParts,
     research_table,
 )
-from smallcaps_assets.domain.research.sample import SampleParams, may_be_causal, with_causal_sample
-from smallcaps_assets.domain.research.tape_halts import EVENT_TAPE_STATE
+from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
@@ -40,7 +40,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
-from smallcaps_assets.pipeline.research.by_symbol import MARKET_STATE_DAY
+from smallcaps_assets.pipeline.research.bars.by_symbol import MARKET_STATE_DAY
 from smallcaps_assets.settings.settings import Profile
 
 EVENT_SCORES_TABLE: Final = "event_scores"

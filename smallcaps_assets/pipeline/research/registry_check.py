@@ -7,7 +7,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
-from smallcaps_assets.domain.research.table_registry import TABLE_REGISTRY, file_gaps, registry_gaps
+from smallcaps_assets.domain.research.tables.table_registry import TABLE_REGISTRY, file_gaps, registry_gaps
 from smallcaps_assets.lake.research import ResearchStore
 
 REGISTRY_COMPLETE: Final = "registry_complete"

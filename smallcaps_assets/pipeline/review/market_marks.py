@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.halts import HALTS, bar_halts, bar_runs
-from smallcaps_assets.domain.research.market_state import day_states
+from smallcaps_assets.domain.research.bars.halts import HALTS, bar_halts, bar_runs
+from smallcaps_assets.domain.research.bars.market_state import day_states
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, UTC_US
 from smallcaps_assets.lake.bars import BarsStore

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.pipeline.research import tables
+from smallcaps_assets.pipeline.research.files import tables
 from smallcaps_assets_tests.unit.commands.research_files import CONTRACT, EVENT_AT, contract_columns, write_market
 
 KNOWN_AT = EVENT_AT + timedelta(minutes=1)

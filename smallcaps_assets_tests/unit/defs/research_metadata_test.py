@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.defs.research_metadata import table_metadata
-from smallcaps_assets.domain.research.around_event import MEANS_AROUND
-from smallcaps_assets.domain.research.research_table import RESEARCH_TABLE
-from smallcaps_assets.pipeline.research.around_event import AroundEvents
+from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
+from smallcaps_assets.domain.research.tape.around_event import MEANS_AROUND
 from smallcaps_assets.pipeline.research.joined import JoinedTable
+from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents
 
 NOTHING = AroundEvents(MEANS_AROUND.to_frame(), 0, 0)
 # session, type, median spread of the three minutes before, effective spread of the minute, time without a book

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from smallcaps_assets.domain.research.pinned_conditions import PINNED_SHA256, pinned_conditions
+from smallcaps_assets.domain.research.tape.pinned_conditions import PINNED_SHA256, pinned_conditions
 from smallcaps_assets.errors import LakeError, RequestRejected
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.reference_tables import ReferenceTables

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import polars as pl
 
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.conditions import carries, with_trade_sets
 from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows, TapeRows, place_on_axis
 from smallcaps_assets.domain.research.micro.book_columns import book_columns
@@ -31,6 +30,7 @@ from smallcaps_assets.domain.research.micro.tables import (
     MICRO_FEATURES,
     MICRO_WINDOWS,
 )
+from smallcaps_assets.domain.research.tape.conditions import carries, with_trade_sets
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US, match_columns
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, Field
 
 from smallcaps_assets.domain.params import CalendarDay
-from smallcaps_assets.domain.research.conditions import TradeParams
+from smallcaps_assets.domain.research.tape.conditions import TradeParams
 
 SECOND_NS: Final = 1_000_000_000
 

@@ -5,7 +5,6 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.conditions import MESSAGES, is_regular, with_trade_sets
 from smallcaps_assets.domain.research.micro.arrays import IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import place_on_axis
 from smallcaps_assets.domain.research.micro.features import TapeReading
@@ -13,6 +12,7 @@ from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, re
 from smallcaps_assets.domain.research.micro.ranges import expand
 from smallcaps_assets.domain.research.micro.signs import JoinClock, TradeTape, sign_trades
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES
+from smallcaps_assets.domain.research.tape.conditions import MESSAGES, is_regular, with_trade_sets
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import UTC_NS
 

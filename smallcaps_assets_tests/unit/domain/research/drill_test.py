@@ -9,16 +9,8 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.events.detection import detect
-from smallcaps_assets.domain.research.conditions import (
-    CANCELLED,
-    CONDITION_RULES,
-    FORM_T_ID,
-    MESSAGES,
-    carries,
-    with_trade_sets,
-)
-from smallcaps_assets.domain.research.halts import HaltParams, bar_halts, bar_runs
-from smallcaps_assets.domain.research.market_state import SPLITS, MarketStateParams, day_states
+from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_halts, bar_runs
+from smallcaps_assets.domain.research.bars.market_state import SPLITS, MarketStateParams, day_states
 from smallcaps_assets.domain.research.micro.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.days import spans_by_day
 from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
@@ -26,8 +18,22 @@ from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import NORMAL, QUOTE_STATES, read_book
 from smallcaps_assets.domain.research.micro.ranges import rows_before
 from smallcaps_assets.domain.research.micro.signs import SignsByMethod, signs_by_method
-from smallcaps_assets.domain.research.reconciliation import COVERED_SPANS, ReconciliationParams, reconcile_bars
-from smallcaps_assets.domain.research.tape_halts import RowRanges, TapeHaltParams, WindowTape, find_ssr_ids, tape_halts
+from smallcaps_assets.domain.research.tape.conditions import (
+    CANCELLED,
+    CONDITION_RULES,
+    FORM_T_ID,
+    MESSAGES,
+    carries,
+    with_trade_sets,
+)
+from smallcaps_assets.domain.research.tape.reconciliation import COVERED_SPANS, ReconciliationParams, reconcile_bars
+from smallcaps_assets.domain.research.tape.tape_halts import (
+    RowRanges,
+    TapeHaltParams,
+    WindowTape,
+    find_ssr_ids,
+    tape_halts,
+)
 from smallcaps_assets.domain.sessions import new_york_dates, with_session
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.simulated.hours import to_ns

@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES, with_trade_sets
 from smallcaps_assets.domain.research.micro.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.book_columns import book_columns
@@ -24,6 +23,7 @@ from smallcaps_assets.domain.research.micro.signs import (
     signs_by_method,
 )
 from smallcaps_assets.domain.research.micro.spreads import spread_columns
+from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES, with_trade_sets
 
 MS = 1_000_000
 HORIZONS = {"half": 500 * MS}

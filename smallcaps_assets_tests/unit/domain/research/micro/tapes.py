@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.conditions import CONDITION_RULES
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS
+from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES
 from smallcaps_assets.domain.sessions import SESSION_TABLE
 from smallcaps_assets_tests.slow_spec import nanoseconds, xnys
 from smallcaps_assets_tests.slow_spec.micro import Market, Rules, S

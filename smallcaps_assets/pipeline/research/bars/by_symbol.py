@@ -1,0 +1,325 @@
+"""Research tables of each symbol of a lake that its bars and events give, kept up to date month by month.
+
+No row of these tables depends on later bars. When bars change or are added, the rows of earlier months are therefore
+kept, and the others are computed from the bars of these months and of the days that they look back to.
+
+The file of `market_state_day` records what the rows of all three tables of a symbol were computed from, and digests of
+the rows of the others. It is published last: after a killed process the tables of that symbol are computed again.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import cached_property, partial
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.lengths import select_minutes
+from smallcaps_assets.domain.events.detection import BARS_READ
+from smallcaps_assets.domain.research.bars.bar_features import MarketData
+from smallcaps_assets.domain.research.bars.halts import HALTS
+from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE, SPLITS
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
+from smallcaps_assets.domain.sessions import NEW_YORK, midnight, with_session
+from smallcaps_assets.domain.tables import EVENTS, UTC_US
+from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
+from smallcaps_assets.lake.events.master import load_imported_events
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.events.detection import THREADS, Detector
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
+from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_events
+from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner, renewal_batches
+from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
+
+MARKET_STATE_DAY: Final = "market_state_day"
+# The tables by name, in the order in which their files are published; the last records what all were computed from.
+SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
+    "event_bar_features": BAR_FEATURES,
+    "halts": HALTS,
+    MARKET_STATE_DAY: MARKET_STATE,
+}
+# Key of a footer: the digest of the rows of its file.
+ROWS_DIGEST: Final = "rows"
+# days with regular hours whose closes the first computed day looks back to
+_CLOSES_BACK: Final = 2
+
+# what was done for one symbol, by table
+SymbolOutcome = Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class SymbolResearch:
+    """Makes the tables of symbols from the bars and shards of a lake.
+
+    Attributes:
+        detector: bars, shards, and the settings of detection.
+        params: settings of the tables.
+        splits: SPLITS; None if they were never fetched.
+    """
+
+    detector: Detector
+    params: ResearchParams
+    splits: pl.DataFrame | None
+
+    @cached_property
+    def store(self) -> ResearchStore:
+        """The research tables of the lake."""
+        return ResearchStore(self.detector.bars.lake)
+
+    def run(self, symbols: Sequence[str], tick: Callable[[], None] = lambda: None) -> Iterator[SymbolOutcome]:
+        """Bring the tables of `symbols` up to date; one outcome per symbol, in order of completion.
+
+        A symbol whose files cannot be read or written, or that meets an error that nobody foresaw, is reported with the
+        cause; the others continue. `tick` is called at least once a second.
+
+        Raises:
+            UnexpectedError: many symbols in a row met errors that nobody foresaw.
+        """
+        batches = renewal_batches(map(self._attempt_plan, symbols))
+        for outcomes in in_threads(self._renew_batch, batches, most=THREADS, tick=tick):
+            yield from outcomes
+
+    def behind(self, symbols: Sequence[str]) -> list[str]:
+        """Those of `symbols` whose tables are not up to date; reads footers of shards and of `market_state_day`."""
+        return [symbol for symbol in symbols if self._planner.is_behind(symbol)]
+
+    def as_known_then(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The rows (BAR_FEATURES) of events, each from the bars and candidates up to its minute alone.
+
+        Args:
+            events: `symbol`, `event_id` and `timestamp` of a sample: the bars of each are in memory by themselves.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        if events.is_empty():
+            return BAR_FEATURES.to_frame()
+        # computed together as if each event were of a symbol of its own
+        chosen = list(events.select("symbol", "event_id", "timestamp").iter_rows())
+        names = [f"{number:06}" for number in range(len(chosen))]
+        pasts = [
+            self._past_of(symbol, event_id, timestamp, name)
+            for (symbol, event_id, timestamp), name in zip(chosen, names, strict=True)
+        ]
+        bars, sampled, own, splits = (pl.concat(parts) for parts in zip(*(past.frames for past in pasts), strict=True))
+        sessions = self._calendar([past.work for past in pasts])
+        market = MarketData(bars, sessions, sampled, None if self.splits is None else splits)
+        features = self._tables(own, market).features
+        symbols = dict(zip(names, (symbol for symbol, *_ in chosen), strict=True))
+        return features.with_columns(pl.col("symbol").replace_strict(symbols, return_dtype=pl.String))
+
+    def _past_of(self, symbol: str, event_id: str, timestamp: datetime, name: str) -> "_Past":
+        """What was known of a symbol when a minute of it was over, under another name."""
+        work = self._planner.from_day(symbol, _new_york_day(timestamp))
+        bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
+        if _lack_closes([work], bars, self._calendar([work])):
+            work = work.whole()
+            bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
+        known = self._candidates([work]).filter(pl.col("timestamp") <= timestamp)
+        sampled = with_causal_sample(known, self.detector.params.filters, self.params)
+        own = pl.col("event_id") == event_id
+        events = research_events(self._master([symbol]).filter(own), sampled.filter(own))
+        splits = self._splits_of([symbol])
+        frames = (bars, sampled, events, SPLITS.to_frame() if splits is None else splits)
+        return _Past(work, tuple(frame.with_columns(symbol=pl.lit(name)) for frame in frames))
+
+    @cached_property
+    def _imported(self) -> pl.DataFrame:
+        return load_imported_events(self.store.lake)
+
+    @cached_property
+    def _planner(self) -> RenewalPlanner:
+        return RenewalPlanner(self.detector, self.store, self.params, self.splits, self._imported, tuple(SYMBOL_TABLES))
+
+    @cached_property
+    def _unexpected(self) -> UnexpectedErrors:
+        return UnexpectedErrors(self.store.lake, "research tables of symbols")
+
+    @cached_property
+    def _unplanned(self) -> UnexpectedErrors:
+        # apart: symbols that can be planned do not show that they can be computed
+        return UnexpectedErrors(self.store.lake, "plan of research tables")
+
+    def _attempt_plan(self, symbol: str) -> Renewal | SymbolOutcome:
+        try:
+            found = self._unplanned.attempt(symbol, partial(self._planner.plan, symbol))
+        except LakeError as error:
+            return _failed(symbol, error)
+        if isinstance(found, UnexpectedError):
+            return _failed(symbol, found)
+        return found if isinstance(found, Renewal) else _unchanged(symbol, found)
+
+    def _renew_batch(self, batch: Sequence[Renewal | SymbolOutcome]) -> list[SymbolOutcome]:
+        """The outcomes of a batch; its symbols are computed together, or one by one if one cannot be read."""
+        works = [one for one in batch if isinstance(one, Renewal)]
+        outcomes = [one for one in batch if not isinstance(one, Renewal)]
+        together = None
+        if len(works) > 1:
+            try:
+                together = self._compute(works)
+            except UNFORESEEN:  # of one of them, which is named when it is computed by itself
+                together = None
+        return [*outcomes, *(self._renew(work, together) for work in works)]
+
+    def _renew(self, work: Renewal, together: "_BySymbol | None") -> SymbolOutcome:
+        """Publish the tables of one symbol, computed with others or by itself."""
+
+        def publish() -> SymbolOutcome:
+            try:
+                computed = together if together is not None else self._compute([work])
+                return self._publish(work, computed)
+            except (LakeError, InputError) as error:
+                return _failed(work.symbol, error)
+
+        found = self._unexpected.attempt(work.symbol, publish)
+        return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
+
+    def _publish(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
+        """Publish the rows that are kept and those computed; files whose rows stay as they are, are not written."""
+        digests, outcomes = dict[str, str](), dict[str, Outcome]()
+        for table, schema in SYMBOL_TABLES.items():
+            path = self.store.lake.research_symbol(table, work.symbol)
+            rows = computed[table].get(work.symbol, schema.to_frame())
+            if work.keeps:
+                rows = pl.concat([self.store.read(path, schema).filter(_is_before(table, work.since)), rows])
+            digests[table] = rows_digest(rows)
+            if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
+                recorded = {**work.inputs, ROWS_DIGEST: digests[table]}
+                self.store.publish(path, rows, recorded | ({"tables": digests} if table == MARKET_STATE_DAY else {}))
+            outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
+        return outcomes
+
+    def _compute(self, works: Sequence[Renewal]) -> "_BySymbol":
+        """The rows of the computed months of several symbols, by table and symbol."""
+        works = sorted((work for work in works if work.bars), key=lambda work: work.symbol)
+        if not works:
+            return {table: {} for table in SYMBOL_TABLES}
+        bars = self._bars(works)
+        sessions = self._calendar(works)
+        if short := _lack_closes(works, bars, sessions):
+            # thin symbols: all of their bars
+            works = [work.whole() if work.symbol in short else work for work in works]
+            bars, sessions = self._bars(works), self._calendar(works)
+        symbols = [work.symbol for work in works]
+        sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
+        events = research_events(_since(works, self._master(symbols)), _since(works, sampled))
+        market = MarketData(bars, sessions, sampled, self._splits_of(symbols))
+        return _by_symbol(works, self._tables(events, market))
+
+    def _tables(self, events: pl.DataFrame, market: MarketData) -> BarTables:
+        return tables_of_events(events, market, BarRules(market.sessions, self.detector.params, self.params))
+
+    def _calendar(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        first, last = min(work.calendar_from for work in works), max(work.last for work in works)
+        return sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
+
+    def _master(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """The events (EVENTS) of the shards of several symbols, and the imported ones that are not in them.
+
+        What they have in common is MASTER's to say.
+        """
+        rows = self.detector.shards.read_together(symbols)
+        detected = rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+        imported = self._imported.filter(pl.col("symbol").is_in(list(symbols)))
+        return pl.concat([detected, imported.filter(~pl.col("event_id").is_in(detected["event_id"].implode()))])
+
+    def _splits_of(self, symbols: Sequence[str]) -> pl.DataFrame | None:
+        return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))
+
+    def _bars(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The usable bars of several symbols, each from the day on that its rows look back to.
+
+        Raises:
+            LakeError: they are not those that the events were detected from.
+        """
+        parts = [self.detector.bars.read(work.symbol, work.calendar_from, work.last) for work in works]
+        for work, part in zip(works, parts, strict=True):
+            if part.height != work.bars:
+                # rows without them would stay after the bars are back
+                raise LakeError(
+                    f"bars of {work.symbol}: the files contain {part.height:,} from {work.calendar_from} to "
+                    f"{work.last}, not the {work.bars:,} that its events were detected from. Restore what is missing, "
+                    f"or materialize minute_bars and event_shards of {work.symbol}; then its research tables."
+                )
+        minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
+        return minutes
+
+    def _candidates(self, works: Sequence[Renewal]) -> pl.DataFrame:
+        """The candidates (CANDIDATES) of several symbols, each from the day on that its rows look back to."""
+        parts = []
+        for work in works:
+            found = self.detector.candidates_of(work.symbol)
+            parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
+        return pl.concat(parts)
+
+
+class _Past(NamedTuple):
+    """What was known of one symbol at a time: what to read of it; its bars, candidates, one event, and splits."""
+
+    work: Renewal
+    frames: tuple[pl.DataFrame, ...]
+
+
+# rows by table and symbol
+_BySymbol = Mapping[str, Mapping[str, pl.DataFrame]]
+
+
+def _by_symbol(works: Sequence[Renewal], made: BarTables) -> _BySymbol:
+    rows = {"event_bar_features": made.features, "halts": made.halts, MARKET_STATE_DAY: made.days}
+    since = pl.DataFrame([(work.symbol, f"{work.since}") for work in works], ["symbol", "since"], orient="row")
+    for table in ("halts", MARKET_STATE_DAY):
+        dated = rows[table].join(since, on="symbol", how="left", maintain_order="left")
+        rows[table] = dated.filter(pl.col("date") >= pl.col("since")).drop("since")
+    return {
+        table: {key[0]: part for key, part in found.partition_by("symbol", as_dict=True, maintain_order=True).items()}
+        for table, found in rows.items()
+    }
+
+
+def _since(works: Sequence[Renewal], rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of `symbol` and `timestamp` in the computed months."""
+    starts = {work.symbol: midnight(work.since) for work in works if work.keeps}
+    if not starts:
+        return rows
+    start = pl.col("symbol").replace_strict(starts, default=None, return_dtype=UTC_US)
+    return rows.filter((pl.col("timestamp") >= start).fill_null(value=True))
+
+
+def _is_before(table: str, since: date) -> pl.Expr:
+    if table == "event_bar_features":
+        return pl.col("timestamp") < midnight(since)
+    return pl.col("date") < f"{since}"
+
+
+def _lack_closes(works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> set[str]:
+    """Symbols whose bars before the computed months do not reach back far enough to their last closes."""
+    kept = {work.symbol: midnight(work.since) for work in works if work.keeps and not work.is_whole}
+    if not kept:
+        return set()
+    start = pl.col("symbol").replace_strict(kept, default=None, return_dtype=UTC_US)
+    earlier = with_session(bars.filter(pl.col("timestamp") < start), sessions).filter(pl.col("session") == "RTH")
+    closes = dict(earlier.group_by("symbol").agg(pl.col("day").n_unique()).iter_rows())
+    return {symbol for symbol in kept if closes.get(symbol, 0) < _CLOSES_BACK}
+
+
+def _new_york_day(timestamp: datetime) -> date:
+    return timestamp.astimezone(ZoneInfo(NEW_YORK)).date()
+
+
+def _unchanged(symbol: str, rows: Mapping[str, Any]) -> SymbolOutcome:
+    """The outcome of a symbol whose tables are up to date."""
+    figures: dict[str, int | float] = {"sessions_computed": 0}
+    return {table: Outcome((symbol,), figures, version=rows.get(table)) for table in SYMBOL_TABLES}
+
+
+def _failed(symbol: str, error: Exception) -> SymbolOutcome:
+    problem = Problem.of(symbol, error, symbol=symbol)
+    return {table: Outcome((symbol,), {}, (problem,)) for table in SYMBOL_TABLES}

@@ -1,0 +1,78 @@
+"""Research tables that bars and events alone give, symbol by symbol (research specification, sections 0.9, 5 and 8)."""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars
+from smallcaps_assets.domain.events.detection import DetectionParams, detect
+from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
+from smallcaps_assets.domain.research.bars.halts import bar_halts, bar_runs
+from smallcaps_assets.domain.research.bars.market_state import day_states, market_state_day
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.tables import EVENTS
+
+_SCORED: Final = ("event_id", "event_type", "session", "date", "score", "in_master")
+
+
+class BarRules(NamedTuple):
+    """By which bars are judged.
+
+    Attributes:
+        sessions: SESSION_TABLE of every session from before the first bar to the last.
+        detection: parameters of detection.
+        params: settings of the research tables.
+    """
+
+    sessions: pl.DataFrame
+    detection: DetectionParams
+    params: ResearchParams
+
+
+class BarTables(NamedTuple):
+    """The tables of some symbols, and how many of their bars are not usable.
+
+    Attributes:
+        scored: what `event_scores` reads of each event, with or without a bar.
+        features: BAR_FEATURES.
+        days: MARKET_STATE.
+        halts: HALTS of confidence 1.
+        rejected: QUARANTINED_BARS.
+    """
+
+    scored: pl.DataFrame
+    features: pl.DataFrame
+    days: pl.DataFrame
+    halts: pl.DataFrame
+    rejected: pl.DataFrame
+
+
+def tables_of_bars(bars: pl.DataFrame, events: pl.DataFrame, rules: BarRules) -> BarTables:
+    """The tables of all bars (BARS, in any order) of some symbols, and their events (EVENTS).
+
+    Causal candidates that are not among the events are added to them.
+    """
+    clean = clean_bars(bars)
+    usable = clean.good
+    found = detect(usable, rules.sessions, rules.detection, keep_candidates=True).candidates
+    assert found is not None  # noqa: S101 -- as asked for
+    sampled = with_causal_sample(found, rules.detection.filters, rules.params)
+    every = research_events(events.select(*EVENTS), sampled)
+    made = tables_of_events(every, MarketData(usable, rules.sessions, sampled), rules)
+    return made._replace(rejected=clean.quarantined)
+
+
+def tables_of_events(events: pl.DataFrame, market: MarketData, rules: BarRules) -> BarTables:
+    """The tables of the usable bars of a market and of events (RESEARCH_EVENTS); none are rejected."""
+    labeled = with_session(market.bars, rules.sessions).filter(pl.col("day").is_not_null())
+    runs = bar_runs(labeled, rules.sessions, rules.params)
+    states = day_states(labeled, rules.sessions, market.splits, rules.params)
+    return BarTables(
+        scored=events.select(_SCORED),
+        features=event_bar_features(events, market, rules.detection.features, rules.params),
+        days=market_state_day(states, runs),
+        halts=bar_halts(runs),
+        rejected=QUARANTINED_BARS.to_frame(),
+    )

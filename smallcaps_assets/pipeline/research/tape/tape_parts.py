@@ -1,0 +1,212 @@
+"""The files of the research tables of one symbol and wave: what they were computed from, and which rows stay.
+
+A file says in its footer by which code, settings and conditions its rows were computed, and of each block a digest of
+what they depend on: the hashes of its tape files, the fingerprints of its days of bars, and its events.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.research.bars.halts import HaltParams
+from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.micro.segments import SEGMENTS
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.tape.reconciliation import ReconciliationParams
+from smallcaps_assets.domain.research.tape.tape_halts import TapeHaltParams
+from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.errors import LakeError, SmallcapsError
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
+from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
+from smallcaps_assets.pipeline.research.tape.tape_plan import Digests, TapePlan
+from smallcaps_assets.pipeline.tape.capture import Pair
+
+# Sections of the settings that decide the tables.
+_DECIDED_BY: Final = (MicroParams, ReconciliationParams, TapeHaltParams, HaltParams)
+# The tables of each asset.
+ASSET_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "micro_features": ("micro_features",),
+    "bar_reconciliation": ("bar_reconciliation", "event_reconciliation"),
+    "event_tape_state": ("event_tape_state", "tape_halts"),
+}
+_ORDER: Final[Mapping[str, tuple[pl.Expr, ...]]] = {
+    "micro_features": (pl.col("event_id"), pl.col("segment").cast(pl.Enum(list(SEGMENTS)))),
+    "bar_reconciliation": (pl.col("symbol"), pl.col("timestamp")),
+    "event_reconciliation": (pl.col("event_id"),),
+    "event_tape_state": (pl.col("event_id"),),
+    "tape_halts": (pl.col("event_id"), pl.col("start")),
+}
+_BLOCKS: Final = "blocks"
+
+
+def settings_of_tape(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide the tables of tape."""
+    of_tables = {name for section in _DECIDED_BY for name in section.model_fields}
+    return params.model_dump(mode="json", include=of_tables)
+
+
+class PartResult(NamedTuple):
+    """What was done for a symbol and wave.
+
+    Attributes:
+        pair: symbol and wave.
+        outcomes: an outcome per asset.
+        computed: the events that were computed.
+        written: the assets of which a file was written or removed.
+    """
+
+    pair: Pair
+    outcomes: Mapping[str, Outcome]
+    computed: tuple[str, ...]
+    written: frozenset[str]
+
+
+@dataclass(eq=False)
+class TapePart:
+    """The work on one symbol and wave.
+
+    Attributes:
+        stored: what the footer of each table says; None where there is no usable file.
+        stale: the blocks of each table to compute.
+        rows: what was computed, by table.
+        failed: blocks that could not be computed, and why.
+    """
+
+    pair: Pair
+    stored: Mapping[str, Mapping[str, Any] | None]
+    stale: Mapping[str, set[str]]
+    rows: dict[str, list[pl.DataFrame]] = field(default_factory=lambda: defaultdict(list))
+    failed: dict[str, SmallcapsError] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> set[str]:
+        """The blocks to compute for any table."""
+        return set(chain.from_iterable(self.stale.values()))
+
+
+@dataclass(frozen=True)
+class TapeParts:
+    """The parts of one profile.
+
+    Attributes:
+        store: where they are.
+        profile: the profile.
+        provenance: by what rows are computed, beside the tape, the bars and the events.
+    """
+
+    store: ResearchStore
+    profile: str
+    provenance: Mapping[str, str]
+
+    def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> TapePart:
+        """What is stored of a pair, and what is to be computed.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        tables = [table for asset in assets for table in ASSET_TABLES[asset]]
+        stored = {table: self._stored(self._path(pair, table), plan.expected[pair][table]) for table in tables}
+        known = {table: self._usable(stored[table]) for table in tables}
+        stale = {
+            table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
+            for table in tables
+        }
+        return TapePart(pair, stored, stale)
+
+    def _stored(self, path: Path, marks: Digests) -> Mapping[str, Any] | None:
+        """What a file was computed from; one whose rows will be read is proved, and set aside where it is damaged."""
+        try:
+            recorded = self.store.recorded(path)
+        except LakeError:
+            return self.store.computed_from(path)
+        is_current = recorded == {**self.provenance, _BLOCKS: marks}
+        return recorded if recorded is None or is_current else self.store.computed_from(path)
+
+    def _path(self, pair: Pair, table: str) -> Path:
+        return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
+
+    def _usable(self, stored: Mapping[str, Any] | None) -> Mapping[str, str]:
+        """The blocks of a file that was computed by the same rules; none of any other file."""
+        if stored is None or {name: stored.get(name) for name in self.provenance} != self.provenance:
+            return {}
+        blocks = stored.get(_BLOCKS)
+        return blocks if isinstance(blocks, dict) else {}
+
+    def publish(self, part: TapePart, plan: TapePlan, assets: Sequence[str]) -> PartResult:
+        """Publish the tables of a part whose rows are computed; unchanged files stay as they are.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        written = {table for table in part.stale if self._publish_table(part, plan, table)}
+        computed = plan.events.filter(
+            pl.col("symbol") == part.pair[0],
+            pl.col("wave") == part.pair[1],
+            pl.col("block").is_in(sorted(part.blocks - part.failed.keys())),
+        )
+        outcomes = {asset: self._outcome(part, plan, asset) for asset in assets}
+        changed = frozenset(asset for asset in assets if written.intersection(ASSET_TABLES[asset]))
+        return PartResult(part.pair, outcomes, tuple(computed["event_id"]), changed)
+
+    def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
+        """Publish or remove the file of a table; returns whether it changed."""
+        path, stored = self._path(part.pair, table), part.stored[table]
+        stale = part.stale[table]
+        # blocks that failed, but are current in this table, keep their rows
+        lost = stale & part.failed.keys()
+        marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in lost}
+        made_from = {**self.provenance, _BLOCKS: marks}
+        if not marks:
+            if stored is not None:
+                self.store.remove(path)
+            return stored is not None
+        if stored == made_from:
+            return False
+        schema = TAPE_TABLES[table]
+        # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
+        computed = pl.concat([schema.to_frame(), *part.rows[table]])
+        rows = [_of_blocks(computed, part.pair, stale & marks.keys(), plan)]
+        kept = marks.keys() - stale
+        if kept:
+            rows.append(_of_blocks(self.store.read(path, schema), part.pair, kept, plan))
+        self.store.publish(path, pl.concat(rows).sort(*_ORDER[table], maintain_order=True), made_from)
+        return True
+
+    def _outcome(self, part: TapePart, plan: TapePlan, asset: str) -> Outcome:
+        symbol, wave = part.pair
+        tables = ASSET_TABLES[asset]
+        expected = plan.expected[part.pair]
+        marks = [f"{table} {name} {mark}" for table in tables for name, mark in expected[table].items()]
+        stale = set(chain.from_iterable(part.stale[table] for table in tables))
+        failed = {name: error for name, error in part.failed.items() if name in stale}
+        own = plan.events.filter(pl.col("symbol") == symbol, pl.col("wave") == wave)
+        figures: dict[str, int | float] = {
+            "events": own.height,
+            "events_computed": own.filter(pl.col("block").is_in(sorted(stale - failed.keys()))).height,
+        }
+        problems = tuple(
+            Problem.of(f"{symbol} {wave} {name}", error, symbol=symbol) for name, error in sorted(failed.items())
+        )
+        version = digest([*self.provenance.values(), *marks])
+        return Outcome(part.pair, figures, problems, version=version)
+
+
+def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: set[str], plan: TapePlan) -> pl.DataFrame:
+    """The rows of events or minutes of some blocks."""
+    if "event_id" in rows.columns:
+        own = plan.events.filter(
+            pl.col("symbol") == pair[0], pl.col("wave") == pair[1], pl.col("block").is_in(sorted(blocks))
+        )
+        return rows.join(own.select("event_id"), on="event_id", how="semi", maintain_order="left")
+    bounds = [plan.blocks[pair[0], name] for name in blocks]
+    schema = {"since": rows.schema["timestamp"], "until": rows.schema["timestamp"]}
+    table = pl.DataFrame([(found.start, found.end) for found in bounds], schema=schema, orient="row").sort("since")
+    placed = rows.join_asof(table, left_on="timestamp", right_on="since", strategy="backward")
+    return placed.filter(pl.col("timestamp") < pl.col("until")).select(*rows.columns)
