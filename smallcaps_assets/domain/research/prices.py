@@ -31,5 +31,6 @@ def least_move(price: npt.NDArray[np.int64], millionths: npt.NDArray[np.int64] |
     A move of a price is compared with D in place of the products, which are beyond Int64 for prices above 9 million
     USD. D itself holds for every `price` in Int64 and shares up to 1 (`millionths` from 0 to 1,000,000).
     """
-    whole, rest = np.divmod(price, MICRO)
-    return whole * millionths - (-rest * millionths) // MICRO
+    whole, rest = price // MICRO, price % MICRO
+    move: npt.NDArray[np.int64] = whole * millionths - (-rest * millionths) // MICRO
+    return move

@@ -91,12 +91,14 @@ class BarsAfter:
 
     def prices(self, column: str) -> IntArray:
         """A price of every bar in micro-dollars."""
-        return self.bars.select(micro(column)).to_series().to_numpy()
+        found: IntArray = self.bars.select(micro(column)).to_series().to_numpy()
+        return found
 
     @cached_property
     def starts(self) -> IntArray:
         """The start of every bar."""
-        return self.bars["timestamp"].dt.epoch("us").to_numpy()
+        found: IntArray = self.bars["timestamp"].dt.epoch("us").to_numpy()
+        return found
 
     @cached_property
     def entries(self) -> Entries:
@@ -127,8 +129,8 @@ def bars_after(events: pl.DataFrame, labeled: pl.DataFrame, sessions: pl.DataFra
     symbol = number << _MINUTE_BITS
     own_key = symbol + events["timestamp"].dt.epoch("us").to_numpy() // US_PER_MIN
     own = keys.searchsorted(own_key, side="left").astype(np.int64)
-    # the symbol before the next one may be another than the event's
-    same_symbol = np.append(known.to_numpy(), None)[number] == events["symbol"].to_numpy()
+    # the place of a symbol without bars is that of another one
+    same_symbol = known.extend_constant(None, 1).gather(number).eq_missing(events["symbol"]).to_numpy()
     has_bar = same_symbol & (np.append(keys, -1)[own] == own_key)
     own, symbol = own[has_bar], symbol[has_bar]
     kept = events.filter(pl.Series(has_bar))
