@@ -83,7 +83,8 @@ class BarsAfter:
         It is that of the first bar of the next symbol, or the number of bars, where there is none.
         """
         minute = -(-time // US_PER_MIN)
-        return self._keys.searchsorted(self._symbol + minute, side="left").astype(np.int64)
+        found: IntArray = self._keys.searchsorted(self._symbol + minute, side="left").astype(np.int64)
+        return found
 
     def count_until(self, bound: IntArray) -> IntArray:
         """How many bars of the event's date start in [known_at, bound); `bound` in us, one per event."""
