@@ -88,7 +88,8 @@ class BarsAfter:
 
     def count_until(self, bound: IntArray) -> IntArray:
         """How many bars of the event's date start in [known_at, bound); `bound` in us, one per event."""
-        return np.maximum(self.position(np.minimum(bound, self.end_of_day)) - self.first, 0)
+        count: IntArray = np.maximum(self.position(np.minimum(bound, self.end_of_day)) - self.first, 0)
+        return count
 
     def prices(self, column: str) -> IntArray:
         """A price of every bar in micro-dollars."""
