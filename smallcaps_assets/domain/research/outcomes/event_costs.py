@@ -65,7 +65,9 @@ def event_costs(events: pl.DataFrame, own: pl.DataFrame, sessions: pl.DataFrame,
 
 def net_outcomes(labels: pl.DataFrame, costs: pl.DataFrame) -> pl.DataFrame:
     """EVENT_COSTS of the rows of `labels` (EVENT_LABELS), in their order; `costs` as from `event_costs`."""
-    net = pl.col("gross_return") - pl.col("cost_bps") / BPS
+    # a column: Polars divides by a number as it multiplies by its inverse
+    bps = 0.0 * pl.col("cost_bps") + BPS
+    net = pl.col("gross_return") - pl.col("cost_bps") / bps
     rows = labels.select("event_id", "label_spec", "gross_return").join(
         costs, on="event_id", how="left", maintain_order="left", validate="m:1"
     )

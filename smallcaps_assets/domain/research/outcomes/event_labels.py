@@ -28,12 +28,12 @@ def event_labels(after: BarsAfter, bar_atr: pl.DataFrame, runs: pl.DataFrame) ->
     """One row (EVENT_LABELS) per event with a bar and label spec, sorted by event_id, and in the order of LABEL_SPECS.
 
     Args:
-        after: usable bars; and events: `event_id`, unique, and `in_master` besides what BarsAfter needs.
+        after: usable bars; and events: `event_id` and `in_master` besides what BarsAfter needs.
         bar_atr: `event_id` and `bar_atr` (BAR_FEATURES). Events without a row, or with null, have no barriers.
         runs: BAR_RUNS of the same bars.
     """
     atr = after.events.select("event_id").join(
-        bar_atr.select("event_id", "bar_atr"), on="event_id", how="left", maintain_order="left", validate="m:1"
+        bar_atr.select("event_id", "bar_atr").unique("event_id"), on="event_id", how="left", maintain_order="left"
     )["bar_atr"]
     entries = after.entries
     own = after.bars.select(*_DAY)[after.own]
