@@ -110,11 +110,12 @@ def _momentum(after: BarsAfter, points: BarPoints) -> list[pl.Series]:
         at[minutes], known[minutes] = close[after.first + bars - 1], (bars > 0) & (bound <= after.end_of_day)
 
     def velocity(since: int, until: int) -> FloatArray:
-        return after.sign * BPS * np.log(at[until] / at[since]) / (until - since) + 0.0
+        found: FloatArray = after.sign * BPS * np.log(at[until] / at[since]) / (until - since) + 0.0
+        return found
 
-    found = [nullable(f"velocity_{k}_bps_per_min", velocity(0, k), known[k]) for k in VELOCITY_MIN]
+    velocities = [nullable(f"velocity_{k}_bps_per_min", velocity(0, k), known[k]) for k in VELOCITY_MIN]
     acceleration = (velocity(5, 10) - velocity(0, 5)) / 5
-    return [*found, nullable("acceleration_10_bps_per_min2", acceleration, known[5] & known[10])]
+    return [*velocities, nullable("acceleration_10_bps_per_min2", acceleration, known[5] & known[10])]
 
 
 def _outcome(after: BarsAfter, points: BarPoints, threshold: IntArray) -> pl.Series:
