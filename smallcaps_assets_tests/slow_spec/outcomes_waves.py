@@ -142,12 +142,7 @@ def excursion(minutes: int, known_at: datetime, d: int, soon: Sequence[Row], poi
     return {**dict(zip(columns, values, strict=True)), f"mfe_before_mae_{minutes}": before}
 
 
-def _outcome(
-    d: int, price: float, legs: Sequence[Row], last: float | None, known_at: datetime, closes: datetime
-) -> str | None:
-    after = known_at + timedelta(minutes=15)
-    if after > closes:
-        return None
+def _outcome(d: int, price: float, legs: Sequence[Row], last: float | None, after: datetime) -> str:
     begun = [leg for leg in legs if leg["begun"] <= after]
     if not begun:
         return "stall"

@@ -15,7 +15,6 @@ from smallcaps_assets.domain.research.outcomes.zigzag import (
     Paths,
     find_legs,
     order_points,
-    reaches,
 )
 from smallcaps_assets.domain.research.prices import BPS, MICRO
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES, VELOCITY_MIN
@@ -96,7 +95,7 @@ def _count_ambiguous(points: BarPoints, paths: Paths) -> IntArray:
     # the points between open and close are low and high
     extremes = points.micros[1:3, position]
     low, high = extremes.min(axis=0), extremes.max(axis=0)
-    is_wide = reaches(high - low, low, paths.threshold[owner])
+    is_wide = high - low >= least_turn(low, paths.threshold[owner])
     return np.bincount(owner[is_wide], minlength=len(paths.first)).astype(np.int64)
 
 

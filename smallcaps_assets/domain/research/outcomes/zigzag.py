@@ -1,8 +1,7 @@
 """Legs of a zigzag over the points of the bars after each event (research specification, sections 3.1 and 3.3).
 
 The zigzag of one event is sequential. It is computed for many events at a time: one step per point, each on arrays over
-all events that still have one. All comparisons are of Int64 micro-dollars: prices are at most 1e6 USD and a threshold
-at most 1e6 millionths, so that no product exceeds 1e18 (Int64 holds 9.2e18).
+all events that still have one. All comparisons are of Int64 micro-dollars.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from smallcaps_assets.domain.research.outcomes.bars_after import BoolArray, IntArray
-from smallcaps_assets.domain.research.prices import MICRO, micro
+from smallcaps_assets.domain.research.prices import least_move, micro
 
 FloatArray = npt.NDArray[np.float64]
 POINTS_OF_BAR: Final = 4
@@ -96,10 +95,9 @@ def _in_order(prices: Sequence[npt.NDArray[Any]], rises: BoolArray) -> npt.NDArr
     return np.stack([opened, np.where(rises, low, high), np.where(rises, high, low), close])
 
 
-def reaches(difference: IntArray, price: IntArray, threshold: IntArray) -> BoolArray:
-    """Whether a difference of prices (u, not negative) is at least `threshold` millionths of a price; 0 never is."""
-    found: BoolArray = (MICRO * difference >= threshold * price) & (difference > 0)
-    return found
+def least_turn(price: IntArray, threshold: IntArray) -> IntArray:
+    """The least difference from a price, in micro-dollars, that is `threshold` millionths of it or more; 1 at least."""
+    return np.maximum(least_move(price, threshold), 1)
 
 
 def find_legs(points: BarPoints, paths: Paths) -> Legs:
@@ -115,6 +113,7 @@ def find_legs(points: BarPoints, paths: Paths) -> Legs:
     sign, number = np.zeros_like(first), np.zeros_like(first)
     start, end = np.full_like(first, PIVOT_0), np.full_like(first, PIVOT_0)
     extreme = points.micros_at(first, end)
+    turn = least_turn(extreme, threshold)
 
     def legs_of(event: IntArray, confirmed: int) -> Legs:
         by = np.full_like(event, confirmed)
@@ -126,12 +125,13 @@ def find_legs(points: BarPoints, paths: Paths) -> Legs:
         price, heading = points.micros[place, first[:live] + bar], sign[:live]
         difference = price - extreme[:live]
         is_ahead = heading * difference > 0
-        turning = np.flatnonzero(~is_ahead & reaches(np.abs(difference), extreme[:live], threshold[:live]))
+        turning = np.flatnonzero(~is_ahead & (np.abs(difference) >= turn[:live]))
         found.append(legs_of(turning[heading[turning] != 0], ordinal))
         start[turning], sign[turning] = end[turning], np.sign(difference[turning])
         number[turning] += 1
         moved = np.append(np.flatnonzero(is_ahead), turning)
         extreme[moved], end[moved] = price[moved], ordinal
+        turn[moved] = least_turn(price[moved], threshold[moved])
     found.append(legs_of(np.flatnonzero(number), NO_POINT))
     legs = Legs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
     by_event = np.lexsort((legs.number, legs.event))
