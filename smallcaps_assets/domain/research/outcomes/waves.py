@@ -14,6 +14,7 @@ from smallcaps_assets.domain.research.outcomes.zigzag import (
     FloatArray,
     Paths,
     find_legs,
+    least_turn,
     order_points,
 )
 from smallcaps_assets.domain.research.prices import BPS, MICRO
