@@ -16,6 +16,6 @@ class CostParams(Params):
 
 
 class OutcomeParams(CostParams):
-    """Fields are keys of `research:`. Waves are not computed yet: their settings are known, and of no effect."""
+    """Fields are keys of `research:`."""
 
     wave_horizon_min: int = Field(default=60, gt=0)
