@@ -1,5 +1,7 @@
 """Event candidates: one parquet file per symbol, beside its shard, of every edge that detection found.
 
+With each edge are its `condition_bars`, from which experiments with stricter settings are judged; only they read them.
+
 The footer says what the candidates were detected from: the settings, as a shard records them, and the sessions. So it
 is known whether they belong to a shard, or to the bars as they are now. Candidates that belong to neither are not used:
 they are detected again from the bars. A symbol's candidates are published before its shard. A kill between the two
@@ -13,7 +15,7 @@ from typing import Any, NamedTuple, Self
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import CANDIDATES
+from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shards import SYMBOL_OF_SHARD, ShardCoverage
 from smallcaps_assets.lake.files.damaged_files import set_aside
@@ -53,7 +55,7 @@ class CandidateOrigin:
 
 
 class StoredCandidates(NamedTuple):
-    """Candidates (CANDIDATES) and their origin, None where none are usable; whether a damaged file was set aside."""
+    """Candidates (CANDIDATES, or KEPT_CANDIDATES where asked for) and their origin, None where none are usable; whether a damaged file was set aside."""
 
     rows: pl.DataFrame | None
     origin: CandidateOrigin | None = None
@@ -81,8 +83,15 @@ class CandidateStore:
             raise LakeError(f"{path}: {what}, not of {symbol}.", path).with_facts(what)
         return origin_in(footer)
 
-    def read(self, symbol: str, origins: Collection[CandidateOrigin]) -> StoredCandidates:
+    def read(
+        self, symbol: str, origins: Collection[CandidateOrigin], *, conditions: bool = False
+    ) -> StoredCandidates:
         """The candidates of `symbol` if they are of one of these origins; a damaged file is set aside.
+
+        Args:
+            symbol: whose candidates.
+            origins: what they may have been detected from.
+            conditions: with their `condition_bars`; then a file of a release without them is not usable.
 
         Raises:
             LakeError: the disk refuses.
@@ -92,21 +101,31 @@ class CandidateStore:
             origin = self.origin(symbol)
             if origin not in origins:
                 return StoredCandidates(None)
-            return StoredCandidates(read_table(path, CANDIDATES), origin)
+            rows = self.read_conditions(symbol) if conditions else read_table(path, CANDIDATES)
+            return StoredCandidates(rows, None if rows is None else origin)
         except LakeError as error:
             if isinstance(error.__cause__, OSError) or not path.is_file():
                 raise
             set_aside(self.lake, path, error.cause or f"{error}")
         return StoredCandidates(None, set_aside=True)
 
+    def read_conditions(self, symbol: str) -> pl.DataFrame | None:
+        """The candidates (KEPT_CANDIDATES) of `symbol`; None if a release without `condition_bars` wrote them.
+
+        Raises:
+            LakeError: the file is damaged or cannot be read.
+        """
+        rows = read_table(self.lake.candidates_of(symbol), KEPT_CANDIDATES, added={"condition_bars"})
+        return None if rows["condition_bars"].null_count() else rows
+
     def publish(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
-        """Publish candidates (CANDIDATES) of `symbol` and what they were detected from.
+        """Publish candidates (KEPT_CANDIDATES) of `symbol` and what they were detected from.
 
         Raises:
             LakeError: the disk fails.
         """
         footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
-        rows = candidates.match_to_schema(CANDIDATES)
+        rows = candidates.match_to_schema(KEPT_CANDIDATES)
         publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
 
     def remove(self, symbol: str) -> None:
