@@ -68,8 +68,8 @@ SHARD: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name 
 # Every edge of the detectors, before filters and cooldown: those of a shard are the ones kept by the cooldown.
 CANDIDATES: Final = pl.Schema({**SHARD, "passes_filters": pl.Boolean(), "kept_by_cooldown": pl.Boolean()})
 
-# A bar at which the conditions of an edge hold: the edge itself, or a later one that continues it. With it are the figures
-# that thresholds are compared with and that scores are made of, so that stricter settings can be judged without bars.
+# A bar at which the conditions of an edge hold: the edge itself, or a later one that continues it. With it are the
+# figures that thresholds are compared with and scores are made of, so that stricter settings are judged without bars.
 CONDITION_BAR: Final = pl.Struct(
     {
         "timestamp": UTC_US,
@@ -86,8 +86,7 @@ CONDITION_BAR: Final = pl.Struct(
         **dict.fromkeys(("range_high", "range_low"), pl.Float64()),
     }
 )
-# Candidates as the lake keeps them. `condition_bars` are empty on days too small for any event; null where a release
-# without them wrote the file.
+# Candidates as the lake keeps them. `condition_bars` are empty on days too small for any event.
 KEPT_CANDIDATES: Final = pl.Schema({**CANDIDATES, "condition_bars": pl.List(CONDITION_BAR)})
 
 MANIFEST: Final = pl.Schema(

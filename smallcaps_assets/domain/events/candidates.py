@@ -9,7 +9,6 @@ import polars as pl
 from smallcaps_assets.domain.events.detectors import DetectorParams, Rule, happens, signals
 from smallcaps_assets.domain.events.features import FeatureParams, with_spikes, with_windows
 
-
 _EDGES_ONLY: Final = pl.lit(value=False)
 # In names of columns: whether the rule of the column begins to hold.
 _BEGINS: Final = " begins"
@@ -61,17 +60,16 @@ def find_events(
     )
     wanted = {name: pl.col(name) & (pl.col("kept_whole") | pl.col(name + _BEGINS)) for name in windowless}
     rows = with_windows(_filter_any(rows.with_columns(**wanted), rules), features, look_back, windows)
-    with_window = {name: rule for name, rule in rules.items() if rule.confirmed is not None}
+    with_window = {name: rule for name, rule in rules.items() if name not in windowless}
+    confirmed = {name: rule.confirmed for name, rule in with_window.items() if rule.confirmed is not None}
     rows = rows.with_columns(
-        **{name: (pl.col(name) & rule.confirmed).fill_null(value=False) for name, rule in with_window.items()}
+        **{name: (pl.col(name) & condition).fill_null(value=False) for name, condition in confirmed.items()}
     )
     rows = rows.with_columns(
         **{name + _BEGINS: happens(pl.col(name), rule.since) for name, rule in with_window.items()}
     )
     wanted = {name: pl.col(name) & (pl.col("kept_whole") | pl.col(name + _BEGINS)) for name in with_window}
-    return _one_row_per_rule(rows.with_columns(**wanted), list(rules)).drop(
-        *rules, *(name + _BEGINS for name in rules)
-    )
+    return _one_row_per_rule(rows.with_columns(**wanted), list(rules)).drop(*rules, *(name + _BEGINS for name in rules))
 
 
 def _filter_any(rows: pl.DataFrame, rules: Mapping[str, Rule]) -> pl.DataFrame:

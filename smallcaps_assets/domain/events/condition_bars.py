@@ -1,8 +1,8 @@
 """The bars at which the conditions of an edge hold: the edge, and those that continue it.
 
-A stricter threshold makes other edges, not fewer: where a condition holds on several bars in a row, only the first is an
-edge, and under a stricter threshold it may be the second. These bars decide it: a condition with stricter thresholds holds
-on none but them.
+A stricter threshold makes other edges, not fewer: where a condition holds on several bars in a row, only the first is
+an edge, and under a stricter threshold it may be the second. These bars decide it: a condition with stricter thresholds
+holds on none but them.
 """
 
 from typing import Final

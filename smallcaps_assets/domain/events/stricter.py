@@ -45,9 +45,9 @@ _DAY_BARS: Final = 4096
 def needs_bars(kept: DetectionParams, wanted: DetectionParams) -> list[str]:
     """The settings because of which the candidates of `kept` do not decide the events of `wanted`; empty if they do.
 
-    Candidates decide stricter thresholds, and any filter except a lower dollar volume of a day, any weight, cooldown and
-    tier. Settings of which looser and stricter cannot be told apart on `condition_bars`, such as lengths of a look-back
-    and the distance from the VWAP that makes a run, need bars. Sorted; names as in config.yaml.
+    Candidates decide stricter thresholds, any filter except a lower dollar volume of a day, and any weight, cooldown
+    and tier. Settings that `condition_bars` cannot be compared with, such as the length of a look-back and the distance
+    from the VWAP that makes a run, need bars whichever way they change. Names as in config.yaml, sorted.
     """
     found = []
     before, after = (dict(_leaves(params.detectors.model_dump())) for params in (kept, wanted))
@@ -194,5 +194,3 @@ def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
             yield from _leaves(value, f"{prefix}{name}.")
         else:
             yield prefix + name, value
-
-

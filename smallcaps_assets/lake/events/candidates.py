@@ -11,7 +11,7 @@ leaves a shard whose sessions are still to be detected, which then brings both u
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
@@ -23,6 +23,9 @@ from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publ
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import combine_fingerprints
+
+# Key of a footer: the candidates have their `condition_bars`.
+_CONDITIONS: Final = "conditions"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,10 @@ class CandidateOrigin:
 
 
 class StoredCandidates(NamedTuple):
-    """Candidates (CANDIDATES, or KEPT_CANDIDATES where asked for) and their origin, None where none are usable; whether a damaged file was set aside."""
+    """Candidates and their origin, None where none are usable; whether a damaged file was set aside.
+
+    They are CANDIDATES, or KEPT_CANDIDATES where these were asked for.
+    """
 
     rows: pl.DataFrame | None
     origin: CandidateOrigin | None = None
@@ -68,8 +74,10 @@ class CandidateStore:
 
     lake: Lake
 
-    def origin(self, symbol: str) -> CandidateOrigin | None:
+    def origin(self, symbol: str, *, conditions: bool = False) -> CandidateOrigin | None:
         """What the candidates of `symbol` were detected from; None where there are none, or it is not recorded.
+
+        With `conditions`, also None where the file has no `condition_bars`, which an earlier release did not keep.
 
         Raises:
             LakeError: the file cannot be read, or holds candidates of another symbol.
@@ -81,11 +89,9 @@ class CandidateStore:
         if (recorded := footer.get(SYMBOL_OF_SHARD, symbol)) != symbol:
             what = f"holds candidates of {recorded}"
             raise LakeError(f"{path}: {what}, not of {symbol}.", path).with_facts(what)
-        return origin_in(footer)
+        return None if conditions and _CONDITIONS not in footer else origin_in(footer)
 
-    def read(
-        self, symbol: str, origins: Collection[CandidateOrigin], *, conditions: bool = False
-    ) -> StoredCandidates:
+    def read(self, symbol: str, origins: Collection[CandidateOrigin], *, conditions: bool = False) -> StoredCandidates:
         """The candidates of `symbol` if they are of one of these origins; a damaged file is set aside.
 
         Args:
@@ -98,25 +104,15 @@ class CandidateStore:
         """
         path = self.lake.candidates_of(symbol)
         try:
-            origin = self.origin(symbol)
+            origin = self.origin(symbol, conditions=conditions)
             if origin not in origins:
                 return StoredCandidates(None)
-            rows = self.read_conditions(symbol) if conditions else read_table(path, CANDIDATES)
-            return StoredCandidates(rows, None if rows is None else origin)
+            return StoredCandidates(read_table(path, KEPT_CANDIDATES if conditions else CANDIDATES), origin)
         except LakeError as error:
             if isinstance(error.__cause__, OSError) or not path.is_file():
                 raise
             set_aside(self.lake, path, error.cause or f"{error}")
         return StoredCandidates(None, set_aside=True)
-
-    def read_conditions(self, symbol: str) -> pl.DataFrame | None:
-        """The candidates (KEPT_CANDIDATES) of `symbol`; None if a release without `condition_bars` wrote them.
-
-        Raises:
-            LakeError: the file is damaged or cannot be read.
-        """
-        rows = read_table(self.lake.candidates_of(symbol), KEPT_CANDIDATES, added={"condition_bars"})
-        return None if rows["condition_bars"].null_count() else rows
 
     def publish(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
         """Publish candidates (KEPT_CANDIDATES) of `symbol` and what they were detected from.
@@ -124,7 +120,7 @@ class CandidateStore:
         Raises:
             LakeError: the disk fails.
         """
-        footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
+        footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin), _CONDITIONS: True}
         rows = candidates.match_to_schema(KEPT_CANDIDATES)
         publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
 
