@@ -210,7 +210,7 @@ def _files(arguments: Namespace, lake: Lake, exclude: list[Path], road: Road) ->
             "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
         )
     judged = road.candidates.with_bars() if road.candidates else []
-    if road.candidates and not road.candidates.reasons:
+    if judged and road.candidates and not road.candidates.reasons:
         return None, judged
     folder = lake.minute_bars
     # a folder in the place of a file would be left out in silence
