@@ -7,7 +7,6 @@ import polars as pl
 
 from smallcaps_assets.lake.files.publish import disk_errors, publish_lazy
 
-
 # Rows of a part. All parts but the last have as many, so that the published file does not depend on how rows came.
 _PART_ROWS: Final = 100_000
 
