@@ -1,4 +1,4 @@
-"""Settings of what follows an event: known by name, and of no effect until these tables are computed."""
+"""Settings of what follows an event; those of costs are known by name, and of no effect yet."""
 
 from pydantic import Field
 

@@ -234,7 +234,7 @@ def fields_of(model: type[BaseModel]) -> Iterator[str]:
 
 
 # settings of research tables to come, which `smallcaps research --set` accepts
-TO_COME = {"wave_horizon_min", "cost_bps_default", "fee_bps"}
+TO_COME = {"cost_bps_default", "fee_bps"}
 
 
 @pytest.mark.slow

@@ -31,6 +31,8 @@ from smallcaps_assets.domain.research.tables.tape_descriptions import (
     TAPE_HALT_TEXTS,
     TAPE_STATE_TEXTS,
 )
+from smallcaps_assets.domain.research.tables.wave_descriptions import EVENT_OUTCOME_TEXTS, EVENT_WAVE_TEXTS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOME_COLUMNS, EVENT_WAVE_COLUMNS
 
 
 class DescribedColumns(NamedTuple):
@@ -51,6 +53,8 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),
     "event_tape_state": DescribedColumns(TAPE_STATE_COLUMNS, TAPE_STATE_TEXTS),
     "tape_halts": DescribedColumns(TAPE_HALT_COLUMNS, TAPE_HALT_TEXTS),
+    "event_waves": DescribedColumns(EVENT_WAVE_COLUMNS, EVENT_WAVE_TEXTS),
+    "event_outcomes": DescribedColumns(EVENT_OUTCOME_COLUMNS, EVENT_OUTCOME_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.
