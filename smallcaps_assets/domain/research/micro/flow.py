@@ -81,8 +81,9 @@ def bucket_firsts(windows: EventWindows, width_s: int) -> tuple[IntArray, IntArr
 
 def _peaks(trades: TradeTape, windows: EventWindows, segments: SegmentRows) -> Figures:
     starts, ends = trades.range_of(windows.start, windows.end)
-    owner, index = expand(starts, ends)
-    since = trades.time.take(index) - windows.start.take(owner)
+    members = expand(starts, ends)
+    owner = members.owner
+    since = members.of(trades.time) - windows.start.take(owner)
     columns: Figures = {}
     for width in (1, 10):
         first, counts = bucket_firsts(windows, width)
