@@ -83,6 +83,12 @@ def range_sums(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArr
     return np.where(ends > starts, _reduce(np.add, values, starts, ends), 0.0)
 
 
+def flagged_sums(values: FloatArray, flags: BoolArray, starts: IntArray, ends: IntArray) -> FloatArray:
+    """Sums of the floats of each range whose flag is true; a sum depends on nothing outside its range."""
+    places = np.flatnonzero(flags)
+    return range_sums(values.take(places), places.searchsorted(starts), places.searchsorted(ends))
+
+
 def range_maxima(values: npt.NDArray[Any], starts: IntArray, ends: IntArray) -> npt.NDArray[Any]:
     """Greatest elements; 0 for an empty range."""
     return np.where(ends > starts, _reduce(np.maximum, values, starts, ends), 0)
