@@ -1,6 +1,6 @@
 """The bars after an event, and the entry at which outcomes begin (research specification, sections 3.1 and 4.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ US_PER_MIN: Final = 60_000_000
 ENTRY_MIN: Final = 5
 # a key is the number of a symbol and a minute since the epoch
 _MINUTE_BITS: Final = 32
+# arrays with one value per event
+_OF_EVENTS: Final = ("own", "first", "known_at", "regular_open", "regular_close", "end_of_day", "sign", "_symbol")
 _CLOCK: Final = ("regular_open", "regular_close", "afterhours_close")
 
 
@@ -72,6 +74,11 @@ class BarsAfter:
     def __len__(self) -> int:
         """Number of events that have a bar."""
         return len(self.own)
+
+    def part(self, rows: slice) -> "BarsAfter":
+        """The events of some rows, with the same bars."""
+        arrays = {name: getattr(self, name)[rows] for name in _OF_EVENTS}
+        return replace(self, events=self.events[rows], **arrays)
 
     def until(self, minutes: int) -> IntArray:
         """The earlier of `minutes` after `known_at` and the end of after-hours."""
