@@ -6,10 +6,11 @@ import polars as pl
 
 from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.micro.days import WindowsAndTape, sort_rows, spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars
 from smallcaps_assets.domain.research.tape.tape_halts import tape_halts
 from smallcaps_assets.pipeline.research.tape.event_tape import tape_of_windows
@@ -54,6 +55,7 @@ def tables_of_tape(
     """
     reading = TapeReading(conditions, sessions, params)
     by_span = spans_by_day(tape.events, tape.trades, tape.quotes, params)
+    by_span = by_span._replace(trades=read_trade_sets(by_span.trades, reading))
     micro = micro_features(*by_span, reading) if tape.events.height else MICRO_FEATURES.to_frame()
     with_quotes = tape.trades is not None and tape.quotes is not None
     halts = _halts(tape.events, by_span, reading, params) if with_quotes and tape.events.height else HALTS.to_frame()
@@ -77,5 +79,5 @@ def _reconcile(tape: TapeOfDays, reading: TapeReading, params: ResearchParams) -
 
 
 def _halts(events: pl.DataFrame, tape: WindowsAndTape, reading: TapeReading, params: ResearchParams) -> pl.DataFrame:
-    own = tape_of_windows(events, tape, reading, params)
+    own = tape_of_windows(events, tape, reading)
     return tape_halts(own.events, own.tape, reading.sessions, params)[0]
