@@ -56,8 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}; event_labels and cohorts are not computed yet "
-        "and not written",
+        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}; cohorts are not computed yet and not written",
     )
 
 

@@ -22,6 +22,7 @@ from smallcaps_assets.domain.research.tables.bar_tables import (
     RECONCILIATION_COLUMNS,
 )
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
+from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
@@ -49,6 +50,8 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "halts": DescribedColumns(HALT_COLUMNS, HALT_TEXTS),
     "market_state_day": DescribedColumns(MARKET_STATE_COLUMNS, MARKET_STATE_TEXTS),
     "event_scores": DescribedColumns(EVENT_SCORE_COLUMNS, SCORE_TEXTS),
+    "event_labels": DescribedColumns(LABEL_COLUMNS, LABEL_TEXTS),
+    "event_costs": DescribedColumns(COST_COLUMNS, COST_TEXTS),
     "micro_features": DescribedColumns({column.name: column for column in MICRO_COLUMNS}, MICRO_TEXTS),
     "bar_reconciliation": DescribedColumns(RECONCILIATION_COLUMNS, RECONCILIATION_TEXTS),
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),

@@ -15,6 +15,8 @@ from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.micro.days import sort_rows
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
+from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
+from smallcaps_assets.domain.research.outcomes.event_costs import OWN_COSTS, event_costs, net_outcomes
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import (
     BAR_FEATURES,
@@ -29,6 +31,7 @@ from smallcaps_assets.domain.research.tables.enriched_table import (
     enrich_events,
     events_with_waves,
 )
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS, LABELS_WITH_COSTS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_WAVES
 from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams, new_york_date, with_session
@@ -48,6 +51,7 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "bar_reconciliation": BAR_RECONCILIATION,
     "event_bar_features": _FEATURES,
     "event_waves": EVENT_WAVES,
+    "event_labels": LABELS_WITH_COSTS,
     "market_state_day": MARKET_STATE,
     "halts": HALTS,
     "events_with_waves_enriched": ENRICHED,
@@ -55,6 +59,8 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
 _LEGS: Final = ("event_id", "leg")
 # the order of rows of micro_features
 SEGMENT_ORDER: Final = ("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
+# that of event_labels
+LABEL_ORDER: Final = ("event_id", pl.col("label_spec").cast(pl.Enum([spec.name for spec in LABEL_SPECS])))
 # rows of all batches that are in memory at a time, and events whose rows are merged at a time
 BARS_AT_ONCE: Final = 500_000
 TAPE_AT_ONCE: Final = 1_000_000
@@ -102,6 +108,7 @@ def research_tables(
     halts = pl.concat([bar_halts, *(part.halts for part in of_tape)])
     scored = pl.concat(part.scored for part in of_bars)
     scores = work.scores(scored)
+    costs = work.costs(pl.concat(part.costed for part in of_bars), [part.costs for part in of_tape])
     parts = work.parts
     return {
         "micro_features": parts["micro_features"].merged(
@@ -110,6 +117,9 @@ def research_tables(
         "bar_reconciliation": parts["bar_reconciliation"].one_after_another(),
         "event_bar_features": _with_scores(parts["event_bar_features"].one_after_another(), scores),
         "event_waves": parts["event_waves"].merged("event_id", scored["event_id"].sort(), EVENTS_AT_ONCE, _LEGS),
+        "event_labels": _with_costs(
+            parts["event_labels"].merged("event_id", costs["event_id"].sort(), EVENTS_AT_ONCE, LABEL_ORDER), costs
+        ),
         "market_state_day": parts["market_state_day"].one_after_another(),
         "halts": ordered_frame(halts.sort("symbol", "start", "confidence", "event_id").match_to_schema(HALTS)),
         "events_with_waves_enriched": _enriched(
@@ -138,6 +148,15 @@ def _enriched(outcomes: OrderedTable, parts: EnrichedParts) -> OrderedTable:
     return OrderedTable(ENRICHED, outcomes.height, frames)
 
 
+def _with_costs(labels: OrderedTable, costs: pl.DataFrame) -> OrderedTable:
+    def frames() -> Iterator[pl.DataFrame]:
+        for part in labels.frames():
+            net = net_outcomes(part, costs).drop("event_id", "label_spec")
+            yield part.hstack(net).match_to_schema(LABELS_WITH_COSTS)
+
+    return OrderedTable(LABELS_WITH_COSTS, labels.height, frames)
+
+
 def _count_repeated(rows: pl.DataFrame) -> int:
     """How many rows, sorted, have the key of the row before; a row without a number repeats none."""
     same = pl.all_horizontal(pl.col(name) == pl.col(name).shift(1) for name in _ORDER)
@@ -148,17 +167,27 @@ class _OfBars(NamedTuple):
     """What of a batch of bars is kept in memory; see BarTables. `others`: events that are not in the file of events."""
 
     scored: pl.DataFrame
+    costed: pl.DataFrame
     halts: pl.DataFrame
     rejected: pl.DataFrame
     others: pl.DataFrame
 
 
 class _OfTape(NamedTuple):
-    """What of a batch of tape is kept in memory; see TapeTables. `repeated`: rows that repeat another one, by kind."""
+    """What of a batch of tape is kept in memory; see TapeTables.
+
+    Attributes:
+        halts: HALTS of confidence 2.
+        of_events: EVENT_RECONCILIATION.
+        states: EVENT_TAPE_STATE.
+        costs: OWN_COSTS.
+        repeated: how many rows of trades and quotes repeat another one.
+    """
 
     halts: pl.DataFrame
     of_events: pl.DataFrame
     states: pl.DataFrame
+    costs: pl.DataFrame
     repeated: Mapping[str, int]
 
 
@@ -184,7 +213,12 @@ class _Work:
         batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), at_once(BARS_AT_ONCE))
         self.bar_batches = [[symbol for symbol, _ in batch] for batch in batches]
         self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), at_once(TAPE_AT_ONCE)) if of_tape else []
-        schemas = {**RESEARCH_TABLES, "event_bar_features": BAR_FEATURES, "events_with_waves_enriched": WITH_WAVES}
+        schemas = {
+            **RESEARCH_TABLES,
+            "event_bar_features": BAR_FEATURES,
+            "event_labels": EVENT_LABELS,
+            "events_with_waves_enriched": WITH_WAVES,
+        }
         self.parts = {name: TableParts(folder, name, schema) for name, schema in schemas.items()}
 
     def _table_of_sessions(self, days: pl.Series) -> pl.DataFrame:
@@ -204,6 +238,7 @@ class _Work:
         found = tables_of_bars(self._inputs.bars.read_symbols(symbols), own, self._rules)
         features = found.features.sort("symbol", "timestamp", "event_type", maintain_order=True)
         self.parts["event_bar_features"].add(number, features)
+        self.parts["event_labels"].add(number, found.labels)
         self.parts["event_waves"].add(number, found.waves.sort(_LEGS))
         self.parts["events_with_waves_enriched"].add(number, events_with_waves(found.events, found.outcomes))
         self.parts["market_state_day"].add(number, found.days.sort("symbol", "date"))
@@ -217,7 +252,7 @@ class _Work:
 
     def _kept(self, found: BarTables) -> _OfBars:
         others = found.events.filter(~pl.col("event_id").is_in(self._events["event_id"].implode()))
-        return _OfBars(found.scored, found.halts, found.rejected, with_default_windows(others))
+        return _OfBars(found.scored, found.costed, found.halts, found.rejected, with_default_windows(others))
 
     def prepare_tape(self, others: pl.DataFrame, bar_halts: pl.DataFrame) -> None:
         """Set what tape is read for besides the events of the file, before `of_tape`.
@@ -251,11 +286,16 @@ class _Work:
         self.parts["micro_features"].add(number, found.micro)
         self.parts["bar_reconciliation"].add(number, found.reconciliation)
         given = {"trades": trades, "quotes": quotes}
+        costs = found.micro.filter(pl.col("segment") == "bar").select(*OWN_COSTS)
         repeated = {name: _count_repeated(rows) for name, rows in given.items() if rows is not None}
-        return _OfTape(found.halts, found.of_events, found.states, repeated)
+        return _OfTape(found.halts, found.of_events, found.states, costs, repeated)
 
     def scores(self, scored: pl.DataFrame) -> pl.DataFrame:
         """EVENT_SCORES of the events that have a score."""
         if not self._inputs.scored:
             return EVENT_SCORES.to_frame()
         return event_scores(scored.filter(pl.col("score").is_not_null()), self._sessions, self._settings.params)
+
+    def costs(self, costed: pl.DataFrame, own: list[pl.DataFrame]) -> pl.DataFrame:
+        """What `event_costs` gives for the events that have a bar, from the OWN_COSTS of all batches."""
+        return event_costs(costed, pl.concat([OWN_COSTS.to_frame(), *own]), self._sessions, self._settings.params)
