@@ -6,11 +6,12 @@ import polars as pl
 
 from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.micro.days import WindowsAndTape, sort_rows, spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION, EVENT_RECONCILIATION
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION
 from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars, reconcile_events
 from smallcaps_assets.domain.research.tape.tape_halts import (
     EVENT_TAPE_STATE,
@@ -86,24 +87,18 @@ def tables_of_tape(
         params: settings.
     """
     reading = TapeReading(conditions, sessions, params)
-    by_span = spans_by_day(tape.events, tape.trades, tape.quotes, params)
-    micro = micro_features(*by_span, reading) if tape.events.height else MICRO_FEATURES.to_frame()
-    minutes = _reconcile(tape, reading, params)
-    around = pl.concat([tape.events.select(WINDOW_EVENT), tape.others.select(WINDOW_EVENT)])
-    dated = around.with_columns(day=new_york_date(pl.col("timestamp")))
-    around = dated.join(tape.spans, on=["symbol", "day"], how="semi", maintain_order="left")
-    if around.is_empty():
-        return TapeTables(
-            micro, minutes, HALTS.to_frame(), EVENT_RECONCILIATION.to_frame(), EVENT_TAPE_STATE.to_frame()
-        )
-    if tape.others.height:
-        by_span = spans_by_day(around, tape.trades, tape.quotes, params)
-    else:
-        windows = by_span.windows
-        by_span = by_span._replace(windows=windows.filter(pl.col("event_id").is_in(around["event_id"].implode())))
-    halts, states = _states(around, by_span, tape, reading, params)
+    events = pl.concat([tape.events.select(WINDOW_EVENT), tape.others.select(WINDOW_EVENT)])
+    by_span = spans_by_day(events, tape.trades, tape.quotes, params)
+    by_span = by_span._replace(trades=read_trade_sets(by_span.trades, reading))
     of_file = pl.col("event_id").is_in(tape.events["event_id"].implode())
-    return TapeTables(micro, minutes, halts.filter(of_file), _reconcile_events(around, minutes), states)
+    micro = MICRO_FEATURES.to_frame()
+    if tape.events.height:
+        micro = micro_features(by_span.windows.filter(of_file), by_span.trades, by_span.quotes, reading)
+    minutes = _reconcile(tape, reading, params)
+    dated = events.with_columns(day=new_york_date(pl.col("timestamp")))
+    covered = dated.join(tape.spans, on=["symbol", "day"], how="semi", maintain_order="left")
+    halts, states = _states(covered, by_span, tape, reading, params)
+    return TapeTables(micro, minutes, halts.filter(of_file), _reconcile_events(covered, minutes), states)
 
 
 def _reconcile(tape: TapeOfDays, reading: TapeReading, params: ResearchParams) -> pl.DataFrame:
@@ -139,17 +134,14 @@ def _states(
     events: pl.DataFrame, by_span: WindowsAndTape, tape: TapeOfDays, reading: TapeReading, params: ResearchParams
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Halts (HALTS) that the tape of each window shows, and EVENT_TAPE_STATE."""
-    own = tape_of_windows(events, by_span, reading, params)
-    known = own.tape if tape.quotes is not None else own.tape._replace(quotes=None)
-    if tape.trades is None:
-        known = known._replace(quotes=None)
-    found = tape_halts(own.events, known, reading.sessions, params)
-    states = event_tape_state(
-        own.events,
-        None if tape.trades is None else known,
-        found,
-        tape.bar_halts,
-        # rules that are given have no names
-        find_ssr_ids(pinned_conditions()),
-    )
-    return found[0], states
+    if events.is_empty():
+        return HALTS.to_frame(), EVENT_TAPE_STATE.to_frame()
+    windows = by_span.windows.filter(pl.col("event_id").is_in(events["event_id"].implode()))
+    own = tape_of_windows(events, by_span._replace(windows=windows), reading)
+    both = tape.trades is not None and tape.quotes is not None
+    known = own.tape if both else own.tape._replace(quotes=None)
+    halts, ended = tape_halts(own.events, known, reading.sessions, params)
+    # rules that are given have no names
+    ssr_ids = find_ssr_ids(pinned_conditions())
+    tape_or_none = None if tape.trades is None else known
+    return halts, event_tape_state(own.events, tape_or_none, (halts, ended), tape.bar_halts, ssr_ids)
