@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_runs
+from smallcaps_assets.domain.research.checks import LABEL_BOUNDS, table_checks
 from smallcaps_assets.domain.research.outcomes.event_labels import event_labels
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets_tests.slow_spec import outcomes_labels as slow
@@ -57,6 +58,8 @@ def test_the_random_bars_have_every_case() -> None:
     for horizon in ("15", "60"):
         assert rows.filter(pl.col(f"return_{horizon}").is_null() & pl.col(f"stale_min_{horizon}").is_not_null()).height
     assert set(rows["state"]) == {"ok", "no_entry", "no_scale"}
+    some = label_scene(7).labels().lazy()
+    assert all(check().holds for check in table_checks(some, ["event_id", "label_spec"], LABEL_BOUNDS).values())
 
 
 def labels_of(events: pl.DataFrame, *bars: pl.DataFrame, atr: float | None = 0.01) -> pl.DataFrame:
