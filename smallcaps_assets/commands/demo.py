@@ -86,7 +86,7 @@ def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> N
         show("\n".join(["left to do there:", *clicks]))
     table = lake.research_table(RESEARCH_TABLE_NAME, RESEARCH_PROFILE)
     if table.is_file():
-        show(f"what was known of each event at its time, one row each (the group research there): {table}")
+        show(f"what was known of each event at its time, one row each (the group research_core there): {table}")
     snippet = tape_snippet(lake, "core", arguments.config)
     if snippet:
         show(f"\nread the tape of one event in Python:\n\n{snippet}")

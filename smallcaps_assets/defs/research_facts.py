@@ -14,7 +14,13 @@ from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, set
 from smallcaps_assets.pipeline.research.tape.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
 
+# the group of the research tables that belong to no profile
 RESEARCH: Final = "research"
+
+
+def research_group(profile: Profile) -> str:
+    """The group of the research tables of one profile: one graph of all profiles is larger than a screen."""
+    return f"{RESEARCH}_{profile}"
 
 
 def _same(columns: Mapping[str, ResearchColumn]) -> dict[str, list[str]]:
@@ -70,7 +76,7 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
             path=lambda lake: lake.research_table(joined.RESEARCH_TABLE_NAME, profile),
             stage="research",
             paid=False,
-            group=RESEARCH,
+            group=research_group(profile),
             version=joined.TABLE_VERSION,
             lineage={
                 **from_columns([profile, "manifest"], {name: [name] for name in TABLE_KEYS}),
@@ -104,7 +110,7 @@ def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
             path=lambda lake, asset=asset: lake.research / profile / asset,  # type: ignore[misc] # a default argument
             stage="research",
             paid=False,
-            group=RESEARCH,
+            group=research_group(profile),
             version=TAPE_TABLES_VERSION,
             decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
             lineage=lineage[asset],

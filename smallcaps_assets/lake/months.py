@@ -5,13 +5,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from operator import lt
 from typing import Any, Final, NamedTuple, Self
 
-_ISO_DATE: Final = len("YYYY-MM-DD")
+ISO_DATE: Final = len("YYYY-MM-DD")
 # A character that JSON need not escape, which would double the time of writing.
 _SEPARATOR: Final = ";"
 # date, number of bars, digest of the bars and, of a session with bars, dollar volume
-_SESSION: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]+-[0-9a-f]+( [^ ]+)?")
+_SESSION: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]+-[0-9a-f]+(?: [^ ;]+)?"
+_MARKS: Final = re.compile(r"[0-9-]+ [0-9]+-[0-9a-f]+")
+_SESSIONS: Final = re.compile(f"(?:{_SESSION}(?:{_SEPARATOR}{_SESSION})*)?")
 
 
 class FileState(NamedTuple):
@@ -86,16 +89,27 @@ class MonthCoverage:
     def last(self) -> str:
         """The last session in ISO 8601, which sorts by date; empty where there is none."""
         begins = self.text.rfind(_SEPARATOR) + 1
-        return self.text[begins : begins + _ISO_DATE]
+        return self.text[begins : begins + ISO_DATE]
 
     def can_be_read(self) -> bool:
         """Whether the text names sessions in order of date, each with a fingerprint."""
+        if _SESSIONS.fullmatch(self.text) is None:
+            return False
+        sessions = [session.split(" ") for session in self._sessions()]
+        days = [session[0] for session in sessions]
         try:
-            days = [date.fromisoformat(session.split(" ")[0]) for session in self._sessions()]
-            self.dollar_volumes()
+            for day in days:
+                date.fromisoformat(day)
+            for session in sessions:
+                if session[2:]:
+                    float(session[2])
         except ValueError:
             return False
-        return days == sorted(set(days)) and all(map(_SESSION.fullmatch, self._sessions()))
+        return all(map(lt, days, days[1:]))
+
+    def marks(self) -> list[str]:
+        """Date and fingerprint of each session, in order of date: `2025-11-28 390-0123456789abcdef`."""
+        return _MARKS.findall(self.text)
 
     def _sessions(self) -> list[str]:
         return self.text.split(_SEPARATOR) if self.text else []

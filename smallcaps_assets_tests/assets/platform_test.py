@@ -508,7 +508,9 @@ def test_groups_owners_and_kinds() -> None:
     for name, group in groups.items():
         if "/" in name:
             assert group == (
-                "research" if name.endswith((*RESEARCH_OF_PROFILES, *ASSET_TABLES)) else name.split("/")[0]
+                f"research_{name.split('/')[0]}"
+                if name.endswith((*RESEARCH_OF_PROFILES, *ASSET_TABLES))
+                else name.split("/")[0]
             )
     for key in all_keys():
         node = graph().get(key)

@@ -45,7 +45,7 @@ class CandidateOrigin:
     @classmethod
     def of_shard(cls, coverage: ShardCoverage) -> Self:
         """The origin of the candidates that belong to a shard."""
-        return cls.of(coverage.detections, coverage.tiers, coverage.sessions)
+        return cls(coverage.detections, coverage.tiers, coverage.fingerprint)
 
     def has_settings_of(self, coverage: ShardCoverage) -> bool:
         """Whether a shard was detected with the same settings."""
@@ -53,9 +53,10 @@ class CandidateOrigin:
 
 
 class StoredCandidates(NamedTuple):
-    """Candidates (CANDIDATES), None where none are usable; and whether a damaged file was set aside."""
+    """Candidates (CANDIDATES) and their origin, None where none are usable; whether a damaged file was set aside."""
 
     rows: pl.DataFrame | None
+    origin: CandidateOrigin | None = None
     set_aside: bool = False
 
 
@@ -88,9 +89,10 @@ class CandidateStore:
         """
         path = self.lake.candidates_of(symbol)
         try:
-            if self.origin(symbol) not in origins:
+            origin = self.origin(symbol)
+            if origin not in origins:
                 return StoredCandidates(None)
-            return StoredCandidates(read_table(path, CANDIDATES))
+            return StoredCandidates(read_table(path, CANDIDATES), origin)
         except LakeError as error:
             if isinstance(error.__cause__, OSError) or not path.is_file():
                 raise

@@ -32,7 +32,7 @@ from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publ
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.months import ISO_DATE, MonthCoverage
 from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
@@ -97,6 +97,12 @@ class ShardCoverage:
     def sessions(self) -> dict[date, str]:
         """The fingerprint of each session."""
         return {day: mark for name in sorted(self.months) for day, mark in self.months[name].fingerprints().items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """`combine_fingerprints` of all sessions, without parsing their dates."""
+        marks = {mark[:ISO_DATE]: mark for name in sorted(self.months) for mark in self.months[name].marks()}
+        return digest(marks[day] for day in sorted(marks))
 
     @property
     def session_count(self) -> int:

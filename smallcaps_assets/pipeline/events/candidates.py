@@ -55,9 +55,9 @@ class CandidateKeeper:
         valid = remains_valid(works)
         of_tests = pl.col("symbol").is_in(self.test_symbols.among(work.symbol for work in works))
         new = found.filter(~valid & ~of_tests).partition_by("symbol", as_dict=True, maintain_order=True)
-        renewed = {}
+        renewed, none = {}, CANDIDATES.to_frame()
         for work in works:
-            added = new.get((work.symbol,), CANDIDATES.to_frame())
+            added = new.get((work.symbol,), none)
             try:
                 renewed[work.symbol] = self._renew(work, added, valid & ~of_tests, coverages[work.symbol])
             except (LakeError, InputError) as error:
@@ -96,13 +96,19 @@ class CandidateKeeper:
         after = CandidateOrigin.of_shard(coverage)
         rows, set_aside = added, False
         if work.usable is not None:
+            before = CandidateOrigin.of_shard(work.usable)
             # a process that was killed before it published the shard has published its candidates already
-            stored, set_aside = self.store.read(work.symbol, [CandidateOrigin.of_shard(work.usable), after])
-            if stored is None:
+            stored = self.store.read(work.symbol, [before, after])
+            set_aside = stored.set_aside
+            if stored.rows is None:
                 rows = self._detect(work.symbol, coverage.sessions)
             else:
-                kept = with_tiers(stored.filter(valid), self.params)
-                rows = pl.concat([kept, added])
+                # as in most nights, every stored session is before those that were detected
+                all_valid = work.only_appends and stored.origin == before and work.symbol not in self.test_symbols
+                kept = stored.rows if all_valid else stored.rows.filter(valid)
+                if before.tiers != after.tiers:
+                    kept = with_tiers(kept, self.params)
+                rows = kept.vstack(added)
                 if not work.only_appends:
                     order = ("symbol", "timestamp", "event_type", "direction")
                     rows = rows.sort(order, descending=[False, False, False, True])

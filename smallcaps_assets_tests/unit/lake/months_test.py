@@ -3,9 +3,12 @@
 import json
 from datetime import date
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.month_files import combine_fingerprints
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 
 MARKS = st.dictionaries(
@@ -27,6 +30,8 @@ def test_sessions_round_trip(fingerprints: dict[date, str], usd: list[float], st
     assert month.dollar_volumes() == traded
     assert (len(month), month.state) == (len(fingerprints), state)
     assert month.last == (f"{max(fingerprints)}" if fingerprints else "")
+    assert month.marks() == [f"{day} {fingerprints[day]}" for day in sorted(fingerprints)]
+    assert month.can_be_read()
 
 
 def test_dollar_volumes_of_other_sessions_are_not_recorded() -> None:
@@ -35,3 +40,29 @@ def test_dollar_volumes_of_other_sessions_are_not_recorded() -> None:
         first: 0.1 + 0.2
     }
     assert MonthCoverage.of(None, {first: "1-00"}, {first: 0.1 + 0.2}).text == "2025-01-02 1-00 0.30000000000000004"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2025-02-30 1-00",  # no such day
+        "2025-01-03 1-00;2025-01-02 1-00",  # not in order
+        "2025-01-02 1-00;2025-01-02 1-00",  # twice
+        "2025-01-02 1-00 much",  # no number of dollars
+        "2025-01-02 1-00 1.0 2.0",
+        "2025-01-02 1-0G",
+        "2025-01-02",
+        "2025-01-02 1-00;",
+        ";",
+    ],
+)
+def test_a_damaged_text_is_not_read(text: str) -> None:
+    assert not MonthCoverage(None, text).can_be_read()
+
+
+@given(months=st.lists(MARKS, max_size=3))
+def test_the_fingerprint_of_a_coverage_is_that_of_its_sessions(months: list[dict[date, str]]) -> None:
+    # a session that two files name counts once, as in the last of them
+    covered = {f"{number}": MonthCoverage.of(None, marks, {}) for number, marks in enumerate(months)}
+    coverage = ShardCoverage({}, [], covered, 0)
+    assert coverage.fingerprint == combine_fingerprints(coverage.sessions)

@@ -233,10 +233,6 @@ def fields_of(model: type[BaseModel]) -> Iterator[str]:
                 yield from fields_of(part)
 
 
-# settings of research tables to come, which `smallcaps research --set` accepts
-TO_COME = {"wave_horizon_min", "cost_bps_default", "fee_bps"}
-
-
 @pytest.mark.slow
 def test_every_setting_is_read_by_something() -> None:
     root = Path(smallcaps_assets.__file__).parent
@@ -245,7 +241,7 @@ def test_every_setting_is_read_by_something() -> None:
     # the score looks its weights up by name
     constants = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
     by_name = {node.value for node in constants if isinstance(node.value, str)}
-    assert {name for name in fields_of(Settings) if name not in read and name not in by_name} == TO_COME
+    assert {name for name in fields_of(Settings) if name not in read and name not in by_name} == set()
 
 
 # ------------------------------------------------------------------------------------------------- Dagster's state

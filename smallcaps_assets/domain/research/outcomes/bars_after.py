@@ -1,6 +1,6 @@
 """The bars after an event, and the entry at which outcomes begin (research specification, sections 3.1 and 4.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -18,6 +18,8 @@ US_PER_MIN: Final = 60_000_000
 ENTRY_MIN: Final = 5
 # a key is the number of a symbol and a minute since the epoch
 _MINUTE_BITS: Final = 32
+# arrays with one value per event
+_OF_EVENTS: Final = ("own", "first", "known_at", "regular_open", "regular_close", "end_of_day", "sign", "_symbol")
 _CLOCK: Final = ("regular_open", "regular_close", "afterhours_close")
 
 
@@ -38,6 +40,14 @@ class Entries(NamedTuple):
     def exists(self) -> BoolArray:
         """Whether the event has an entry."""
         return self.position >= 0
+
+
+class TwoWayPrices(NamedTuple):
+    """Prices in micro-dollars; see `BarsAfter.both_ways`."""
+
+    opens: IntArray
+    high: IntArray
+    low: IntArray
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,11 @@ class BarsAfter:
         """Number of events that have a bar."""
         return len(self.own)
 
+    def part(self, rows: slice) -> "BarsAfter":
+        """The events of some rows, with the same bars."""
+        arrays = {name: getattr(self, name)[rows] for name in _OF_EVENTS}
+        return replace(self, events=self.events[rows], **arrays)
+
     def until(self, minutes: int) -> IntArray:
         """The earlier of `minutes` after `known_at` and the end of after-hours."""
         return np.minimum(self.known_at + minutes * US_PER_MIN, self.end_of_day)
@@ -95,6 +110,12 @@ class BarsAfter:
         """A price of every bar in micro-dollars."""
         found: IntArray = self.bars.select(micro(column)).to_series().to_numpy()
         return found
+
+    @cached_property
+    def both_ways(self) -> TwoWayPrices:
+        """Prices of every bar, and after them those of the same bars mirrored at 0, by which a fall is a rise."""
+        opens, high, low = (self.prices(name) for name in ("open", "high", "low"))
+        return TwoWayPrices(np.append(opens, -opens), np.append(high, -low), np.append(low, -high))
 
     @cached_property
     def starts(self) -> IntArray:

@@ -29,6 +29,8 @@ from smallcaps_assets.domain.research.tables.cohort_tables import (
     WAS_WINNING_COLUMNS,
     WAS_WINNING_TEXTS,
 )
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
+from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
@@ -39,6 +41,8 @@ from smallcaps_assets.domain.research.tables.tape_descriptions import (
     TAPE_HALT_TEXTS,
     TAPE_STATE_TEXTS,
 )
+from smallcaps_assets.domain.research.tables.wave_descriptions import EVENT_OUTCOME_TEXTS, EVENT_WAVE_TEXTS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOME_COLUMNS, EVENT_WAVE_COLUMNS
 
 
 class DescribedColumns(NamedTuple):
@@ -54,6 +58,8 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "halts": DescribedColumns(HALT_COLUMNS, HALT_TEXTS),
     "market_state_day": DescribedColumns(MARKET_STATE_COLUMNS, MARKET_STATE_TEXTS),
     "event_scores": DescribedColumns(EVENT_SCORE_COLUMNS, SCORE_TEXTS),
+    "event_labels": DescribedColumns(LABEL_COLUMNS, LABEL_TEXTS),
+    "event_costs": DescribedColumns(COST_COLUMNS, COST_TEXTS),
     "micro_features": DescribedColumns({column.name: column for column in MICRO_COLUMNS}, MICRO_TEXTS),
     "bar_reconciliation": DescribedColumns(RECONCILIATION_COLUMNS, RECONCILIATION_TEXTS),
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),
@@ -62,6 +68,9 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "cohorts": DescribedColumns(COHORT_COLUMNS, COHORT_TEXTS),
     "cohort_members": DescribedColumns(COHORT_MEMBER_COLUMNS, COHORT_MEMBER_TEXTS),
     "cohort_was_winning": DescribedColumns(WAS_WINNING_COLUMNS, WAS_WINNING_TEXTS),
+    "event_waves": DescribedColumns(EVENT_WAVE_COLUMNS, EVENT_WAVE_TEXTS),
+    "event_outcomes": DescribedColumns(EVENT_OUTCOME_COLUMNS, EVENT_OUTCOME_TEXTS),
+    "events_with_waves_enriched": DescribedColumns(ENRICHED_COLUMNS, ENRICHED_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.
