@@ -136,7 +136,7 @@ def one_cohort(rows: list[dict[str, Any]], as_of: date = date(2024, 4, 1), level
 
 
 def test_the_clustered_error_of_a_worked_example() -> None:
-    """Specification, 13 H: four dates of select; 4 of 5 dates would be 3, so a sixth makes floor(0.75 x 6) = 4."""
+    """Specification, 13 H. The four dates are the select part of six: floor(0.75 x 6) = 4."""
     net = {D1: (0.010, 0.020, -0.005), D2: (-0.010,), D3: (0.015, 0.005), D4: (0.0, -0.002)}
     net |= {LATER: (0.5,), LATER + timedelta(days=1): (0.3,)}
     rows = [event_of(number, day, value) for day, values in net.items() for number, value in enumerate(values)]
@@ -185,7 +185,7 @@ def test_effective_n_is_the_sum_of_uniqueness_of_the_events_of_the_cohort() -> N
         expected = select.with_columns(overlap(select, keys)).group_by(keys).agg(pl.col("uniqueness").sum()).sort(keys)
         of_level = found.filter(level=level).sort("cohort_id")
         assert of_level["effective_n"].to_list() == pytest.approx(expected["uniqueness"].to_list(), rel=1e-9)
-        assert (of_level["effective_n"] < of_level["n"] / 2).all()
+        assert (of_level["effective_n"] < 0.6 * of_level["n"]).all()
 
 
 @pytest.mark.parametrize("net", [0.0, 0.1, 1 / 3])
@@ -309,7 +309,7 @@ def test_effects_that_are_not_there_are_not_found() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_effect_of_15_bps_is_found_in_its_cohort_and_not_in_the_others(seed: int) -> None:
-    """3 % noise hides 15 bps among 30,000 events; 0.3 % does not: 1.5 errors of 0.01 % in the smallest cohort."""
+    """Returns of sd 30 bps: 12,000 x 0.9 / 12 x 0.75 = 675 events of select in a tercile, an error of 1.2 bps."""
     events = random_events(12_000, date(2024, 1, 1), 120, seed, flush=0.015).with_columns(pl.col("net_return") / 10)
     cohorts = cohort_tables(events, CohortParams()).cohorts.filter(as_of=date(2024, 5, 1), selection="causal")
     winning = set(cohorts.filter("winning")["cohort_id"])
