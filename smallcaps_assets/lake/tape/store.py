@@ -39,7 +39,7 @@ from smallcaps_assets.lake.files.publish import make_folders, publish_frame, swe
 from smallcaps_assets.lake.files.stored_tables import prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, record_failure
+from smallcaps_assets.lake.tape.failures import effort_so_far, read_failures, read_sound_failures, record_failure
 from smallcaps_assets.lake.tape.files import FooterReader, Span, list_tape_files
 from smallcaps_assets.lake.tape.reading import count_pieces, scan_opening_books, scan_pieces
 
@@ -185,6 +185,10 @@ class TapeStore:
     def failures(self, kind: TapeKind) -> list[dict[str, Any]]:
         """State, cause, wave, events and requests of the spans whose last fetch failed."""
         return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)))
+
+    def failures_of(self, kind: TapeKind, symbols: Sequence[str]) -> tuple[list[dict[str, Any]], list[LakeError]]:
+        """The same of some symbols, and what is wrong with their records that cannot be read."""
+        return read_sound_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)), symbols)
 
     # ------------------------------------------------------------------------------------------ publishing
 
