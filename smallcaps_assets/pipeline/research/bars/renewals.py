@@ -151,7 +151,9 @@ class RenewalPlanner:
         if known.get("tables") == rows and _first_difference(known, work.inputs) is None:
             return rows
         path = next(path for table, path in paths.items() if rows[table] != work.rows[table])
-        raise LakeError(f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize it again.", path)
+        raise LakeError(
+            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize it again.", path
+        )
 
     def from_day(self, symbol: str, since: date) -> Renewal:
         """What to compute of a symbol for the rows from a day on.

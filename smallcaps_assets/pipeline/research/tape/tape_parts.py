@@ -5,7 +5,8 @@ what they depend on: the hashes of its tape files, the fingerprints of its days 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -181,7 +182,7 @@ class TapeParts:
         marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in lost}
         return {**self.provenance, _BLOCKS: marks}
 
-    def _rows(self, part: TapePart, plan: TapePlan, table: str, blocks: Set[str]) -> pl.DataFrame:
+    def _rows(self, part: TapePart, plan: TapePlan, table: str, blocks: AbstractSet[str]) -> pl.DataFrame:
         """The rows of some blocks: those computed, and those kept of the file."""
         schema, stale = TAPE_TABLES[table], part.stale[table]
         # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
@@ -201,7 +202,7 @@ class TapeParts:
             return None
 
     def _lose_replaced(self, part: TapePart, plan: TapePlan, table: str, now: Mapping[str, Any] | None) -> None:
-        """Blocks that were to be kept fail where the file, which another run has replaced since, is not of their tape."""
+        """Blocks that were to be kept fail where the file, replaced by another run since, is not of their tape."""
         known, expected = self._usable(now), plan.expected[part.pair][table]
         for name in expected.keys() - part.stale[table]:
             if known.get(name) != expected[name]:
@@ -234,7 +235,7 @@ class TapeParts:
         return Outcome(part.pair, figures, problems, version=version)
 
 
-def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: set[str], plan: TapePlan) -> pl.DataFrame:
+def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: AbstractSet[str], plan: TapePlan) -> pl.DataFrame:
     """The rows of events or minutes of some blocks."""
     if "event_id" in rows.columns:
         own = plan.events.filter(

@@ -425,9 +425,7 @@ def test_a_damaged_record_of_a_failed_window_is_named_and_costs_nothing_else(lak
     problems = {
         f"{problem}" for found in compute(lake) for outcome in found.outcomes.values() for problem in outcome.problems
     }
-    assert problems == {
-        f"{SYMBOL} RTH: {record}: has no usable state, cause, wave, events. {how_to_restore(record)}"
-    }
+    assert problems == {f"{SYMBOL} RTH: {record}: has no usable state, cause, wave, events. {how_to_restore(record)}"}
     assert set(rows(lake, "micro_features")["event_id"]) == {FIRST, OPENING, SECOND}
 
 
