@@ -30,7 +30,7 @@ from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.errors import CaptureIncomplete, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
@@ -64,9 +64,16 @@ def run(arguments: Namespace) -> int:
         failed = demo.materialize(everything=everything)
         spoiled = 0 if everything or failed else demo.spoil_one_window()
         failed += [] if failed else demo.draw_review_sheets()
+    unreadable, damaged = list[LakeError](), 0
     for profile in PROFILES:
         if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
-            show("", *capture_report(lake, profile, settings, datetime.now(UTC)).items)
+            try:
+                report = capture_report(lake, profile, settings, datetime.now(UTC), proves=True)
+                damaged += report.damaged
+                show("", *report.items)
+            except LakeError as error:
+                show(f"\nprofile {profile}: {error}")
+                unreadable.append(error)
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
     show(
@@ -75,8 +82,10 @@ def run(arguments: Namespace) -> int:
     )
     if failed:
         raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
+    if unreadable:
+        raise unreadable[0]
     _print_next_steps(lake, settings, arguments)
-    return 0
+    return 1 if damaged else 0
 
 
 def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> None:

@@ -49,24 +49,19 @@ def record_failure(  # noqa: PLR0913, PLR0917 -- the fields of the record
     publish_document(path, record, indent=2, sweeps=False, below=below)
 
 
-def read_failures(folder: Path) -> list[dict[str, Any]]:
-    """The records (state, cause, wave, events, effort) below the quarantine of one profile and kind.
+def read_failures(folder: Path, symbols: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[LakeError]]:
+    """The records (state, cause, wave, events, effort) that can be read, and what is wrong with the others.
 
-    Raises:
-        LakeError: a record is damaged, or a folder cannot be listed; names it.
-    """
-    return [_read_record(path) for path in sorted(list_paths(folder, "wave=*/symbol=*/*.json"))]
-
-
-def read_sound_failures(folder: Path, symbols: Collection[str]) -> tuple[list[dict[str, Any]], list[LakeError]]:
-    """The records of some symbols that can be read, and what is wrong with the others; otherwise as `read_failures`.
+    Args:
+        folder: the quarantine of one profile and kind.
+        symbols: only the records of these.
 
     Raises:
         LakeError: a folder cannot be listed.
     """
     sound, damaged = list[dict[str, Any]](), list[LakeError]()
     for path in sorted(list_paths(folder, "wave=*/symbol=*/*.json")):
-        if symbol_of(path.parent.name) in symbols:
+        if symbols is None or symbol_of(path.parent.name) in symbols:
             try:
                 sound.append(_read_record(path))
             except LakeError as error:

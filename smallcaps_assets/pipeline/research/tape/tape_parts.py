@@ -107,28 +107,19 @@ class TapeParts:
     provenance: Mapping[str, str]
 
     def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> TapePart:
-        """What is stored of a pair, and what is to be computed.
+        """What is stored of a pair, and what is to be computed; files that are damaged are set aside first.
 
         Raises:
             LakeError: the disk refuses.
         """
         tables = [table for asset in assets for table in ASSET_TABLES[asset]]
-        stored = {table: self._stored(self._path(pair, table), plan.expected[pair][table]) for table in tables}
+        stored = {table: self.store.computed_from(self._path(pair, table)) for table in tables}
         known = {table: self._usable(stored[table]) for table in tables}
         stale = {
             table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
             for table in tables
         }
         return TapePart(pair, stored, stale)
-
-    def _stored(self, path: Path, marks: Digests) -> Mapping[str, Any] | None:
-        """What a file was computed from; one whose rows will be read is proved, and set aside where it is damaged."""
-        try:
-            recorded = self.store.recorded(path)
-        except LakeError:
-            return self.store.computed_from(path)
-        is_current = recorded == {**self.provenance, _BLOCKS: marks}
-        return recorded if recorded is None or is_current else self.store.computed_from(path)
 
     def _path(self, pair: Pair, table: str) -> Path:
         return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
@@ -186,7 +177,7 @@ class TapeParts:
         """The rows of some blocks: those computed, and those kept of the file."""
         schema, stale = TAPE_TABLES[table], part.stale[table]
         # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
-        computed = pl.concat([schema.to_frame(), *part.rows[table]])
+        computed = pl.concat(part.rows[table] or [schema.to_frame()])
         rows = [_of_blocks(computed, part.pair, stale & blocks, plan)]
         kept = blocks - stale
         if kept:

@@ -127,8 +127,8 @@ class TapeResearch:
         published = listing or {kind: self.tape.published(kind, symbols) for kind in TAPE_KINDS}
         failures, damaged = dict[TapeKind, list[dict[str, Any]]](), defaultdict[Pair, list[LakeError]](list)
         for kind, spans in published.items():
-            failures[kind], faults = self.tape.failures_of(kind, symbols)
-            for fault in (*self.tape.damaged(kind, spans, symbols), *faults):
+            failures[kind] = self.tape.failures(kind, symbols)
+            for fault in (*self.tape.damaged(kind, spans, symbols), *self.tape.damaged_failures(kind, symbols)):
                 damaged[pair_of(Path(f"{fault.facts['file']}"))].append(fault)
         known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from, damaged)
         return plan_tape(known, pairs, self._marks_of_days)
