@@ -26,7 +26,7 @@ from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
-from smallcaps_assets.pipeline.research.tape.tape_plan import Digests, TapePlan
+from smallcaps_assets.pipeline.research.tape.tape_plan import TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
 # Sections of the settings that decide the tables.
@@ -224,6 +224,13 @@ class TapeParts:
         )
         version = digest([*self.provenance.values(), *marks])
         return Outcome(part.pair, figures, problems, version=version)
+
+
+def failed_part(pair: Pair, assets: Sequence[str], error: SmallcapsError) -> PartResult:
+    """What was done for a symbol and wave whose files could not be looked at: nothing."""
+    symbol, wave = pair
+    problem = Problem.of(f"{symbol} {wave}", error, symbol=symbol)
+    return PartResult(pair, {asset: Outcome(pair, {}, (problem,)) for asset in assets}, (), frozenset())
 
 
 def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: AbstractSet[str], plan: TapePlan) -> pl.DataFrame:

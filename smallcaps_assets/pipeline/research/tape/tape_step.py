@@ -43,6 +43,7 @@ from smallcaps_assets.pipeline.research.tape.tape_parts import (
     PartResult,
     TapePart,
     TapeParts,
+    failed_part,
     settings_of_tape,
 )
 from smallcaps_assets.pipeline.research.tape.tape_plan import Block, PublishedTape, TapePlan, plan_tape
@@ -196,7 +197,11 @@ class TapeResearch:
     def _renew(self, pairs: Sequence[Pair], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
         work = list[TapePart]()
         for pair in pairs:
-            part = self.parts.load(pair, plan, assets)
+            try:
+                part = self.parts.load(pair, plan, assets)
+            except LakeError as error:  # a folder in the place of a file, or one that is closed to this user
+                yield failed_part(pair, assets, error)
+                continue
             if part.blocks:
                 work.append(part)
             else:

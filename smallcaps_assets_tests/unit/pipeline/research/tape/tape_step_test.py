@@ -274,6 +274,32 @@ def test_a_damaged_part_is_set_aside_and_made_again(lake: Lake) -> None:
     assert list(lake.damaged_path(path).parent.glob(f"{path.name}*"))
 
 
+def test_a_damaged_part_is_made_again_although_nothing_else_changed(lake: Lake) -> None:
+    compute(lake)
+    sound = files_below(lake.research)
+    path = lake.research_wave("core", "micro_features", "RTH", SYMBOL)
+    flip_bit(path)
+    assert computed(compute(lake)) == {FIRST, OPENING, SECOND}
+    assert {name: content for name, (_, content) in files_below(lake.research).items()} == {
+        name: content for name, (_, content) in sound.items()
+    }
+
+
+def test_a_folder_in_the_place_of_a_part_costs_no_other_part(lake: Lake) -> None:
+    path = lake.research_wave("core", "tape_halts", "RTH", SYMBOL)
+    path.mkdir(parents=True)
+    made = {found.pair[1]: found.outcomes for found in compute(lake)}
+    (problem,) = {problem for outcome in made["RTH"].values() for problem in outcome.problems}
+    assert (
+        problem
+        == f"{SYMBOL} RTH: {path}: is a folder, where a file belongs: move the folder away. " + how_to_restore(path)
+    )
+    assert not [problem for outcome in made["PM"].values() for problem in outcome.problems]
+    assert rows(lake, "micro_features", "PM").height
+    path.rmdir()
+    assert computed(compute(lake)) == {FIRST, OPENING, SECOND}
+
+
 def test_quotes_whose_rate_the_grid_does_not_divide_are_refused_by_name(lake: Lake) -> None:
     tape = tape_of(lake)
     odd = replace(tape, params=tape.params.model_copy(update={"quotes": Thinning(by_change_only=False, max_hz=7)}))
