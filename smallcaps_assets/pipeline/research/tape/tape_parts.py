@@ -112,13 +112,21 @@ class TapeParts:
             LakeError: the disk refuses.
         """
         tables = [table for asset in assets for table in ASSET_TABLES[asset]]
-        stored = {table: self._stored(self._path(pair, table), plan.expected[pair][table]) for table in tables}
+        stored = {table: self._stored(self.path(pair, table), plan.expected[pair][table]) for table in tables}
         known = {table: self._usable(stored[table]) for table in tables}
         stale = {
             table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
             for table in tables
         }
         return TapePart(pair, stored, stale)
+
+    def current(self, pair: Pair, plan: TapePlan, table: str) -> set[str]:
+        """The blocks of which the published rows of a table are up to date, by its footer alone."""
+        try:
+            known = self._usable(self.store.recorded(self.path(pair, table)))
+        except LakeError:  # `load` sets it aside
+            return set()
+        return {name for name, mark in plan.expected[pair][table].items() if known.get(name) == mark}
 
     def _stored(self, path: Path, marks: Digests) -> Mapping[str, Any] | None:
         """What a file was computed from; one whose rows will be read is proved, and set aside where it is damaged."""
@@ -129,7 +137,8 @@ class TapeParts:
         is_current = recorded == {**self.provenance, _BLOCKS: marks}
         return recorded if recorded is None or is_current else self.store.computed_from(path)
 
-    def _path(self, pair: Pair, table: str) -> Path:
+    def path(self, pair: Pair, table: str) -> Path:
+        """The file of a table of a pair."""
         return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
 
     def _usable(self, stored: Mapping[str, Any] | None) -> Mapping[str, str]:
@@ -157,7 +166,7 @@ class TapeParts:
 
     def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
         """Publish or remove the file of a table; returns whether it changed."""
-        path, stored = self._path(part.pair, table), part.stored[table]
+        path, stored = self.path(part.pair, table), part.stored[table]
         stale = part.stale[table]
         # blocks that failed, but are current in this table, keep their rows
         lost = stale & part.failed.keys()
