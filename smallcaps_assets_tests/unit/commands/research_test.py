@@ -70,9 +70,11 @@ def test_rows_are_sorted_and_keys_complete(computed: dict[str, pl.DataFrame]) ->
         "micro_features": ["event_id", pl.col("segment").cast(segments)],
         "bar_reconciliation": ["symbol", "timestamp"],
         "event_bar_features": ["symbol", "timestamp", "event_type"],
+        "event_waves": ["event_id", "leg"],
         "event_labels": ["event_id", pl.col("label_spec").cast(pl.Enum(["5,1,1", "15,1,1", "60,1,1"]))],
         "market_state_day": ["symbol", "date"],
         "halts": ["symbol", "start", "confidence", "event_id"],
+        "events_with_waves_enriched": ["symbol", "timestamp", "event_type"],
     }
     for name, by in order.items():
         assert_frame_equal(computed[name], computed[name].sort(by, maintain_order=True))
