@@ -1,9 +1,9 @@
 """What follows events: legs, excursions and outcomes of synthetic bars, beside reading the same points once.
 
 python benchmarks/outcomes.py [--events 570000] [--batches 20] [--symbols 8] [--sessions 120] [--repeats 3]
-Each batch has the same bars of --symbols symbols and other events; the tables of one batch are in memory at a time. Every
-work is measured in fresh processes, on one thread but for what Polars divides. The last line is one JSON object; its
-ratios of processor time can be compared between machines.
+Each batch has the same bars of --symbols symbols and other events; the tables of one batch are in memory at a time.
+Every work is measured in fresh processes, on one thread but for what Polars divides. The last line is one JSON object;
+its ratios of processor time can be compared between machines.
 """
 
 import argparse
