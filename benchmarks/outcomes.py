@@ -1,4 +1,4 @@
-"""What follows events: legs, excursions and outcomes of synthetic bars, beside reading the same points once.
+"""What follows events: legs, excursions, outcomes and labels of synthetic bars, beside reading the same points once.
 
 python benchmarks/outcomes.py [--events 570000] [--batches 20] [--symbols 8] [--sessions 120] [--repeats 3]
 Each batch has the same bars of --symbols symbols and other events; the tables of one batch are in memory at a time.
@@ -19,7 +19,9 @@ import polars as pl
 from detect import FIRST, LAST, synthetic_bars
 from memory import peak_mb
 
+from smallcaps_assets.domain.research.bars.halts import bar_runs
 from smallcaps_assets.domain.research.outcomes.bars_after import BarsAfter, bars_after
+from smallcaps_assets.domain.research.outcomes.event_labels import event_labels
 from smallcaps_assets.domain.research.outcomes.waves import event_waves
 from smallcaps_assets.domain.research.outcomes.zigzag import order_points
 from smallcaps_assets.domain.sessions import with_session
@@ -30,24 +32,27 @@ PATH_BARS: Final = 60
 
 
 class Market(NamedTuple):
-    """Bars in sessions, and the sessions."""
+    """Bars in sessions, the sessions, and the runs without bars."""
 
     bars: pl.DataFrame
     sessions: pl.DataFrame
+    runs: pl.DataFrame
 
 
 class Batch(NamedTuple):
-    """Events with the bars after them, and what the waves read of their features."""
+    """Events with the bars after them, what is read of their features, and the runs without bars."""
 
     after: BarsAfter
     features: pl.DataFrame
+    runs: pl.DataFrame
 
 
 def make_market(symbols: int, sessions: int) -> Market:
     """Bars of hot days, which have one in nearly every minute."""
     table = sessions_between(FIRST, LAST, load_settings(overrides={}).sessions).head(sessions)
     bars = pl.concat([synthetic_bars(f"S{number:04d}", number, table, 1.0) for number in range(symbols)])
-    return Market(with_session(bars, table).filter(pl.col("day").is_not_null()), table)
+    labeled = with_session(bars, table).filter(pl.col("day").is_not_null())
+    return Market(labeled, table, bar_runs(labeled, table, load_settings(overrides={}).research.params))
 
 
 def make_batch(market: Market, events: int, seed: int) -> Batch:
@@ -63,7 +68,7 @@ def make_batch(market: Market, events: int, seed: int) -> Batch:
         velocity_pre_5=pl.lit(0.0),
         acceleration_pre_5=pl.lit(0.0),
     )
-    return Batch(bars_after(chosen, market.bars, market.sessions), chosen)
+    return Batch(bars_after(chosen, market.bars, market.sessions), chosen, market.runs)
 
 
 def read_points(batch: Batch) -> dict[str, int]:
@@ -82,7 +87,16 @@ def waves(batch: Batch) -> dict[str, int]:
     return {"legs": made.waves.height, "events": made.outcomes.height}
 
 
-WORK: Final[dict[str, Callable[[Batch], dict[str, int]]]] = {"read_points": read_points, "waves": waves}
+def labels(batch: Batch) -> dict[str, int]:
+    """The labels of each event by every spec, without costs."""
+    return {"labels": event_labels(batch.after, batch.features, batch.runs).height}
+
+
+WORK: Final[dict[str, Callable[[Batch], dict[str, int]]]] = {
+    "read_points": read_points,
+    "waves": waves,
+    "labels": labels,
+}
 
 
 def work_here(work: str, arguments: argparse.Namespace) -> None:
@@ -135,7 +149,7 @@ def main() -> None:
             "cpu_s": round(found["cpu_s"], 2),
             "ratio_to_reading_cpu": round(found["cpu_s"] / reference["cpu_s"], 2),
             "peak_mb": round(found["peak_mb"]),
-        } | {name: int(found[name]) for name in ("legs",) if name in found}
+        } | {name: int(found[name]) for name in ("legs", "labels") if name in found}
         print(work, figures[work], flush=True)
     print(json.dumps(figures))
 
