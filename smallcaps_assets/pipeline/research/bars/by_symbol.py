@@ -189,7 +189,7 @@ class SymbolResearch:
             replaced = self._planner.replaced(work) if work.keeps else None
             return self._publish_tables(work, computed) if replaced is None else _unchanged(work.symbol, replaced)
 
-    def _publish_tables(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
+    def _publish_tables(self, work: Renewal, computed: RowsBySymbol) -> SymbolOutcome:
         digests, outcomes = dict[str, str](), dict[str, Outcome]()
         for table, schema in SYMBOL_TABLES.items():
             path = self.store.lake.research_symbol(table, work.symbol)
