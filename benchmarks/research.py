@@ -5,8 +5,9 @@ python benchmarks/research.py [--symbols 200] [--windows 1] [--trades 10000] [--
 Writes trades and quotes of windows (rows of each: --trades, --quotes), then measures in fresh processes: a scan of
 these files with Polars; micro_features of them and bar_reconciliation of them, each from the files to a file;
 `smallcaps research`, which makes these and more; micro_features of --many times as many windows with as many rows in
-all, for the memory. Then the asset micro_features of a lake of --events events, and of one event more; last, for each
-of --bar-symbols, detection of its bars and event_bar_features of the candidates.
+all, for the memory. Then the asset micro_features of a lake of --events events beside a scan of its tape, how many
+cores it keeps busy (processor time over time), and the asset of one event more; last, for each of --bar-symbols,
+detection of its bars and event_bar_features of the candidates.
 The last line is one JSON object; its ratios of processor time can be compared between machines.
 """
 
@@ -34,8 +35,9 @@ from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
 from smallcaps_assets.domain.research.micro.days import sort_rows, spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars
 from smallcaps_assets.lake.files.publish import publish_lazy
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier, sessions_between

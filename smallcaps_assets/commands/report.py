@@ -19,6 +19,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
 from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -40,18 +42,24 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
     return plain_text(capture_report(lake, profile, settings, now).items)
 
 
-def capture_report(
-    lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False
+def capture_report(  # noqa: PLR0913 -- two of them are choices
+    lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False, proves: bool = False
 ) -> CaptureReport:
-    """The state of one profile's capture, counted from published files; the time left only while a run works on it."""
+    """The state of one profile's capture, counted from published files; the time left only while a run works on it.
+
+    With `proves` every byte of the tape is read, and the windows of altered files count as missing, as in the ledger.
+    """
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
     rows, sidecar = manifest.current()
     published = tape.listing()
-    ledger = build_ledger(rows, tape, hashes=False, published=published)
-    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
+    altered = list[LakeError]()
+    ledger = build_ledger(rows, tape, hashes=proves, published=published, damaged=altered)
+    research = TapeResearch(tape, settings.research.params, settings.sessions)
+    minutes = reconciled_windows(research, rows, published).minutes
+    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis, minutes)
     judgement, *reasons = describe_verdict(kpis, ledger)
-    damaged = tape.all_damaged(published)
+    damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
     items: list[Printable] = [

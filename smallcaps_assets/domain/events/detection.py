@@ -57,6 +57,8 @@ class FilterParams(Params):
         return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
 
 
+# number of an edge among those of a detection
+_EDGE: Final = "edge"
 # Parameters whose effect on a symbol is part of its `reference_verdicts`.
 _REFERENCE_PARAMS: Final = {
     "min_float_bullish_shares",
@@ -85,7 +87,6 @@ class DetectionParams(Params):
         return json.dumps([shared, filters, cooldown, detector.model_dump(mode="json")], sort_keys=True)
 
 
-_KEY: Final = ["symbol", "event_type", "timestamp", "direction"]
 DETECTION_COUNTS: Final = (
     "bars_outside_sessions",
     "days_filtered",
@@ -157,11 +158,16 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     judged = judge_edges(_with_days(edges, days), verdicts, params)
-    candidates = _as_candidates(judged, params) if keep_candidates else None
+    candidates = _as_candidates(judged, params.tier_min_scores) if keep_candidates else None
+    events = (
+        as_shard(judged.kept, params.tier_min_scores)
+        if candidates is None
+        else candidates.filter("kept_by_cooldown").select(*SHARD)
+    )
     if candidates is not None and keep_conditions:
         candidates = with_condition_bars(candidates, rows)
     return Detection(
-        events=as_shard(judged.kept, params.tier_min_scores),
+        events=events,
         daily=daily,
         by_symbol=count_removed(
             outside=labeled.filter(pl.col("day").is_null()),
@@ -197,6 +203,7 @@ def judge_edges(edges: pl.DataFrame, verdicts: pl.DataFrame, params: DetectionPa
         .with_columns(passes_filters=_passes(params.filters).fill_null(value=False), score=score(params.score))
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
         .collect()
+        .with_row_index(_EDGE)
     )
     passed = judged.filter("passes_filters")
     return JudgedEdges(judged, passed, keep_best_of_windows(passed, params.cooldown))
@@ -207,17 +214,10 @@ def _with_days(edges: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
     return edges.join(days, on=["symbol", "day"], how="left")
 
 
-def _as_candidates(judged: JudgedEdges, params: DetectionParams) -> pl.DataFrame:
+def _as_candidates(judged: JudgedEdges, tier_min_scores: list[float]) -> pl.DataFrame:
     """All edges (CANDIDATES), sorted like a shard."""
-    flags = judged.all.select(*_KEY, "passes_filters").join(
-        judged.kept.select(*_KEY, kept_by_cooldown=True), on=_KEY, how="left", maintain_order="left"
-    )
-    return (
-        as_shard(judged.all, params.tier_min_scores)
-        .join(flags, on=_KEY, how="left", maintain_order="left")
-        .with_columns(pl.col("kept_by_cooldown").fill_null(value=False))
-        .match_to_schema(CANDIDATES)
-    )
+    kept_by_cooldown = pl.col(_EDGE).is_in(judged.kept[_EDGE].implode())
+    return as_shard(judged.all.with_columns(kept_by_cooldown=kept_by_cooldown), tier_min_scores, CANDIDATES)
 
 
 def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
@@ -279,8 +279,8 @@ def _passes(params: FilterParams) -> pl.Expr:
     )
 
 
-def as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
-    """Events with their ids and the published columns (SHARD), sorted by symbol, timestamp, event_type."""
+def as_shard(events: pl.DataFrame, tier_min_scores: list[float], schema: pl.Schema = SHARD) -> pl.DataFrame:
+    """Events with their ids and the columns of `schema`, sorted by symbol, timestamp, event_type."""
     close, open_ = pl.col("close"), pl.col("open")
     colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
     complete = events.with_columns(
@@ -297,8 +297,8 @@ def as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame
     )
     return (
         complete.with_columns(event_id=event_ids(complete))
-        .select(*SHARD)
-        .match_to_schema(SHARD)
+        .select(*schema)
+        .match_to_schema(schema)
         .sort("symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True])
     )
 

@@ -26,7 +26,7 @@ from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -40,7 +40,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
-from smallcaps_assets.pipeline.research.bars.by_symbol import MARKET_STATE_DAY
+from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
 from smallcaps_assets.settings.settings import Profile
 
 EVENT_SCORES_TABLE: Final = "event_scores"
@@ -48,6 +48,13 @@ RESEARCH_TABLE_NAME: Final = "research_table"
 # Raised with every code change that changes rows.
 SCORES_VERSION: Final = "1"
 TABLE_VERSION: Final = "1"
+# what the scores are computed from, as their footer names it, in words
+_INPUTS_OF_SCORES: Final = {
+    "code": "settings",
+    "master": "MASTER",
+    "candidates": "candidates",
+    "imported": "imported events",
+}
 _KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
 _SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
 _DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
@@ -90,19 +97,24 @@ class JoinedResearch:
             InputError: there is no MASTER yet.
             LakeError: a file is damaged or cannot be read or written.
         """
-        if not is_stored(self.lake.master):
-            raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
-        candidates = [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
-        inputs = {
-            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
-            "master": prove_once(self.lake.master),
-            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
-        }
-        if is_stored(self.lake.imported_events):
-            inputs["imported"] = prove_once(self.lake.imported_events)
+        candidates = self._candidate_files()
         return self._publish(
-            self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, partial(self._scores, candidates)
+            self.lake.research_table(EVENT_SCORES_TABLE),
+            EVENT_SCORES,
+            self._inputs_of_scores(candidates),
+            partial(self._scores, candidates),
         )
+
+    def changes_of_scores(self) -> list[str]:
+        """What has changed since the published scores were computed, in words; empty where they are up to date.
+
+        Raises:
+            InputError: there is no MASTER yet.
+            LakeError: a file is damaged or cannot be read.
+        """
+        known = self._store.recorded(self.lake.research_table(EVENT_SCORES_TABLE)) or {}
+        now = self._inputs_of_scores(self._candidate_files())
+        return [words for name, words in _INPUTS_OF_SCORES.items() if known.get(name) != now.get(name)]
 
     def table(self, profile: Profile) -> JoinedTable:
         """Publish RESEARCH_TABLE of the current manifest of a profile.
@@ -121,7 +133,7 @@ class JoinedResearch:
             "micro_features": self._of_symbols(self.lake.research / profile / "micro_features", symbols),
             "event_tape_state": self._of_symbols(self.lake.research / profile / "event_tape_state", symbols),
         }
-        parts = (f"{self._relative(path)} {prove_once(path)}" for paths in files.values() for path in paths)
+        parts = (f"{self._relative(path)} {self._prove_part(path)}" for paths in files.values() for path in paths)
         inputs = {"code": TABLE_VERSION, "manifest": current.sidecar["sha256"], "parts": digest(parts)}
 
         def join() -> pl.DataFrame:
@@ -148,6 +160,21 @@ class JoinedResearch:
     @property
     def _store(self) -> ResearchStore:
         return ResearchStore(self.lake)
+
+    def _candidate_files(self) -> list[Path]:
+        return [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
+
+    def _inputs_of_scores(self, candidates: list[Path]) -> dict[str, str]:
+        if not is_stored(self.lake.master):
+            raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
+        inputs = {
+            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
+            "master": prove_once(self.lake.master),
+            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
+        }
+        if is_stored(self.lake.imported_events):
+            inputs["imported"] = prove_once(self.lake.imported_events)
+        return inputs
 
     def _belongs(self, candidates: Path) -> bool:
         """Whether the candidates in a file were detected with the settings of their shard."""
@@ -202,6 +229,18 @@ class JoinedResearch:
             return JoinedTable(self._store.read(path, schema), prove_once(path), unchanged=True)
         rows = make()
         return JoinedTable(rows, self._store.publish(path, rows, inputs), unchanged=False)
+
+    def _prove_part(self, path: Path) -> str | None:
+        """The hash of a file that another step makes; one that is damaged is set aside, so that this makes it again.
+
+        Raises:
+            LakeError: it is damaged, or cannot be read.
+        """
+        try:
+            return prove_once(path)
+        except LakeError:
+            self._store.computed_from(path)
+            raise
 
     def _of_lake(self, table: str) -> list[Path]:
         path = self.lake.research_table(table)

@@ -5,13 +5,10 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.prices import micro
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 US_PER_MIN: Final = 60_000_000
 # an entry is the open of a bar that starts within this time
@@ -40,6 +37,14 @@ class Entries(NamedTuple):
     def exists(self) -> BoolArray:
         """Whether the event has an entry."""
         return self.position >= 0
+
+
+class TwoWayPrices(NamedTuple):
+    """Prices in micro-dollars; see `BarsAfter.both_ways`."""
+
+    opens: IntArray
+    high: IntArray
+    low: IntArray
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,12 @@ class BarsAfter:
         """A price of every bar in micro-dollars."""
         found: IntArray = self.bars.select(micro(column)).to_series().to_numpy()
         return found
+
+    @cached_property
+    def both_ways(self) -> TwoWayPrices:
+        """Prices of every bar, and after them those of the same bars mirrored at 0, by which a fall is a rise."""
+        opens, high, low = (self.prices(name) for name in ("open", "high", "low"))
+        return TwoWayPrices(np.append(opens, -opens), np.append(high, -low), np.append(low, -high))
 
     @cached_property
     def starts(self) -> IntArray:

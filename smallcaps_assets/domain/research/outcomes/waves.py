@@ -5,18 +5,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray
 from smallcaps_assets.domain.research.outcome_params import OutcomeParams
-from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, IntArray
-from smallcaps_assets.domain.research.outcomes.excursions import excursions, nullable
+from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
+from smallcaps_assets.domain.research.outcomes.excursions import excursions
 from smallcaps_assets.domain.research.outcomes.legs import US_PER_S, count_legs, leg_rows
-from smallcaps_assets.domain.research.outcomes.zigzag import (
-    BarPoints,
-    FloatArray,
-    Paths,
-    find_legs,
-    least_turn,
-    order_points,
-)
+from smallcaps_assets.domain.research.outcomes.nulls import nullable
+from smallcaps_assets.domain.research.outcomes.zigzag import BarPoints, Paths, find_legs, least_turn, order_points
 from smallcaps_assets.domain.research.prices import BPS, MICRO
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES, VELOCITY_MIN
 
@@ -53,7 +48,7 @@ def event_waves(after: BarsAfter, features: pl.DataFrame, params: OutcomeParams)
         params: the horizon of the waves.
     """
     points = order_points(after.bars)
-    of_events = features.select("event_id", *_FROM_FEATURES)
+    of_events = features.select("event_id", "symbol", *_FROM_FEATURES)
     parts = [
         _part(after.part(slice(start, start + _EVENTS_AT_ONCE)), points, of_events, params)
         for start in range(0, len(after), _EVENTS_AT_ONCE)
@@ -65,7 +60,7 @@ def event_waves(after: BarsAfter, features: pl.DataFrame, params: OutcomeParams)
 def _part(after: BarsAfter, points: BarPoints, features: pl.DataFrame, params: OutcomeParams) -> WaveTables:
     """The tables of some events."""
     events = after.events.select(_FROM_EVENTS)
-    rows = events.join(features, on="event_id", how="left", maintain_order="left", validate="1:1")
+    rows = events.join(features, on=["event_id", "symbol"], how="left", maintain_order="left", validate="1:1")
     is_default = rows["bar_atr"].is_null()
     theta = rows["bar_atr"].fill_null(_DEFAULT_THETA / _ATR_FACTOR).to_numpy() * _ATR_FACTOR
     theta = np.where(is_default, _DEFAULT_THETA, np.clip(theta, _LEAST_THETA, _MOST_THETA))

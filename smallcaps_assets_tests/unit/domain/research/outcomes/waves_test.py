@@ -71,7 +71,7 @@ def compute(bars: pl.DataFrame, events: Sequence[Event], horizon_min: int = 60) 
     return event_waves(after, frame.reverse(), OutcomeParams(wave_horizon_min=horizon_min))
 
 
-# ----------------------------------------------------------------------------------- the worked example (section 13, F)
+# ----------------------------------------------------------- the worked example F (research specification, section 13)
 
 EXAMPLE = {
     0: (4.90, 5.00, 4.90, 5.00),
@@ -210,6 +210,13 @@ def test_the_setting_bounds_the_waves_and_nothing_else() -> None:
     assert (row["outcome"], row["mfe_15_bps"]) == ("failed_continuation", pytest.approx(400.0))
     assert path(*bars, horizon_min=10)[1]["legs"] == 1
     assert path(*bars, horizon_min=11)[1]["confirmed_legs"] == 1
+
+
+def test_momentum_is_null_without_a_bar_in_time() -> None:
+    row = path(at(5.1), start=6)[1]
+    assert row["velocity_1_bps_per_min"] is row["velocity_5_bps_per_min"] is None
+    assert row["velocity_10_bps_per_min"] == pytest.approx(1e4 * math.log(5.1 / 5.0) / 10)
+    assert row["acceleration_10_bps_per_min2"] is None
 
 
 def test_the_outcome_is_that_of_15_minutes() -> None:

@@ -1,5 +1,6 @@
 """Research tables of symbols in a lake: only what changed is computed again, and the result is as if all of it was."""
 
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -14,13 +15,16 @@ from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.research.bars.market_state import SPLIT_STATE, SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES, SymbolResearch
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner
+from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY, SYMBOL_TABLES
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flip_bit, sessions_of
 
@@ -124,13 +128,38 @@ def test_tables_that_grew_night_by_night_are_those_computed_at_once(
     assert computed == [20, 45, 61 - 44, 62 - 44, len(DAYS) - 44]
 
 
+def test_tables_that_an_earlier_release_did_not_make_are_made_and_the_others_stay(lake: Path) -> None:
+    unknown = ("event_waves", "event_outcomes", "event_labels")
+    before, tables = files_below(lake), _tables(lake)
+    research = _research(lake)
+    for symbol in SYMBOLS:
+        path = Lake(lake).research_symbol(MARKET_STATE_DAY, symbol)
+        recorded = dict(research.store.recorded(path) or {})
+        # its record names the tables that it knew
+        recorded["tables"] = {name: found for name, found in recorded["tables"].items() if name not in unknown}
+        research.store.publish(path, research.store.read(path, SYMBOL_TABLES[MARKET_STATE_DAY]), recorded)
+        for table in unknown:
+            Lake(lake).research_symbol(table, symbol).unlink()
+    assert _research(lake).behind(list(SYMBOLS)) == list(SYMBOLS)
+    _renew(_research(lake))
+    made = (*unknown, MARKET_STATE_DAY)
+    after = files_below(lake)
+    assert after.keys() == before.keys()
+    assert {path for path in after if after[path] != before[path]} == {
+        f"research/{table}/symbol={symbol}.parquet" for table in made for symbol in SYMBOLS
+    }
+    assert all(rows.equals(tables[table]) for table, rows in _tables(lake).items())
+
+
 def test_a_symbol_that_did_not_change_is_not_read(lake: Path) -> None:
     before = files_below(lake)
     Lake(lake).minute_bars.rename(lake / "bars" / "elsewhere")
     research = _research(lake)
     assert research.behind(list(SYMBOLS)) == []
     outcomes = list(research.run(list(SYMBOLS)))
-    assert [one.figures for outcome in outcomes for one in outcome.values()] == [{"sessions_computed": 0}] * 12
+    assert [one.figures for outcome in outcomes for one in outcome.values()] == [{"sessions_computed": 0}] * 4 * len(
+        SYMBOL_TABLES
+    )
     (lake / "bars" / "elsewhere").rename(Lake(lake).minute_bars)
     assert files_below(lake) == before
 
@@ -237,7 +266,7 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
 def test_events_are_the_same_without_all_that_came_later(whole: Path) -> None:
     checks = checks_of_research("event_bar_features", _research(whole))
     assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(
-        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation"), True
+        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation", "up_to_date"), True
     )
 
 
@@ -252,7 +281,7 @@ def test_a_number_that_peeks_and_one_out_of_bounds_are_found(lake: Path) -> None
     ).head(5)
     research.store.publish(path, peeks, {})
     checks = checks_of_research("event_bar_features", research)
-    assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation"}
+    assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation", "up_to_date"}
     found = checks["perturbation"]()
     assert (found.breaking, found.examples["columns"].to_list()) == (5, ["weekday return_5 "] * 5)
 
@@ -277,3 +306,38 @@ def test_imported_events_have_features_and_make_only_their_symbol_stale(lake: Pa
     Lake(lake).imported_events.unlink()
     _renew(_research(lake))
     assert _tables(lake)["event_bar_features"].equals(before)
+
+
+def test_rows_are_kept_only_of_the_files_that_were_planned_with(
+    tmp_path: Path, market: Mapping[tuple[str, date], pl.DataFrame | None]
+) -> None:
+    """Another run may publish between the plan of a symbol and its publication."""
+    root = tmp_path / "lake"
+    _store(root, market, [day for day in DAYS if day < date(2025, 11, 20)])
+    _renew(_research(root))
+    _store(root, market, DAYS)
+    research = _research(root)
+    assert not [outcome for outcome in research.detector.run(["AVLO"]) if outcome.problems]
+    planner = RenewalPlanner(
+        research.detector, research.store, research.params, SPLIT, IMPORTED_EVENTS.to_frame(), tuple(SYMBOL_TABLES)
+    )
+    work = planner.plan("AVLO")
+    assert isinstance(work, Renewal)
+    assert work.keeps
+    assert planner.replaced(work) is None
+    before = files_below(root)
+    # made from the same inputs: what they hold is what this run would publish
+    _renew(_research(root), ["AVLO"])
+    made = planner.replaced(work)
+    assert made == planner.plan("AVLO")
+    assert made != work.rows
+    # made with other settings, or gone
+    _renew(_research(root, None), ["AVLO"])
+    with pytest.raises(LakeError, match="another run replaced it meanwhile"):
+        planner.replaced(work)
+    for name, (_, content) in before.items():
+        (root / name).write_bytes(content)
+    assert planner.replaced(work) is None
+    Lake(root).research_symbol("halts", "AVLO").unlink()
+    with pytest.raises(LakeError, match=re.escape("halts/symbol=AVLO.parquet: another run replaced it meanwhile")):
+        planner.replaced(work)
