@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -13,7 +14,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shards import ShardCoverage
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
-from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 
 # Why the events of a symbol come from its bars.
 NO_SHARD: Final = "without a shard of event_shards"
@@ -57,16 +58,21 @@ class KeptCandidates:
         `tick` is called after each symbol. Nothing is written.
         """
         coverages, reasons = dict[str, ShardCoverage](), Counter[str]()
-        for symbol in symbols:
+
+        def look(symbol: str) -> tuple[str, ShardCoverage | str]:
             try:
-                found = _usable(detector, symbol)
+                return symbol, _usable(detector, symbol)
             except LakeError:
-                found = UNREADABLE
-            if isinstance(found, ShardCoverage):
-                coverages[symbol] = found
-            else:
-                reasons[found] += 1
-            tick()
+                return symbol, UNREADABLE
+
+        # files are read and hashed at the same time
+        with ThreadPoolExecutor(THREADS) as threads:
+            for symbol, found in threads.map(look, symbols):
+                if isinstance(found, ShardCoverage):
+                    coverages[symbol] = found
+                else:
+                    reasons[found] += 1
+                tick()
         return cls(detector, coverages, reasons)
 
     def sessions(self, symbols: Collection[str]) -> CoveredSessions:
