@@ -7,14 +7,16 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, Style, TextTable, plain_text
+from smallcaps_assets.domain.research.controls.figures import describe_controls
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun, describe_rate, estimate_duration
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, capture_effort
+from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
 from smallcaps_assets.lake.tape.files import describe_damage
@@ -52,12 +54,19 @@ def capture_report(
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
     damaged = tape.all_damaged(published)
+    controls = ControlStore(lake, profile)
+    windows = build_control_ledger(
+        controls.load(sidecar["manifest_id"]), tape, sidecar["manifest_id"], hashes=False, published=published
+    )
+    outdated = controls.outdated(sidecar["manifest_id"])
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
     items: list[Printable] = [
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
         _states(ledger),
         _kinds(ledger, tape, published, now),
+        *([f"  controls: {describe_controls(windows)}"] if windows.height else []),
+        *([Line(f"  {outdated}", "note", hanging=4)] if outdated else []),
         *(_time_left(ledger, published, now) if is_running else []),
         *(
             Line(text, "note", hanging=4)

@@ -12,6 +12,7 @@ from pydantic import PrivateAttr
 
 from smallcaps_assets.defs.runs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
@@ -131,6 +132,10 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""
         return ManifestStore.in_lake(self.lake, profile)
+
+    def controls(self, profile: str) -> ControlStore:
+        """The controls of a profile."""
+        return ControlStore(self.lake, profile)
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The store of the tape of a profile."""

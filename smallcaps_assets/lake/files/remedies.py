@@ -103,7 +103,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
-        rf"tape/{_PROFILE}/ledger\.parquet",
+        rf"tape/{_PROFILE}/(?:control_)?ledger\.parquet",
         f"Materialize {{profile}}/capture_ledger, which makes it from the tape {_FREE}.",
     ),
     (
