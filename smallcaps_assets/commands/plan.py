@@ -91,10 +91,11 @@ def run(arguments: Namespace) -> int:
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
     store = ManifestStore.in_lake(lake, profile)
-    manifest_id = store.sidecar()["manifest_id"]
-    manifest = trial(store.load(), arguments.best, arguments.one_per_symbol)
+    current = store.current()
+    manifest_id = current.sidecar["manifest_id"]
+    manifest = trial(current.rows, arguments.best, arguments.one_per_symbol)
     controls = ControlStore(lake, profile)
-    captured = with_controls(manifest, controls.load(manifest_id))
+    captured = with_controls(manifest, controls.load(current.rows))
     if arguments.wave:
         manifest, captured = (rows.filter(pl.col("session") == arguments.wave) for rows in (manifest, captured))
     capture = settings.capture
@@ -108,7 +109,7 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    outdated = controls.outdated(manifest_id)
+    outdated = controls.outdated(current)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         print(json.dumps(document | {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}))
@@ -119,7 +120,7 @@ def run(arguments: Namespace) -> int:
         for text in damaged:
             show(Line(text, "bad"))
         if outdated:
-            show(Line(f"  not in this plan: {outdated}", "note"))
+            show(Line(f"  {outdated}", "note"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))

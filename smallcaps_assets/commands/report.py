@@ -48,17 +48,16 @@ def capture_report(
     """The state of one profile's capture, counted from published files; the time left only while a run works on it."""
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
-    rows, sidecar = manifest.current()
+    rows, sidecar = current = manifest.current()
     published = tape.listing()
     ledger = build_ledger(rows, tape, hashes=False, published=published)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
     damaged = tape.all_damaged(published)
     controls = ControlStore(lake, profile)
-    windows = build_control_ledger(
-        controls.load(sidecar["manifest_id"]), tape, sidecar["manifest_id"], hashes=False, published=published
-    )
-    outdated = controls.outdated(sidecar["manifest_id"])
+    of_events = controls.load(rows)
+    windows = build_control_ledger(of_events, tape, sidecar["manifest_id"], hashes=False, published=published)
+    outdated = controls.outdated(current)
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
     items: list[Printable] = [

@@ -9,9 +9,11 @@ import polars as pl
 
 from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER, CONTROL_MANIFEST
 from smallcaps_assets.domain.tape.tables import LEDGER_ADDED
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import Current
 from smallcaps_assets.lake.research import ResearchStore
 
 CONTROL_MANIFEST_TABLE: Final = "control_manifest"
@@ -53,8 +55,10 @@ class ControlStore:
         recorded = ResearchStore(self.lake).recorded(self.path)
         return None if recorded is None else str(recorded.get(OF_MANIFEST))
 
-    def load(self, manifest_id: str) -> pl.DataFrame:
-        """The controls (CONTROL_MANIFEST) of a manifest; no rows where none were chosen, or those of another manifest.
+    def load(self, manifest: pl.DataFrame) -> pl.DataFrame:
+        """The controls (CONTROL_MANIFEST) of the events of a manifest (MANIFEST); no rows where none were chosen.
+
+        They may have been chosen for an earlier manifest: controls of events that are in this one as well stay.
 
         Raises:
             LakeError: the file is damaged or cannot be read.
@@ -62,15 +66,16 @@ class ControlStore:
         if not is_stored(self.path):
             return CONTROL_MANIFEST.to_frame()
         controls = read_table(self.path, CONTROL_MANIFEST)
-        return controls if self.manifest_id() == manifest_id else controls.clear()
+        return controls.filter(pl.col("control_of").is_in(manifest["event_id"].implode()))
 
-    def outdated(self, manifest_id: str) -> str | None:
-        """That the controls are those of another manifest, in a sentence; None where they are not."""
-        if not is_stored(self.path) or (found := self.manifest_id()) == manifest_id:
+    def outdated(self, current: Current) -> str | None:
+        """That the controls were chosen for another manifest than the current one, as a clause; None where not."""
+        if not is_stored(self.path) or (found := self.manifest_id()) == current.sidecar["manifest_id"]:
             return None
+        all_rows, kept = read_table(self.path, CONTROL_MANIFEST).height, self.load(current.rows).height
         return (
-            f"the controls are those of {found}, not of {manifest_id}: none is captured. Materialize "
-            f"{self.profile}/{CONTROL_MANIFEST_TABLE} to choose those of the current manifest"
+            f"the controls were chosen for {found}: {kept:,} of {count_clause(all_rows, 'is', 'are')} of events of the "
+            f"current manifest, and only these are captured; {self.profile}/{CONTROL_MANIFEST_TABLE} chooses anew"
         )
 
     def load_ledger(self) -> pl.DataFrame:

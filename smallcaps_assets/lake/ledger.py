@@ -150,7 +150,7 @@ def build_control_ledger(  # noqa: PLR0913 -- as build_ledger
 ) -> pl.DataFrame:
     """One row per window of the controls of a profile (CONTROL_LEDGER), in the order of the control manifest.
 
-    `controls` are its rows (CONTROL_MANIFEST); for the rest see `build_ledger`.
+    `controls` are its rows (CONTROL_MANIFEST) of the events of `manifest_id`; for the rest see `build_ledger`.
     """
     windows = control_windows(controls)
     ledger = build_ledger(windows, tape, manifest_id, hashes=hashes, published=published, damaged=damaged)

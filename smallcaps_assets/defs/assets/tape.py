@@ -28,7 +28,6 @@ from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.tape.files import describe_damage
-from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
@@ -78,12 +77,12 @@ class TapeStep:
         """
         loaded, log = self.settings.load(), self.context.log
         store = self.lake.tape(self.profile, loaded)
-        manifest, sidecar = self.lake.manifests(self.profile).current()
+        manifest, sidecar = current = self.lake.manifests(self.profile).current()
         events = trial(manifest, config.best, config.one_per_symbol)
         controls = self.lake.controls(self.profile)
-        if outdated := controls.outdated(sidecar["manifest_id"]):
+        if outdated := controls.outdated(current):
             log.warning("%s.", outdated)
-        chosen = with_controls(events, controls.load(sidecar["manifest_id"]))
+        chosen = with_controls(events, controls.load(manifest))
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade, retry_empty=config.retry_empty)
         require_room(plan, loaded.capture.free_disk)
@@ -189,24 +188,14 @@ def make_ledger(
     altered = list[LakeError]()
     ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered)
     require_whole_ledger(ledger, manifest)
-    of_controls = _publish_control_ledger(tape, lake, manifest_id, listing, altered)
+    store = lake.controls(profile)
+    # first: a ledger of events that is there has that of its controls beside it
+    controls = build_control_ledger(store.load(manifest), tape, manifest_id, published=listing, damaged=altered)
+    store.publish_ledger(controls)
+    of_controls: Metadata = {"controls": describe_controls(controls)} if controls.height else {}
     damage = describe_damage([*tape.all_damaged(listing), *altered])
     figures = ledger_metadata(ledger, manifest_id) | of_controls | _counted_rows(listing)
     return ledger, figures | ({"damaged": damage} if damage else {})
-
-
-def _publish_control_ledger(
-    tape: TapeStore, lake: LakeResource, manifest_id: str, listing: TapeListing, altered: list[LakeError]
-) -> Metadata:
-    """Publish the ledger of the controls beside that of the events; returns what the metadata say of it.
-
-    It comes first: until the events' ledger is there, both are those of the last capture or it is the newer one.
-    """
-    store = lake.controls(tape.profile)
-    controls = store.load(manifest_id)
-    ledger = build_control_ledger(controls, tape, manifest_id, published=listing, damaged=altered)
-    store.publish_ledger(ledger)
-    return {} if ledger.is_empty() else {"controls": describe_controls(ledger)}
 
 
 def make_report(

@@ -331,8 +331,8 @@ class TapeStore:
             InputError: there is no manifest yet.
             LakeError: the manifest, or that of the controls, is damaged or cannot be read.
         """
-        manifest, sidecar = ManifestStore.in_lake(self.lake, self.profile).current()
-        return with_controls(manifest, ControlStore(self.lake, self.profile).load(sidecar["manifest_id"]))
+        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
+        return with_controls(manifest, ControlStore(self.lake, self.profile).load(manifest))
 
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""

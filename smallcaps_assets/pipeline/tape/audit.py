@@ -127,7 +127,7 @@ class Audit:
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
     def _windows(self) -> pl.DataFrame | None:
-        """Windows of the events and controls of the current manifest, with `known_at`; none without one, None if it is damaged."""
+        """Windows of what is captured, with `known_at`; none without a manifest, None if it is damaged."""
         try:
             captured = self.tape.captured()
         except InputError:

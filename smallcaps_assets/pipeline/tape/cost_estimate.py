@@ -171,7 +171,7 @@ class Planner:
 
 
 def _apart(spans: pl.DataFrame, windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Spans to fetch and windows, with `controls` for the wave of controls: a span that an event needs is an event's."""
+    """Spans to fetch and windows; the wave of controls, and of spans that no event needs, is `controls`."""
     by_span = pl.when(serves_controls_only()).then(pl.lit(CONTROLS)).otherwise("wave")
     by_window = pl.when(is_control_id(pl.col("event_id"))).then(pl.lit(CONTROLS)).otherwise("wave")
     return spans.with_columns(wave=by_span), windows.with_columns(wave=by_window)

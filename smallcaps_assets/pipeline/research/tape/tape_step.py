@@ -67,6 +67,7 @@ class TapeResearch:
         sessions: bounds of the sessions.
         log: receives progress lines.
         tick: called after each batch.
+        prefix: before the names of the tables: those of other windows than those of events have one.
     """
 
     tape: TapeStore
@@ -74,6 +75,7 @@ class TapeResearch:
     sessions: SessionParams
     log: Callable[[str], None] = lambda line: None  # noqa: ARG005
     tick: Callable[[], None] = lambda: None
+    prefix: str = ""
 
     def run(
         self,
@@ -87,7 +89,7 @@ class TapeResearch:
         A block that cannot be computed is a problem of its pairs; everything else is published.
 
         Args:
-            manifest: the events (MANIFEST).
+            manifest: the events (CAPTURED).
             pairs: symbol and wave.
             assets: those of ASSET_TABLES.
             listing: what `tape.listing` returned; only the tape of these symbols is listed if it is not given.
@@ -98,7 +100,7 @@ class TapeResearch:
         """
         self._require_grid()
         rules = (self.parts.provenance, self.params.quote_sizes_in_shares_from)
-        known, changed = KnownParts(self.tape, rules, manifest), list[Pair]()
+        known, changed = KnownParts(self.tape, rules, manifest, self.prefix), list[Pair]()
         for pair in pairs:
             unchanged = known.unchanged(pair, assets)
             if unchanged is None:
@@ -141,7 +143,7 @@ class TapeResearch:
         events = manifest.select("symbol", pl.col("session").cast(pl.String)).unique()
         pairs = {(symbol, wave) for symbol, wave in events.iter_rows() if symbol in captured}
         for table in TAPE_TABLES:
-            for path in list_paths(lake.research / profile / table, "wave=*/symbol=*.parquet"):
+            for path in list_paths(lake.research / profile / f"{self.prefix}{table}", "wave=*/symbol=*.parquet"):
                 pairs.add((symbol_of(path.stem), path.parent.name.removeprefix("wave=")))
         return [(symbol, wave) for wave in WAVES for symbol, of in sorted(pairs) if of == wave]
 
@@ -166,7 +168,7 @@ class TapeResearch:
             "settings": code_version("research", settings_of_tape(self.params), self.sessions),
             "conditions": str(self._conditions["sha256"][0]) if self._conditions.height else "",
         }
-        return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance)
+        return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance, self.prefix)
 
     @cached_property
     def _conditions(self) -> pl.DataFrame:
