@@ -34,8 +34,9 @@ from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
 from smallcaps_assets.domain.research.micro.days import sort_rows, spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars
 from smallcaps_assets.lake.files.publish import publish_lazy
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier, sessions_between

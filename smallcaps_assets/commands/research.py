@@ -56,8 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}; event_waves, cohorts and "
-        "events_with_waves_enriched are not computed yet and not written",
+        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}; cohorts are not computed yet and not written",
     )
 
 

@@ -8,7 +8,7 @@ import dagster as dg
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES, checks_of_research
 from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
@@ -24,6 +24,10 @@ _PERTURBATION: Final = {
     "their minute are left out: none of them is hindsight.",
 }
 
+_UP_TO_DATE_TEXT: Final = (
+    "Computed from bars, events, imported events and settings as they are now. The sensor staleness reports changes."
+)
+
 
 def research_checks() -> list[dg.AssetChecksDefinition]:
     """The checks, one step per table."""
@@ -34,6 +38,7 @@ def research_checks() -> list[dg.AssetChecksDefinition]:
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, table] if profile else [table])
     texts = {**_TEXTS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
+    texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
 
     @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)
     def checks(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
@@ -110,6 +111,18 @@ class ResearchStore:
         """The files of a partitioned table, or of one of its waves, sorted."""
         with disk_errors("read", folder):
             return sorted(folder.rglob(f"{KEY}*.parquet")) if folder.is_dir() else []
+
+    def state(self, folder: Path) -> str:
+        """A digest of the names, sizes and times of the files of a partitioned table: another one after any change.
+
+        No file is opened.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        with disk_errors("read", folder):
+            states = [(path, path.stat()) for path in self.parts(folder)]
+        return digest(f"{path.relative_to(folder)} {state.st_size} {state.st_mtime_ns}" for path, state in states)
 
     def publish(self, path: Path, rows: pl.DataFrame, computed_from: Mapping[str, Any]) -> str:
         """Publish the rows of one file, with what they were computed from; returns the SHA-256 of the file.

@@ -10,9 +10,11 @@ from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES
 from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
 from smallcaps_assets_tests.assets.conftest import ALL
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
+from smallcaps_assets_tests.assets.redetection_test import evaluation, tick
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
@@ -101,13 +103,41 @@ def test_scores_before_there_is_a_master_name_it(made: Platform) -> None:
     assert recorded_by(made, result, "event_scores") == set()
 
 
-def test_imported_events_are_scored_against_master_and_not_part_of_the_reference(made: Platform) -> None:
+def shown_up_to_date(platform: Platform) -> dict[str, tuple[bool, str]]:
+    """What the web UI shows of the check `up_to_date`: whether it passed, and its sentence."""
+    found = {table: evaluation(platform, dg.AssetKey(table), UP_TO_DATE) for table in UP_TO_DATE_TABLES}
+    return {table: (one.passed, f"{one.description}") for table, one in found.items()}
+
+
+def test_imported_events_are_scored_against_master_and_make_features_and_scores_stale(made: Platform) -> None:
+    made.run(*SYMBOL_TABLES, **ALL)
     made.run("event_scores")
+    cursor, message = tick(made)
+    assert message == "Made with the settings in force."
+    assert shown_up_to_date(made) == {
+        "event_bar_features": (True, "The tables of 4 symbols are up to date."),
+        "event_scores": (True, "Up to date."),
+    }
     path = made.lake.research_table("event_scores")
     before, first = pl.read_parquet(path), pl.read_parquet(made.lake.master).head(1)
     moved = first.with_columns(pl.col("timestamp") - timedelta(minutes=1), event_id=pl.lit("imported"))
     publish_frame(made.lake.imported_events, pl.concat([moved, first]).with_columns(score_raw="score"))
+    # an import is no run: the sensor shows what lacks its events
+    cursor, message = tick(made, cursor)
+    words = "event_bar_features up_to_date, event_scores up_to_date"
+    assert message == f"Stale: {words}. Materialize event_bar_features and event_scores."
+    verdict = "The tables of 1 of 4 symbols were computed from other bars, events, splits or settings."
+    assert shown_up_to_date(made) == {
+        "event_bar_features": (False, f"{verdict} Materialize event_bar_features."),
+        "event_scores": (False, "Changed since: imported events. Materialize event_scores."),
+    }
+    assert evaluation(made, dg.AssetKey("event_scores"), UP_TO_DATE).severity is dg.AssetCheckSeverity.WARN
     made.run("event_scores")
+    cursor, message = tick(made, cursor)
+    assert message == "Stale: event_bar_features up_to_date. Materialize event_bar_features."
+    made.run(*SYMBOL_TABLES, **ALL)
+    assert tick(made, cursor)[1] == "Made with the settings in force."
+    assert {passed for passed, _ in shown_up_to_date(made).values()} == {True}
     after = pl.read_parquet(path)
     assert after.filter(pl.col("event_id") != "imported").equals(before)
     own, detected = (after.filter(event_id=name).drop("event_id") for name in ("imported", first["event_id"].item()))

@@ -56,6 +56,8 @@ class FilterParams(Params):
         return min(self.min_dollar_volume_day_bullish_usd, self.min_dollar_volume_day_bearish_usd)
 
 
+# number of an edge among those of a detection
+_EDGE: Final = "edge"
 # Parameters whose effect on a symbol is part of its `reference_verdicts`.
 _REFERENCE_PARAMS: Final = {
     "min_float_bullish_shares",
@@ -156,10 +158,14 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
         .collect()
     )
-    passed = judged.filter("passes_filters").drop("passes_filters") if keep_candidates else judged
+    judged = judged.with_row_index(_EDGE)
+    passed = judged.filter("passes_filters") if keep_candidates else judged
     kept = keep_best_of_windows(passed, params.cooldown)
+    candidates = _as_candidates(judged, kept[_EDGE], params.tier_min_scores) if keep_candidates else None
     return Detection(
-        events=_as_shard(kept, params.tier_min_scores),
+        events=_as_shard(kept, params.tier_min_scores)
+        if candidates is None
+        else candidates.filter("kept_by_cooldown").select(*SHARD),
         daily=daily,
         by_symbol=_counts(
             outside=labeled.filter(pl.col("day").is_null()),
@@ -169,7 +175,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
             passed=passed,
             kept=kept,
         ),
-        candidates=_as_candidates(judged, kept, params) if keep_candidates else None,
+        candidates=candidates,
     )
 
 
@@ -179,18 +185,10 @@ def _with_facts(found: pl.DataFrame, days: pl.DataFrame, verdicts: pl.DataFrame)
     return with_volume.join(verdicts.lazy(), on="symbol", how="left")
 
 
-def _as_candidates(judged: pl.DataFrame, kept: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
-    """All edges (CANDIDATES), sorted like a shard; `kept` are those that filters and cooldown left."""
-    key = ["symbol", "event_type", "timestamp", "direction"]
-    flags = judged.select(*key, "passes_filters").join(
-        kept.select(*key, kept_by_cooldown=True), on=key, how="left", maintain_order="left"
-    )
-    return (
-        _as_shard(judged, params.tier_min_scores)
-        .join(flags, on=key, how="left", maintain_order="left")
-        .with_columns(pl.col("kept_by_cooldown").fill_null(value=False))
-        .match_to_schema(CANDIDATES)
-    )
+def _as_candidates(judged: pl.DataFrame, kept: pl.Series, tier_min_scores: list[float]) -> pl.DataFrame:
+    """All edges (CANDIDATES), sorted like a shard; `kept` are the numbers of those that filters and cooldown left."""
+    kept_by_cooldown = pl.col(_EDGE).is_in(kept.implode())
+    return _as_shard(judged.with_columns(kept_by_cooldown=kept_by_cooldown), tier_min_scores, CANDIDATES)
 
 
 def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
@@ -252,8 +250,8 @@ def _passes(params: FilterParams) -> pl.Expr:
     )
 
 
-def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFrame:
-    """Events with their ids and the published columns (SHARD), sorted by symbol, timestamp, event_type."""
+def _as_shard(events: pl.DataFrame, tier_min_scores: list[float], schema: pl.Schema = SHARD) -> pl.DataFrame:
+    """Events with their ids and the columns of `schema`, sorted by symbol, timestamp, event_type."""
     close, open_ = pl.col("close"), pl.col("open")
     colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))
     complete = events.with_columns(
@@ -270,8 +268,8 @@ def _as_shard(events: pl.DataFrame, tier_min_scores: list[float]) -> pl.DataFram
     )
     return (
         complete.with_columns(event_id=event_ids(complete))
-        .select(*SHARD)
-        .match_to_schema(SHARD)
+        .select(*schema)
+        .match_to_schema(schema)
         .sort("symbol", "timestamp", "event_type", "direction", descending=[False, False, False, True])
     )
 

@@ -32,6 +32,16 @@ MARKET_STATE_BOUNDS: Final[Mapping[str, Bounds]] = {"prior_close": (0, None), "h
 HALT_BOUNDS: Final[Mapping[str, Bounds]] = {"seconds": (0, 86_400), "n5": (0, None), "confidence": (1, 2)}
 SCORE_BOUNDS: Final[Mapping[str, Bounds]] = {"score_percentile": (0, 1), "score_n": (0, None)}
 
+LABEL_BOUNDS: Final[Mapping[str, Bounds]] = {
+    "entry": (0, None),
+    "scale": (0.005, 0.2),
+    "label": (-1, 1),
+    "exit_price": (0, None),
+    **{f"stale_min_{horizon}": (0, None) for horizon in (1, 5, 15, 30, 60, "close")},
+    "uniqueness": (0, 1),
+    "concurrent_max": (1, None),
+}
+COST_BOUNDS: Final[Mapping[str, Bounds]] = {"cost_bps": (0, None)}
 
 TABLE_CHECKS: Final = ("unique_rows", "finite", "ranges")
 

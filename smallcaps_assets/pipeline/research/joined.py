@@ -48,6 +48,13 @@ RESEARCH_TABLE_NAME: Final = "research_table"
 # Raised with every code change that changes rows.
 SCORES_VERSION: Final = "1"
 TABLE_VERSION: Final = "1"
+# what the scores are computed from, as their footer names it, in words
+_INPUTS_OF_SCORES: Final = {
+    "code": "settings",
+    "master": "MASTER",
+    "candidates": "candidates",
+    "imported": "imported events",
+}
 _KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
 _SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
 _DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
@@ -90,19 +97,24 @@ class JoinedResearch:
             InputError: there is no MASTER yet.
             LakeError: a file is damaged or cannot be read or written.
         """
-        if not is_stored(self.lake.master):
-            raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
-        candidates = [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
-        inputs = {
-            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
-            "master": prove_once(self.lake.master),
-            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
-        }
-        if is_stored(self.lake.imported_events):
-            inputs["imported"] = prove_once(self.lake.imported_events)
+        candidates = self._candidate_files()
         return self._publish(
-            self.lake.research_table(EVENT_SCORES_TABLE), EVENT_SCORES, inputs, partial(self._scores, candidates)
+            self.lake.research_table(EVENT_SCORES_TABLE),
+            EVENT_SCORES,
+            self._inputs_of_scores(candidates),
+            partial(self._scores, candidates),
         )
+
+    def changes_of_scores(self) -> list[str]:
+        """What has changed since the published scores were computed, in words; empty where they are up to date.
+
+        Raises:
+            InputError: there is no MASTER yet.
+            LakeError: a file is damaged or cannot be read.
+        """
+        known = self._store.recorded(self.lake.research_table(EVENT_SCORES_TABLE)) or {}
+        now = self._inputs_of_scores(self._candidate_files())
+        return [words for name, words in _INPUTS_OF_SCORES.items() if known.get(name) != now.get(name)]
 
     def table(self, profile: Profile) -> JoinedTable:
         """Publish RESEARCH_TABLE of the current manifest of a profile.
@@ -148,6 +160,21 @@ class JoinedResearch:
     @property
     def _store(self) -> ResearchStore:
         return ResearchStore(self.lake)
+
+    def _candidate_files(self) -> list[Path]:
+        return [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
+
+    def _inputs_of_scores(self, candidates: list[Path]) -> dict[str, str]:
+        if not is_stored(self.lake.master):
+            raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
+        inputs = {
+            "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
+            "master": prove_once(self.lake.master),
+            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
+        }
+        if is_stored(self.lake.imported_events):
+            inputs["imported"] = prove_once(self.lake.imported_events)
+        return inputs
 
     def _belongs(self, candidates: Path) -> bool:
         """Whether the candidates in a file were detected with the settings of their shard."""

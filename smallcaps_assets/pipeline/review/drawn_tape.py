@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.research.bars.halts import HALTS
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES, MICRO_FEATURES, MICRO_WINDOWS
 from smallcaps_assets.domain.research.micro.trade_sides import book_after_quotes, trade_sides
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows, thinned_quotes
 from smallcaps_assets.domain.research.tape.tape_halts import RowRanges, WindowTape, tape_halts
 from smallcaps_assets.domain.review.tape_drawing import (

@@ -34,6 +34,8 @@ CONTRACT: Final = {
         float_turnover, split_ratio, in_causal_sample b, ssr_at_event b, ssr_source s, halts_known_at_event b,
         weekday i, bars_last_30min i, event_number_in_day i, events_last_5min i, days_since_last_event i,
         split_on_date b, days_since_split i, reverse_split b, score_percentile, score_robust_z, score_n i""",
+    "event_waves": """event_id s, leg i, direction s, start_at ts, start_price, end_at ts, end_price, return,
+        duration_s, volume, retracement, confirmed_at ts""",
     "event_labels": """event_id s, label_spec s, date s, t0 ts, state s, entry_at ts, entry, scale, label i,
         exit_price, exit_bar_end ts, t1 ts, tie b, gap b, gross_return, crosses_session b, halt_in_label b,
         {return,stale_min}_{1,5,15,30,60,close}, uniqueness, concurrent_max i, cost_bps, cost_source s, net_return,
@@ -41,6 +43,12 @@ CONTRACT: Final = {
     "market_state_day": """symbol s, date s, prior_close, ssr_triggered b, halts_known b, halts i, split_on_date b,
         days_since_split i, split_ratio, reverse_split b""",
     "halts": "symbol s, confidence i, event_id s, start ns, date s, end ns, seconds, n5 i",
+    "events_with_waves_enriched": """event_id s, in_master b, theta, theta_default b, wave_horizon_s,
+        path_ambiguous_bars i, legs i, confirmed_legs i, first_leg_direction s, first_leg_return, first_leg_s,
+        first_pullback, velocity_{1,5,10}_bps_per_min, acceleration_10_bps_per_min2, velocity_pre_5,
+        acceleration_pre_5, {mfe,mae}_{5,15,30,60}_bps, minutes_to_{mfe,mae}_{5,15,30,60},
+        mfe_before_mae_{5,15,30,60} b, outcome s, score_percentile, score_robust_z, score_n i, reconciled_share,
+        worst_class s, event_bar_class s, in_halt_aftermath b, halt_in_window b, ssr_condition b""",
 }
 _TYPES: Final = {
     "": pl.Float64(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
+from polars.testing import assert_frame_equal, assert_series_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.pipeline.research.files import tables
@@ -70,9 +70,11 @@ def test_rows_are_sorted_and_keys_complete(computed: dict[str, pl.DataFrame]) ->
         "micro_features": ["event_id", pl.col("segment").cast(segments)],
         "bar_reconciliation": ["symbol", "timestamp"],
         "event_bar_features": ["symbol", "timestamp", "event_type"],
+        "event_waves": ["event_id", "leg"],
         "event_labels": ["event_id", pl.col("label_spec").cast(pl.Enum(["5,1,1", "15,1,1", "60,1,1"]))],
         "market_state_day": ["symbol", "date"],
         "halts": ["symbol", "start", "confidence", "event_id"],
+        "events_with_waves_enriched": ["symbol", "timestamp", "event_type"],
     }
     for name, by in order.items():
         assert_frame_equal(computed[name], computed[name].sort(by, maintain_order=True))
@@ -218,10 +220,37 @@ def test_a_segment_ignores_what_comes_after_it_is_available(
 
 def test_settings_have_an_effect(market: Path, tmp_path: Path, computed: dict[str, pl.DataFrame]) -> None:
     more = ["--set", "quote_sizes_in_shares_from=2025-06-12", "--set", "sip_trade_lag_ms=5", "--set", "grid_hz=10"]
-    found = compute(market, tmp_path / "out", more=[*more, "--set", "cost_bps_default=30"])["micro_features"]
+    tables = compute(market, tmp_path / "out", more=[*more, "--set", "cost_bps_default=30", "--set", "fee_bps=2"])
+    found, labels = tables["micro_features"], tables["event_labels"]
     assert found["sip_trade_lag_ms"].unique().to_list() == [5]
     assert set(found["quote_size_unit"]) == {"shares", "lots"}
     assert not found["spread_usd_mean"].equals(computed["micro_features"]["spread_usd_mean"])
+    assert set(labels["cost_source"]) == {"nbbo", "default"}
+    assert set(labels.filter(cost_source="default")["cost_bps"]) == {32.0}
+
+
+def test_labels_have_costs_of_the_tape(market: Path, computed: dict[str, pl.DataFrame]) -> None:
+    labels, features = computed["event_labels"], computed["event_bar_features"]
+    # every event with a bar, MASTER or causal candidate, three times
+    assert labels.height == 3 * features.height
+    assert set(labels["event_id"]) == set(features["event_id"])
+    bar = computed["micro_features"].filter(pl.col("segment") == "bar")
+    own = pl.coalesce("spread_bps_at_end", "effective_spread_bps")
+    rows = labels.join(bar.select("event_id", own=own), on="event_id", how="left", maintain_order="left")
+    assert rows["cost_bps"].equals(rows["own"].rename("cost_bps"))
+    assert set(rows["cost_source"]) == {"nbbo", "none"}
+    net = (rows["gross_return"] - rows["cost_bps"] / 1e4).rename("net_return")
+    assert_series_equal(rows["net_return"], net, rel_tol=1e-12)
+    assert rows["net_return"].drop_nulls().len()
+    assert rows["win"].equals((rows["net_return"] > 0).rename("win"))
+    own_events = pl.read_parquet(market / "events.parquet")["event_id"].implode()
+    in_master = pl.col("event_id").is_in(own_events) & (pl.col("state") == "ok")
+    assert rows.filter(in_master)["uniqueness"].null_count() == 0
+    assert rows.filter(~in_master)["uniqueness"].drop_nulls().is_empty()
+    # two events of one minute are each half of a label
+    assert (
+        rows.filter(pl.col("event_id").str.starts_with("ABE_flush") & in_master)["concurrent_max"].to_list() == [2] * 3
+    )
 
 
 def test_rules_as_json(market: Path, tmp_path: Path, computed: dict[str, pl.DataFrame]) -> None:

@@ -5,7 +5,7 @@ on nothing else in its batch.
 """
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,31 +30,15 @@ from smallcaps_assets.domain.research.micro.tables import (
     MICRO_FEATURES,
     MICRO_WINDOWS,
 )
-from smallcaps_assets.domain.research.tape.conditions import carries, with_trade_sets
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import UTC_NS, UTC_US, match_columns
 
 SHARES_PER_LOT: Final = 100
 _NS_PER_MS: Final = 1_000_000
-_NS_PER_MIN: Final = 60_000_000_000
-_SWEEP_ID: Final = 14
 # trades, quotes and points of the grid that a batch holds at most; one window is never divided
 _BATCH_ROWS: Final = 300_000
 _BATCH_EVENTS: Final = 5_000
-
-
-class TapeReading(NamedTuple):
-    """How tape is read.
-
-    Attributes:
-        rules: CONDITION_RULES of trades.
-        sessions: SESSION_TABLE that covers the dates.
-        params: settings.
-    """
-
-    rules: pl.DataFrame
-    sessions: pl.DataFrame
-    params: MicroParams
 
 
 def micro_features(
@@ -69,7 +53,8 @@ def micro_features(
         windows: MICRO_WINDOWS, one row per event. Trades or quotes whose state is none of CAPTURED_STATES are not
             known: what needs them is null. `quotes_hz_after` is the rate of the quotes after the event is known.
         trades: rows of tape (timestamp, price, size, exchange, conditions, optional correction) with `span`, sorted by
-            span, timestamp and sequence_number; conditions of a span belong to one symbol.
+            span, timestamp and sequence_number; conditions of a span belong to one symbol. With the columns of
+            `read_trade_sets`, where they are known.
         quotes: rows of tape (timestamp, prices, sizes) with `span`, sorted alike. The opening book of a window is the
             last row of its span before it.
         reading: rules and settings.
@@ -170,26 +155,15 @@ def _batch(facts: pl.DataFrame, events: EventWindows, trades: _Rows, quotes: _Ro
 def _volume_trades(trades: _Rows, reading: TapeReading) -> tuple[VolumeTrades, npt.NDArray[np.bool_]]:
     """The trades that count in volume, and which of all trades have an unknown condition."""
     frame, time = trades[:2]
-    regular = _in_regular_hours(frame["timestamp"], reading.sessions)
-    sets = with_trade_sets(frame.with_columns(regular=regular), reading.rules, reading.params)
-    in_volume, executions, signable, unknown = (
-        sets[name].to_numpy() for name in ("in_v", "in_x", "in_g", "has_unknown")
+    sets = read_trade_sets(frame, reading)
+    in_volume, executions, signable, unknown, sweep = (
+        sets[name].to_numpy() for name in ("in_v", "in_x", "in_g", "has_unknown", "is_sweep")
     )
     prices, sizes = zero_filled(frame["price"]), zero_filled(frame["size"])
     off_exchange = (frame["exchange"] == reading.params.trf_exchange_id).fill_null(value=False).to_numpy()
     every = TradeTape(time, micro_dollars(prices), sizes, prices * sizes, off_exchange)
-    sweep = carries(frame["conditions"], [_SWEEP_ID]).to_numpy()
     volume = VolumeTrades(every.select(in_volume), executions[in_volume], signable[in_volume], sweep[in_volume])
     return volume, unknown
-
-
-def _in_regular_hours(timestamps: pl.Series, sessions: pl.DataFrame) -> pl.Series:
-    """Whether the whole minute of each timestamp lies in regular hours."""
-    bounds = sessions.sort("regular_open").select(pl.col("regular_open", "regular_close").cast(UTC_NS).to_physical())
-    # a minute is inside where it begins at or after the first that begins then
-    moments = -(-bounds.to_numpy().ravel() // _NS_PER_MIN) * _NS_PER_MIN
-    times = timestamps.cast(UTC_NS).to_physical().to_numpy()
-    return pl.Series(moments.searchsorted(times, side="right") % 2 == 1)
 
 
 def _shares_per_unit(facts: pl.DataFrame, starts: IntArray, ends: IntArray, rows: int) -> FloatArray:

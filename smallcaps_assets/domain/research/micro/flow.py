@@ -12,6 +12,7 @@ from smallcaps_assets.domain.research.micro.params import SECOND_NS, MicroParams
 from smallcaps_assets.domain.research.micro.ranges import (
     SortedGroups,
     expand,
+    flagged_sums,
     range_counts,
     range_maxima,
     range_sums,
@@ -47,7 +48,7 @@ def flow_columns(volume: VolumeTrades, windows: EventWindows, segments: SegmentR
     large = volume.signable & (trades.micro * trades.size >= MICRO * params.large_print_usd)
 
     def volume_share(flags: BoolArray) -> FloatArray:
-        return ratio(range_sums(np.where(flags, trades.size, 0.0), starts, ends), shares)
+        return ratio(flagged_sums(trades.size, flags, starts, ends), shares)
 
     def trade_share(flags: BoolArray) -> FloatArray:
         return ratio(range_counts(flags, starts, ends), count)
@@ -81,8 +82,9 @@ def bucket_firsts(windows: EventWindows, width_s: int) -> tuple[IntArray, IntArr
 
 def _peaks(trades: TradeTape, windows: EventWindows, segments: SegmentRows) -> Figures:
     starts, ends = trades.range_of(windows.start, windows.end)
-    owner, index = expand(starts, ends)
-    since = trades.time.take(index) - windows.start.take(owner)
+    members = expand(starts, ends)
+    owner = members.owner
+    since = members.of(trades.time) - windows.start.take(owner)
     columns: Figures = {}
     for width in (1, 10):
         first, counts = bucket_firsts(windows, width)

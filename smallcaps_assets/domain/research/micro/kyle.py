@@ -29,8 +29,9 @@ def kyle_columns(
     before, after = book.total.take(grid.at.take(place)), book.total.take(grid.at.take(place + per_s))
     has_mids = (before > 0) & (after > 0)
     y = _BPS * ((after - before) / np.where(has_mids, before, 1))
-    owner, trade = expand(*signed.tape.range_of(windows.start, windows.end))
-    second = first.take(owner) + (signed.tape.time.take(trade) - windows.start.take(owner)) // SECOND_NS
+    members = expand(*signed.tape.range_of(windows.start, windows.end))
+    since = members.of(signed.tape.time) - windows.start.take(members.owner)
+    second = first.take(members.owner) + since // SECOND_NS
     x = np.bincount(second, signed.sign * signed.trades.dollars, minlength=len(event)) / _USD_PER_UNIT
     start_s, end_s = segments.bounds(SECOND_NS)
     defined = segments.is_one_of(PRE_ALL, M5, POST_ALL)

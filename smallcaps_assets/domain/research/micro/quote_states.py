@@ -101,9 +101,10 @@ def lay_grid(book: QuoteBook, rows: tuple[IntArray, IntArray], windows: EventWin
     """
     count = (windows.end - windows.start) // step_ns + 1
     first = np.cumsum(count) - count
-    owner, index = expand(*rows)
+    members = expand(*rows)
+    owner, index = members
     # a quote is in force from the first point after it on
-    since = np.maximum((book.time.take(index) - windows.start.take(owner)) // step_ns + 1, 0)
+    since = np.maximum((members.of(book.time) - windows.start.take(owner)) // step_ns + 1, 0)
     inside = since < count.take(owner)
     owner, index, since = owner[inside], index[inside], since[inside]
     # numbers of quotes ascend over all events, so that one pass carries each on to the next; a window begins with none

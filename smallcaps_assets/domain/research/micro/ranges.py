@@ -1,18 +1,38 @@
 """Statistics over many ranges [start, end) of one array at once; ranges may overlap and be empty."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
 
+_Array = TypeVar("_Array", bound=npt.NDArray[Any])
 
-class Members(NamedTuple):
-    """Every element of every range: the number of its range (ascending), and its index in the array."""
+
+@dataclass(frozen=True)
+class Members:
+    """Every element of every range, range by range.
+
+    Attributes:
+        owner: the number of its range, ascending.
+        element: its index in the array.
+        block: where the ranges follow each other without gap or overlap, the elements of all of them, else None.
+    """
 
     owner: IntArray
     element: IntArray
+    block: slice | None
+
+    def __iter__(self) -> Iterator[IntArray]:
+        return iter((self.owner, self.element))
+
+    def of(self, values: _Array) -> _Array:
+        """What `values` has at each element; not to be written to, since it may be a part of `values`."""
+        # unlike indexing, `take` lets other threads run
+        return values.take(self.element) if self.block is None else values[self.block]  # type: ignore[return-value]  # of its type
 
 
 class Quantile(NamedTuple):
@@ -31,9 +51,12 @@ class Quantile(NamedTuple):
 def expand(starts: IntArray, ends: IntArray) -> Members:
     """The elements of the ranges, range by range."""
     lengths = np.maximum(ends - starts, 0)
-    shift = starts - (np.cumsum(lengths) - lengths)
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    return Members(owner, np.arange(len(owner)) + np.repeat(shift, lengths))
+    if len(starts) and (starts[1:] == starts[:-1] + lengths[:-1]).all():
+        block = slice(int(starts[0]), int(starts[0]) + len(owner))
+        return Members(owner, np.arange(block.start, block.stop), block)
+    shift = starts - (np.cumsum(lengths) - lengths)
+    return Members(owner, np.arange(len(owner)) + np.repeat(shift, lengths), None)
 
 
 def covered(starts: IntArray, ends: IntArray, length: int) -> BoolArray:
@@ -58,6 +81,12 @@ def range_totals(values: npt.NDArray[Any], starts: IntArray, ends: IntArray) -> 
 def range_sums(values: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
     """Sums of floats; a sum depends on nothing outside its range."""
     return np.where(ends > starts, _reduce(np.add, values, starts, ends), 0.0)
+
+
+def flagged_sums(values: FloatArray, flags: BoolArray, starts: IntArray, ends: IntArray) -> FloatArray:
+    """Sums of the floats of each range whose flag is true; a sum depends on nothing outside its range."""
+    places = np.flatnonzero(flags)
+    return range_sums(values.take(places), places.searchsorted(starts), places.searchsorted(ends))
 
 
 def range_maxima(values: npt.NDArray[Any], starts: IntArray, ends: IntArray) -> npt.NDArray[Any]:

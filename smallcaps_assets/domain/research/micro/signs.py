@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.quote_states import NO_ROW, NORMAL, QuoteBook
-from smallcaps_assets.domain.research.micro.ranges import expand, last_where, rows_before
+from smallcaps_assets.domain.research.micro.ranges import Members, expand, last_where, rows_before
 from smallcaps_assets.domain.research.micro.segments import SegmentRows
 
 _Signs = npt.NDArray[np.int8]
@@ -42,9 +42,16 @@ class TradeTape:
 
     def take(self, index: IntArray) -> "TradeTape":
         """The trades at `index`."""
-        columns = (self.time, self.micro, self.size, self.dollars, self.off_exchange)
         # unlike indexing, `take` lets other threads run
-        return TradeTape(*(column.take(index) for column in columns))  # type: ignore[arg-type]  # of their types
+        return TradeTape(*(column.take(index) for column in self._columns))
+
+    def of(self, members: Members) -> "TradeTape":
+        """The trades that are `members`."""
+        return TradeTape(*(members.of(column) for column in self._columns))
+
+    @property
+    def _columns(self) -> tuple[npt.NDArray[Any], ...]:
+        return self.time, self.micro, self.size, self.dollars, self.off_exchange
 
     def range_of(self, starts: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
         """Range of the trades in each [start, end)."""
@@ -130,14 +137,15 @@ def sign_trades(
     """
     executed = tape.time - clock.lag_ns
     starts, ends = tape.range_of(windows.start, windows.end)
-    owner, index = expand(starts, ends)
+    members = expand(starts, ends)
+    owner = members.owner
     lowest = first_quote.take(owner)
 
     def in_force(moments: IntArray) -> IntArray:
-        rows = rows_before(book.time, moments).take(index)
+        rows = members.of(rows_before(book.time, moments))
         return np.where(rows >= lowest, rows, NO_ROW)
 
-    trades = tape.take(index)
+    trades = tape.of(members)
     at = in_force(executed)
     later = {label: in_force(executed + horizon) for label, horizon in clock.horizons.items()}
     signs = signs_by_method(trades.micro, owner, book, at)

@@ -7,13 +7,12 @@ import polars as pl
 
 from smallcaps_assets.domain.research.micro.arrays import IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import place_on_axis
-from smallcaps_assets.domain.research.micro.features import TapeReading
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, read_book
 from smallcaps_assets.domain.research.micro.ranges import expand
 from smallcaps_assets.domain.research.micro.signs import JoinClock, TradeTape, sign_trades
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES
-from smallcaps_assets.domain.research.tape.conditions import MESSAGES, is_regular, with_trade_sets
-from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.research.tape.conditions import MESSAGES
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.tables import UTC_NS
 
 # `side`: 1 where the buyer was the aggressor (Lee and Ready), -1 where the seller was, 0 where neither is known or the
@@ -58,7 +57,7 @@ def trade_sides(
     if trades.is_empty() or windows.is_empty():
         return TRADE_SIDES.to_frame()
     placed, rows, quote_rows = place_on_axis(windows, trades, quotes)
-    sets = with_trade_sets(with_regular_hours(rows.frame, reading.sessions), reading.rules, reading.params)
+    sets = read_trade_sets(rows.frame, reading)
     prices, sizes = zero_filled(rows.frame["price"]), zero_filled(rows.frame["size"])
     off_exchange = (sets["exchange"] == reading.params.trf_exchange_id).fill_null(value=False)
     every = TradeTape(rows.time, micro_dollars(prices), sizes, prices * sizes, off_exchange.to_numpy())
@@ -95,13 +94,3 @@ def book_after_quotes(quotes: pl.DataFrame) -> pl.DataFrame:
 def _places(times: IntArray, starts: IntArray, ends: IntArray) -> IntArray:
     """Places of the trades that `sign_trades` returns, window by window."""
     return expand(np.searchsorted(times, starts), np.searchsorted(times, ends)).element
-
-
-def with_regular_hours(trades: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """Trades with `regular`: whether the whole minute of each lies in regular hours (see `is_regular`)."""
-    bounds = sessions.select("date", "regular_open", "regular_close")
-    rows = trades.with_columns(date=new_york_date(pl.col("timestamp"))).join(
-        bounds, on="date", how="left", maintain_order="left"
-    )
-    regular = is_regular(pl.col("timestamp"), pl.col("regular_open"), pl.col("regular_close"))
-    return rows.with_columns(regular=regular.fill_null(value=False))

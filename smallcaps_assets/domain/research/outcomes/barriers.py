@@ -99,11 +99,7 @@ def barrier_exits(after: BarsAfter, entries: Entries, barriers: Barriers) -> Exi
     sign, height = after.sign, after.bars.height
     count = after.position(np.minimum(barriers.until, after.end_of_day) - US_PER_MIN + 1) - entries.position
     exists = entries.exists & (count > 0)
-    # the bars, and after them the same mirrored at 0, on which a falling price is a rising one
-    opens, high, low = (
-        np.append(after.prices(up), -after.prices(down))
-        for up, down in (("open", "open"), ("high", "low"), ("low", "high"))
-    )
+    opens, high, low = after.both_ways
     first = np.where(sign > 0, entries.position, entries.position + height)
     entry = sign * entries.price
     profit_at, stop_at = (

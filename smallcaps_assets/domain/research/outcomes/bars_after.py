@@ -42,6 +42,14 @@ class Entries(NamedTuple):
         return self.position >= 0
 
 
+class TwoWayPrices(NamedTuple):
+    """Prices in micro-dollars; see `BarsAfter.both_ways`."""
+
+    opens: IntArray
+    high: IntArray
+    low: IntArray
+
+
 @dataclass(frozen=True)
 class BarsAfter:
     """Events with the bars that follow them: one value per event in each array, times in us since the epoch.
@@ -102,6 +110,12 @@ class BarsAfter:
         """A price of every bar in micro-dollars."""
         found: IntArray = self.bars.select(micro(column)).to_series().to_numpy()
         return found
+
+    @cached_property
+    def both_ways(self) -> TwoWayPrices:
+        """Prices of every bar, and after them those of the same bars mirrored at 0, by which a fall is a rise."""
+        opens, high, low = (self.prices(name) for name in ("open", "high", "low"))
+        return TwoWayPrices(np.append(opens, -opens), np.append(high, -low), np.append(low, -high))
 
     @cached_property
     def starts(self) -> IntArray:

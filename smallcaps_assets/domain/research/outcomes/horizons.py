@@ -17,8 +17,8 @@ def horizon_columns(after: BarsAfter) -> dict[str, pl.Series]:
 
     The return goes to the close of the last bar, from the entry bar on, that ends by the horizon; stale minutes are
     those from its end to the horizon. Both are null without an entry or such a bar; the return also where these minutes
-    exceed 5 and half the horizon. That to the regular close is of events in pre-market and regular hours, however
-    stale.
+    exceed 5 and half the horizon. That to the regular close may be of any age; nothing after an entry in after-hours
+    ends by it.
     """
     found = dict[str, pl.Series]()
     for minutes in HORIZONS_MIN:
@@ -28,7 +28,6 @@ def horizon_columns(after: BarsAfter) -> dict[str, pl.Series]:
         found[f"return_{minutes}"] = nullable(price, fresh)
         found[f"stale_min_{minutes}"] = nullable(stale, exists)
     price, stale, exists = _close_by(after, after.regular_close)
-    exists &= (after.bars["session"] != "AH").to_numpy()[after.own]
     return found | {"return_close": nullable(price, exists), "stale_min_close": nullable(stale, exists)}
 
 

@@ -36,7 +36,8 @@ def overlap(intervals: pl.DataFrame, by: Sequence[str] = ("symbol", "label_spec"
         group = np.unique(group, return_inverse=True)[1]
     start, end = ((group * length + time - first) for time in (start, end))
     # the number of intervals is the same from one bound to the next
-    bounds = np.unique(np.concatenate((start, end)))
+    bounds = np.sort(np.concatenate((start, end)))
+    bounds = bounds[np.append(True, bounds[1:] != bounds[:-1])]
     begins, ends = bounds.searchsorted(start), bounds.searchsorted(end)
     changes = np.bincount(begins, minlength=len(bounds)) - np.bincount(ends, minlength=len(bounds))
     count = np.cumsum(changes)

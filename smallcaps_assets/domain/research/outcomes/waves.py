@@ -53,7 +53,7 @@ def event_waves(after: BarsAfter, features: pl.DataFrame, params: OutcomeParams)
         params: the horizon of the waves.
     """
     points = order_points(after.bars)
-    of_events = features.select("event_id", *_FROM_FEATURES)
+    of_events = features.select("event_id", "symbol", *_FROM_FEATURES)
     parts = [
         _part(after.part(slice(start, start + _EVENTS_AT_ONCE)), points, of_events, params)
         for start in range(0, len(after), _EVENTS_AT_ONCE)
@@ -65,7 +65,7 @@ def event_waves(after: BarsAfter, features: pl.DataFrame, params: OutcomeParams)
 def _part(after: BarsAfter, points: BarPoints, features: pl.DataFrame, params: OutcomeParams) -> WaveTables:
     """The tables of some events."""
     events = after.events.select(_FROM_EVENTS)
-    rows = events.join(features, on="event_id", how="left", maintain_order="left", validate="1:1")
+    rows = events.join(features, on=["event_id", "symbol"], how="left", maintain_order="left", validate="1:1")
     is_default = rows["bar_atr"].is_null()
     theta = rows["bar_atr"].fill_null(_DEFAULT_THETA / _ATR_FACTOR).to_numpy() * _ATR_FACTOR
     theta = np.where(is_default, _DEFAULT_THETA, np.clip(theta, _LEAST_THETA, _MOST_THETA))

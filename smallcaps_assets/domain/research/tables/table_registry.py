@@ -21,6 +21,7 @@ from smallcaps_assets.domain.research.tables.bar_tables import (
     EVENT_SCORE_COLUMNS,
     RECONCILIATION_COLUMNS,
 )
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
 from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
@@ -58,6 +59,7 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "tape_halts": DescribedColumns(TAPE_HALT_COLUMNS, TAPE_HALT_TEXTS),
     "event_waves": DescribedColumns(EVENT_WAVE_COLUMNS, EVENT_WAVE_TEXTS),
     "event_outcomes": DescribedColumns(EVENT_OUTCOME_COLUMNS, EVENT_OUTCOME_TEXTS),
+    "events_with_waves_enriched": DescribedColumns(ENRICHED_COLUMNS, ENRICHED_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.

@@ -12,14 +12,12 @@ import polars as pl
 from smallcaps_assets.domain.research.micro.arrays import micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows, place_on_axis
 from smallcaps_assets.domain.research.micro.book_columns import relative_spreads
-from smallcaps_assets.domain.research.micro.features import TapeReading
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.research.micro.quote_states import NORMAL, lay_grid, read_book
 from smallcaps_assets.domain.research.micro.ranges import range_counts, range_sums, ratio
 from smallcaps_assets.domain.research.micro.segments import SegmentRows
 from smallcaps_assets.domain.research.micro.signs import JoinClock, TradeTape, sign_trades
-from smallcaps_assets.domain.research.micro.trade_sides import with_regular_hours
-from smallcaps_assets.domain.research.tape.conditions import with_trade_sets
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 
 STEP_S: Final = 5
 FROM_S: Final = -180
@@ -69,7 +67,7 @@ def steps_around(
     points = grid.points_of(steps)
     spreads = range_sums(np.where(normal, relative_spreads(book).take(grid.at), 0.0), *points)
 
-    sets = with_trade_sets(with_regular_hours(trade_rows.frame, reading.sessions), reading.rules, params)
+    sets = read_trade_sets(trade_rows.frame, reading)
     prices, sizes = zero_filled(sets["price"]), zero_filled(sets["size"])
     # where a trade was made does not matter here
     every = TradeTape(trade_rows.time, micro_dollars(prices), sizes, prices * sizes, np.zeros(len(prices), np.bool_))

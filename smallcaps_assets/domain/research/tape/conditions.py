@@ -22,14 +22,18 @@ CONDITION_RULES: Final = pl.Schema(
 )
 # Form T: traded outside regular hours. Its high/low and open/close rules depend on the minute, not on the table.
 FORM_T_ID: Final = 12
+# Intermarket sweep order.
+SWEEP_ID: Final = 14
 # Values of `correction`: messages about trades, which are no trades, and trades that the vendor marked as cancelled.
 MESSAGES: Final = (10, 11, 12)
 CANCELLED: Final = (7, 8)
 # The columns that `with_trade_sets` adds.
-TRADE_SETS: Final = ("in_v", "in_hl", "in_oc", "in_x", "in_g", "has_unknown")
+TRADE_SETS: Final = ("in_v", "in_hl", "in_oc", "in_x", "in_g", "has_unknown", "is_sweep")
 
 # What an id takes from a trade; a trade has the bits of all its ids.
-_NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, _FORM_T = (1 << bit for bit in range(7))
+_NO_VOLUME, _NO_HIGH_LOW, _NO_OPEN_CLOSE, _UNKNOWN, _NO_MARKET_PRICE, _AUCTION, _FORM_T, _SWEEP = (
+    1 << bit for bit in range(8)
+)
 
 
 # ids, given as a list in YAML
@@ -61,7 +65,7 @@ def with_trade_sets(
 
     `in_v` counts for volume, `in_hl` for high and low, `in_oc` for open and close; `in_x` is an execution at a market
     price, `in_g` one with an aggressor, which can be signed. `has_unknown`: an id is not in the table, and `correction`
-    is none of `dropped`.
+    is none of `dropped`. `is_sweep`: an id says so, whatever set the trade is in.
 
     Args:
         trades: price, size, conditions (List(Int64); null is no ids), Boolean `regular` (see `is_regular`), and
@@ -88,6 +92,7 @@ def with_trade_sets(
         "in_x": in_x,
         "in_g": in_x & ((found & _AUCTION) == 0),
         "has_unknown": is_trade & ((found & _UNKNOWN) != 0),
+        "is_sweep": (found & _SWEEP) != 0,
     }
     return trades.with_columns(pl.Series(name, columns[name], dtype=pl.Boolean) for name in TRADE_SETS)
 
@@ -104,7 +109,7 @@ def _bits_of_trades(ids: pl.Series, conditions: pl.DataFrame, params: TradeParam
     """The bits of all ids of each trade."""
     closed = _NO_VOLUME | _NO_HIGH_LOW | _NO_OPEN_CLOSE | _UNKNOWN
     listed = conditions.filter(pl.col("id") >= 0)
-    named = [*listed["id"], *params.not_a_market_price, *params.auction, FORM_T_ID]
+    named = [*listed["id"], *params.not_a_market_price, *params.auction, FORM_T_ID, SWEEP_ID]
     table = np.full(max(named) + 1, closed, dtype=np.uint8)
     rules = listed.select(
         (~pl.col(rule).fill_null(value=True)).cast(pl.UInt8) * bit
@@ -118,6 +123,7 @@ def _bits_of_trades(ids: pl.Series, conditions: pl.DataFrame, params: TradeParam
     if not table[FORM_T_ID] & _UNKNOWN:
         table[FORM_T_ID] &= _NO_VOLUME
     table[FORM_T_ID] |= _FORM_T
+    table[SWEEP_ID] |= _SWEEP
     table[list(params.not_a_market_price)] |= _NO_MARKET_PRICE
     table[list(params.auction)] |= _AUCTION
     return _or_of_lists(ids, table, other=closed)

@@ -6,7 +6,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.checks import (
@@ -21,15 +21,19 @@ from smallcaps_assets.domain.research.checks import (
 )
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
-from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME, JoinedResearch
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
 from smallcaps_assets.settings.settings import Profile
 
 # events whose features are computed again, from what was known at their time
 SAMPLED: Final = 20
+# the check of tables that become stale by what is no asset: imported events
+UP_TO_DATE: Final = "up_to_date"
+UP_TO_DATE_TABLES: Final = ("event_bar_features", EVENT_SCORES_TABLE)
 _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]]]] = {
     "event_bar_features": (BAR_FEATURES, ("event_id",), BAR_FEATURE_BOUNDS),
     "halts": (HALTS, ("symbol", "start"), HALT_BOUNDS),
@@ -42,6 +46,7 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
 def checks_of_research(table: str, research: SymbolResearch, profile: Profile | None = None) -> Checks:
     """The checks of a published table; nothing is judged before it has rows."""
     names = [*TABLE_CHECKS, REGISTRY_COMPLETE, *(["perturbation"] if table == "event_bar_features" else [])]
+    names += [UP_TO_DATE] if table in UP_TO_DATE_TABLES else []
     return {name: partial(_check, name, table, research, profile) for name in names}
 
 
@@ -58,9 +63,44 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
     if name == REGISTRY_COMPLETE:
         return check_registry(store, {table: files})
     rows = store.scan(files, schema)
+    if name == UP_TO_DATE:
+        of_table = features_up_to_date if table == "event_bar_features" else scores_up_to_date
+        return of_table(research)._replace(unjudged="" if files else "the table does not exist")
     if name == "perturbation":
         return _judged(partial(_perturbation, research, rows), rows)
     return _judged(table_checks(rows, key, bounds)[name], rows)
+
+
+def features_up_to_date(research: SymbolResearch) -> Finding:
+    """Whether the tables of all symbols were computed from the bars, events, splits and settings as they are now.
+
+    Raises:
+        LakeError: the imported events cannot be read.
+    """
+    symbols = research.detector.shards.symbols()
+    behind = pl.DataFrame({"symbol": research.behind(symbols)}, {"symbol": pl.String})
+    clause = count_clause(len(symbols), "symbol", "symbols")
+    verdict = (
+        f"The tables of {behind.height:,} of {clause} were computed from other bars, events, splits or settings. "
+        "Materialize event_bar_features."
+        if behind.height
+        else f"The tables of {clause} are up to date."
+    )
+    return finding(UP_TO_DATE, behind, {"verdict": verdict, "symbols": len(symbols)}, severe=False)
+
+
+def scores_up_to_date(research: SymbolResearch) -> Finding:
+    """Whether the scores were computed from MASTER, candidates, imported events and settings as they are now.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    detector = research.detector
+    joined = JoinedResearch(research.store.lake, research.params, detector.params.filters, detector.sessions)
+    changes = joined.changes_of_scores() if is_stored(research.store.lake.master) else ["MASTER"]
+    verdict = f"Changed since: {', '.join(changes)}. Materialize event_scores." if changes else "Up to date."
+    breaking = pl.DataFrame({"changed": changes}, {"changed": pl.String})
+    return finding(UP_TO_DATE, breaking, {"verdict": verdict}, severe=False)
 
 
 def _judged(check: Callable[[], Finding], rows: pl.LazyFrame) -> Finding:

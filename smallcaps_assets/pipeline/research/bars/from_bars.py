@@ -1,4 +1,4 @@
-"""Research tables that bars and events alone give, by symbol (research specification, sections 0.9, 4, 5 and 8)."""
+"""Research tables that bars and events alone give, by symbol (research specification, sections 0.9, 3 to 5 and 8)."""
 
 from typing import Final, NamedTuple
 
@@ -12,6 +12,7 @@ from smallcaps_assets.domain.research.bars.market_state import day_states, marke
 from smallcaps_assets.domain.research.outcomes.bars_after import BarsAfter, bars_after
 from smallcaps_assets.domain.research.outcomes.event_costs import COSTED_EVENTS
 from smallcaps_assets.domain.research.outcomes.event_labels import event_labels
+from smallcaps_assets.domain.research.outcomes.waves import event_waves
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
 from smallcaps_assets.domain.sessions import with_session
@@ -38,8 +39,11 @@ class BarTables(NamedTuple):
     """The tables of some symbols, and how many of their bars are not usable.
 
     Attributes:
-        scored: what `event_scores` reads of each event, with or without a bar.
+        events: RESEARCH_EVENTS, with or without a bar.
+        scored: what `event_scores` reads of each event.
         features: BAR_FEATURES.
+        waves: EVENT_WAVES, in the order of MASTER.
+        outcomes: EVENT_OUTCOMES, in the order of MASTER.
         labels: EVENT_LABELS of the same events, by event_id.
         costed: COSTED_EVENTS of the same events.
         days: MARKET_STATE.
@@ -47,8 +51,11 @@ class BarTables(NamedTuple):
         rejected: QUARANTINED_BARS.
     """
 
+    events: pl.DataFrame
     scored: pl.DataFrame
     features: pl.DataFrame
+    waves: pl.DataFrame
+    outcomes: pl.DataFrame
     labels: pl.DataFrame
     costed: pl.DataFrame
     days: pl.DataFrame
@@ -77,10 +84,14 @@ def tables_of_events(events: pl.DataFrame, market: MarketData, rules: BarRules) 
     runs = bar_runs(labeled, rules.sessions, rules.params)
     states = day_states(labeled, rules.sessions, market.splits, rules.params)
     features = event_bar_features(events, market, rules.detection.features, rules.params)
-    after = bars_after(events, labeled, rules.sessions)
+    after = bars_after(events.sort("symbol", "timestamp", "event_type", maintain_order=True), labeled, rules.sessions)
+    waves, outcomes = event_waves(after, features, rules.params)
     return BarTables(
+        events=events,
         scored=events.select(_SCORED),
         features=features,
+        waves=waves,
+        outcomes=outcomes,
         labels=event_labels(after, features, runs),
         costed=_costed(after),
         days=market_state_day(states, runs),

@@ -18,15 +18,29 @@ from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.outcomes.event_costs import OWN_COSTS, event_costs, net_outcomes
 from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, BAR_RECONCILIATION, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.bar_tables import (
+    BAR_FEATURES,
+    BAR_RECONCILIATION,
+    EVENT_RECONCILIATION,
+    EVENT_SCORES,
+)
+from smallcaps_assets.domain.research.tables.enriched_table import (
+    ENRICHED,
+    WITH_WAVES,
+    EnrichedParts,
+    enrich_events,
+    events_with_waves,
+)
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS, LABELS_WITH_COSTS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_WAVES
+from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams, new_york_date, with_session
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches
-from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, tables_of_bars
+from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_bars
 from smallcaps_assets.pipeline.research.batches import DayBatch, at_once, day_batches, on_all_cores
-from smallcaps_assets.pipeline.research.files.from_tape import TapeOfDays, tables_of_tape
+from smallcaps_assets.pipeline.research.files.from_tape import TapeOfDays, tables_of_tape, with_default_windows
 from smallcaps_assets.pipeline.research.files.inputs import ResearchInputs
 from smallcaps_assets.pipeline.research.table_parts import OrderedTable, TableParts, ordered_frame
 
@@ -36,10 +50,13 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "micro_features": MICRO_FEATURES,
     "bar_reconciliation": BAR_RECONCILIATION,
     "event_bar_features": _FEATURES,
+    "event_waves": EVENT_WAVES,
     "event_labels": LABELS_WITH_COSTS,
     "market_state_day": MARKET_STATE,
     "halts": HALTS,
+    "events_with_waves_enriched": ENRICHED,
 }
+_LEGS: Final = ("event_id", "leg")
 # the order of rows of micro_features
 SEGMENT_ORDER: Final = ("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
 # that of event_labels
@@ -79,6 +96,8 @@ def research_tables(
     """
     work = _Work(inputs, settings, folder)
     of_bars = [*on_all_cores(work.of_bars, enumerate(work.bar_batches)), work.without_bars()]
+    bar_halts = pl.concat(part.halts for part in of_bars)
+    work.prepare_tape(pl.concat(part.others for part in of_bars), bar_halts)
     of_tape = list(on_all_cores(work.of_tape, enumerate(work.tape_batches)))
     for name in ("trades", "quotes"):
         repeated = sum(part.repeated.get(name, 0) for part in of_tape)
@@ -86,7 +105,9 @@ def research_tables(
             log(f"--{name}: {repeated:,} rows repeat {', '.join(_ORDER)} of another one; they count as well")
     for reason, count in reasons(pl.concat(part.rejected for part in of_bars)).items():
         log(f"--bars: {count:,} rows left out: {reason}")
-    halts = pl.concat([*(part.halts for part in of_bars), *(part.halts for part in of_tape)])
+    halts = pl.concat([bar_halts, *(part.halts for part in of_tape)])
+    scored = pl.concat(part.scored for part in of_bars)
+    scores = work.scores(scored)
     costs = work.costs(pl.concat(part.costed for part in of_bars), [part.costs for part in of_tape])
     parts = work.parts
     return {
@@ -94,14 +115,21 @@ def research_tables(
             "event_id", inputs.events["event_id"], EVENTS_AT_ONCE, SEGMENT_ORDER
         ),
         "bar_reconciliation": parts["bar_reconciliation"].one_after_another(),
-        "event_bar_features": _with_scores(
-            parts["event_bar_features"].one_after_another(), work.scores(pl.concat(part.scored for part in of_bars))
-        ),
+        "event_bar_features": _with_scores(parts["event_bar_features"].one_after_another(), scores),
+        "event_waves": parts["event_waves"].merged("event_id", scored["event_id"].sort(), EVENTS_AT_ONCE, _LEGS),
         "event_labels": _with_costs(
             parts["event_labels"].merged("event_id", costs["event_id"].sort(), EVENTS_AT_ONCE, LABEL_ORDER), costs
         ),
         "market_state_day": parts["market_state_day"].one_after_another(),
         "halts": ordered_frame(halts.sort("symbol", "start", "confidence", "event_id").match_to_schema(HALTS)),
+        "events_with_waves_enriched": _enriched(
+            parts["events_with_waves_enriched"].one_after_another(),
+            EnrichedParts(
+                scores,
+                pl.concat([EVENT_RECONCILIATION.to_frame(), *(part.of_events for part in of_tape)]),
+                pl.concat([EVENT_TAPE_STATE.to_frame(), *(part.states for part in of_tape)]),
+            ),
+        ),
     }
 
 
@@ -111,6 +139,13 @@ def _with_scores(features: OrderedTable, scores: pl.DataFrame) -> OrderedTable:
             yield part.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(_FEATURES)
 
     return OrderedTable(_FEATURES, features.height, frames)
+
+
+def _enriched(outcomes: OrderedTable, parts: EnrichedParts) -> OrderedTable:
+    def frames() -> Iterator[pl.DataFrame]:
+        return (enrich_events(part, parts) for part in outcomes.frames())
+
+    return OrderedTable(ENRICHED, outcomes.height, frames)
 
 
 def _with_costs(labels: OrderedTable, costs: pl.DataFrame) -> OrderedTable:
@@ -129,24 +164,29 @@ def _count_repeated(rows: pl.DataFrame) -> int:
 
 
 class _OfBars(NamedTuple):
-    """What of a batch of bars is kept in memory; see BarTables."""
+    """What of a batch of bars is kept in memory; see BarTables. `others`: events that are not in the file of events."""
 
     scored: pl.DataFrame
     costed: pl.DataFrame
     halts: pl.DataFrame
     rejected: pl.DataFrame
+    others: pl.DataFrame
 
 
 class _OfTape(NamedTuple):
-    """What of a batch of tape is kept in memory.
+    """What of a batch of tape is kept in memory; see TapeTables.
 
     Attributes:
         halts: HALTS of confidence 2.
+        of_events: EVENT_RECONCILIATION.
+        states: EVENT_TAPE_STATE.
         costs: OWN_COSTS.
         repeated: how many rows of trades and quotes repeat another one.
     """
 
     halts: pl.DataFrame
+    of_events: pl.DataFrame
+    states: pl.DataFrame
     costs: pl.DataFrame
     repeated: Mapping[str, int]
 
@@ -173,7 +213,12 @@ class _Work:
         batches = in_batches(zip(by_symbol["symbol"], by_symbol["rows"], strict=True), at_once(BARS_AT_ONCE))
         self.bar_batches = [[symbol for symbol, _ in batch] for batch in batches]
         self.tape_batches = day_batches(pl.concat([*of_tape, of_events]), at_once(TAPE_AT_ONCE)) if of_tape else []
-        schemas = {**RESEARCH_TABLES, "event_bar_features": BAR_FEATURES, "event_labels": EVENT_LABELS}
+        schemas = {
+            **RESEARCH_TABLES,
+            "event_bar_features": BAR_FEATURES,
+            "event_labels": EVENT_LABELS,
+            "events_with_waves_enriched": WITH_WAVES,
+        }
         self.parts = {name: TableParts(folder, name, schema) for name, schema in schemas.items()}
 
     def _table_of_sessions(self, days: pl.Series) -> pl.DataFrame:
@@ -194,20 +239,37 @@ class _Work:
         features = found.features.sort("symbol", "timestamp", "event_type", maintain_order=True)
         self.parts["event_bar_features"].add(number, features)
         self.parts["event_labels"].add(number, found.labels)
+        self.parts["event_waves"].add(number, found.waves.sort(_LEGS))
+        self.parts["events_with_waves_enriched"].add(number, events_with_waves(found.events, found.outcomes))
         self.parts["market_state_day"].add(number, found.days.sort("symbol", "date"))
-        return _OfBars(found.scored, found.costed, found.halts, found.rejected)
+        return self._kept(found)
 
     def without_bars(self) -> _OfBars:
         """What the events whose symbols have no bars give."""
         others = self._events.filter(~pl.col("symbol").is_in(self._with_bars.implode()))
         found = tables_of_bars(BARS.to_frame(), others, self._rules)
-        return _OfBars(found.scored, found.costed, found.halts, found.rejected)
+        return self._kept(found)
+
+    def _kept(self, found: BarTables) -> _OfBars:
+        others = found.events.filter(~pl.col("event_id").is_in(self._events["event_id"].implode()))
+        return _OfBars(found.scored, found.costed, found.halts, found.rejected, with_default_windows(others))
+
+    def prepare_tape(self, others: pl.DataFrame, bar_halts: pl.DataFrame) -> None:
+        """Set what tape is read for besides the events of the file, before `of_tape`.
+
+        Args:
+            others: the causal candidates that are not among these, WINDOW_EVENT.
+            bar_halts: HALTS that bars show.
+        """
+        dated = others.with_columns(day=new_york_date(pl.col("timestamp")))
+        self._others = dated.join(self._days, on=_DAY, how="semi", maintain_order="left")
+        self._bar_halts = bar_halts
 
     def of_tape(self, numbered: tuple[int, DayBatch]) -> _OfTape:
         """The tables of the tape of some days."""
         number, batch = numbered
         inputs, is_in = self._inputs, batch.holds("symbol", "day")
-        events = self._events.filter(is_in)
+        events, others = self._events.filter(is_in), self._others.filter(is_in)
         trades = quotes = None
         bars = BARS.to_frame()
         if inputs.trades is not None:
@@ -216,16 +278,17 @@ class _Work:
             bars = clean_bars(inputs.bars.read(batch)).good
         if inputs.quotes is not None:
             # quotes of other symbols than those of events are not needed
-            own = batch._replace(symbols=tuple(events["symbol"].unique().sort()))
+            own = batch._replace(symbols=tuple(pl.concat([events["symbol"], others["symbol"]]).unique().sort()))
             quotes = sort_rows(inputs.quotes.read(own), _ORDER)
-        tape = TapeOfDays(events, bars, trades, quotes, self._days.filter(is_in))
+        bar_halts = self._bar_halts.filter(pl.col("symbol").is_in(list(batch.symbols)))
+        tape = TapeOfDays(events, others, bars, bar_halts, trades, quotes, self._days.filter(is_in))
         found = tables_of_tape(tape, inputs.conditions, self._sessions, self._settings.params)
         self.parts["micro_features"].add(number, found.micro)
         self.parts["bar_reconciliation"].add(number, found.reconciliation)
         given = {"trades": trades, "quotes": quotes}
         costs = found.micro.filter(pl.col("segment") == "bar").select(*OWN_COSTS)
         repeated = {name: _count_repeated(rows) for name, rows in given.items() if rows is not None}
-        return _OfTape(found.halts, costs, repeated)
+        return _OfTape(found.halts, found.of_events, found.states, costs, repeated)
 
     def scores(self, scored: pl.DataFrame) -> pl.DataFrame:
         """EVENT_SCORES of the events that have a score."""

@@ -6,7 +6,6 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.features import TapeReading
 from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS
 from smallcaps_assets.domain.research.tape.around_event import (
     MEANS_AROUND,
@@ -15,6 +14,7 @@ from smallcaps_assets.domain.research.tape.around_event import (
     mean_around,
     steps_around,
 )
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches

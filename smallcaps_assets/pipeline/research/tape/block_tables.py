@@ -8,12 +8,13 @@ import polars as pl
 
 from smallcaps_assets.domain.research.bars.halts import bar_halts, bar_runs
 from smallcaps_assets.domain.research.micro.days import WindowsAndTape
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.ranges import expand
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES, MICRO_FEATURES, MICRO_WINDOWS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION, EVENT_RECONCILIATION
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALTS
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars, reconcile_events
 from smallcaps_assets.domain.research.tape.tape_blocks import owned_minutes
 from smallcaps_assets.domain.research.tape.tape_halts import (
@@ -26,7 +27,7 @@ from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import UTC_NS, WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.windows import cut_tiles, merge_windows
-from smallcaps_assets.pipeline.research.tape.event_tape import tape_of_windows
+from smallcaps_assets.pipeline.research.tape.event_tape import EventTape, tape_of_windows
 
 # The tables, in the order in which they are published.
 TAPE_TABLES: Final[Mapping[str, pl.Schema]] = {
@@ -39,7 +40,8 @@ TAPE_TABLES: Final[Mapping[str, pl.Schema]] = {
 # rows of a table by symbol and wave
 PartRows = dict[tuple[str, str], pl.DataFrame]
 _PAIR: Final = ["symbol", "wave"]
-_OF_WINDOWS: Final = frozenset({"micro_features", "event_tape_state", "tape_halts"})
+_OF_HALTS: Final = frozenset({"event_tape_state", "tape_halts"})
+_OF_WINDOWS: Final = frozenset({"micro_features"}) | _OF_HALTS
 
 
 class TapeRules(NamedTuple):
@@ -83,7 +85,8 @@ class FileRows(NamedTuple):
             start, end = np.searchsorted(times[first:last], bounds[number])
             firsts[number], lasts[number] = first if is_first else first + start, first + end
         members = expand(firsts, lasts)
-        return self.rows[members.element].with_columns(pieces[key].gather(members.owner).alias(key))
+        rows = self.rows[members.element if members.block is None else members.block]
+        return rows.with_columns(pieces[key].gather(members.owner).alias(key))
 
 
 class BlockBatch(NamedTuple):
@@ -108,7 +111,7 @@ def tables_of_blocks(batch: BlockBatch, rules: TapeRules, tables: frozenset[str]
     """Those of TAPE_TABLES that are in `tables`, of the events and minutes of some blocks, by symbol and wave."""
     found: dict[str, pl.DataFrame] = {}
     if tables & _OF_WINDOWS:
-        found |= _of_windows(batch, rules)
+        found |= _of_windows(batch, rules, tables)
     if tables - _OF_WINDOWS:
         minutes = _reconcile(batch, rules)
         found["bar_reconciliation"] = minutes
@@ -124,14 +127,14 @@ def tables_of_blocks(batch: BlockBatch, rules: TapeRules, tables: frozenset[str]
     return split
 
 
-def _of_windows(batch: BlockBatch, rules: TapeRules) -> dict[str, pl.DataFrame]:
-    """`micro_features`, `event_tape_state` and `tape_halts`."""
+def _of_windows(batch: BlockBatch, rules: TapeRules, tables: frozenset[str]) -> dict[str, pl.DataFrame]:
+    """Those of `micro_features`, `event_tape_state` and `tape_halts` that are in `tables`."""
     if batch.events.is_empty():
         return {name: TAPE_TABLES[name].to_frame() for name in _OF_WINDOWS}
     reading = TapeReading(rules.conditions, rules.sessions, rules.params)
     trades, quotes = (batch.tape[kind].cut(batch.pieces[kind], "span") for kind in TAPE_KINDS)
-    windows = WindowsAndTape(batch.events.select(*MICRO_WINDOWS), trades, quotes)
-    own = tape_of_windows(batch.events, windows, reading, rules.params)
+    trades = read_trade_sets(trades, reading)
+    own = tape_of_windows(batch.events, WindowsAndTape(batch.events.select(*MICRO_WINDOWS), trades, quotes), reading)
     states = own.events.select("event_id").with_columns(
         pl.Series(f"{kind}_found", rows > 0) for kind, rows in zip(TAPE_KINDS, (own.trades, own.quotes), strict=True)
     )
@@ -142,7 +145,16 @@ def _of_windows(batch: BlockBatch, rules: TapeRules) -> dict[str, pl.DataFrame]:
         ).alias(f"{kind}_state")
         for kind in TAPE_KINDS
     )
-    micro = micro_features(events.select(*MICRO_WINDOWS), trades, quotes, reading)
+    found = dict[str, pl.DataFrame]()
+    if "micro_features" in tables:
+        found["micro_features"] = micro_features(events.select(*MICRO_WINDOWS), trades, quotes, reading)
+    if tables & _OF_HALTS:
+        found |= _halts(events, own, batch.bars, rules)
+    return found
+
+
+def _halts(events: pl.DataFrame, own: EventTape, bars: pl.DataFrame, rules: TapeRules) -> dict[str, pl.DataFrame]:
+    """`event_tape_state` and `tape_halts`; `events` have the states of both kinds of tape."""
     halts, ended = tape_halts(own.events, own.tape, rules.sessions, rules.params)
     has_trades, has_quotes = (
         pl.col("event_id").is_in(events.filter(pl.col(f"{kind}_state").is_in(CAPTURED_STATES))["event_id"].implode())
@@ -151,12 +163,12 @@ def _of_windows(batch: BlockBatch, rules: TapeRules) -> dict[str, pl.DataFrame]:
     kept = halts.select(has_trades & has_quotes).to_series()
     halts, ended = halts.filter(kept), ended.filter(kept)
     state = event_tape_state(
-        own.events, own.tape, (halts, ended), _halts_of_bars(batch.bars, rules), find_ssr_ids(rules.conditions)
+        own.events, own.tape, (halts, ended), _halts_of_bars(bars, rules), find_ssr_ids(rules.conditions)
     ).with_columns(
         in_halt_aftermath=pl.when(has_trades & has_quotes).then("in_halt_aftermath"),
         ssr_condition=pl.when(has_trades).then("ssr_condition"),
     )
-    return {"micro_features": micro, "event_tape_state": state, "tape_halts": halts.select(*TAPE_HALTS)}
+    return {"event_tape_state": state, "tape_halts": halts.select(*TAPE_HALTS)}
 
 
 def _halts_of_bars(bars: pl.DataFrame, rules: TapeRules) -> pl.DataFrame:

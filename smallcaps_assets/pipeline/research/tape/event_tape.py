@@ -7,9 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.research.micro.axis import place_on_axis
 from smallcaps_assets.domain.research.micro.days import WindowsAndTape
-from smallcaps_assets.domain.research.micro.features import TapeReading
-from smallcaps_assets.domain.research.params import ResearchParams
-from smallcaps_assets.domain.research.tape.conditions import is_regular, with_trade_sets
+from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.research.tape.tape_halts import RowRanges, WindowTape
 from smallcaps_assets.domain.sessions import new_york_date
 
@@ -30,16 +28,13 @@ class EventTape(NamedTuple):
     quotes: pl.Series
 
 
-def tape_of_windows(
-    events: pl.DataFrame, tape: WindowsAndTape, reading: TapeReading, params: ResearchParams
-) -> EventTape:
+def tape_of_windows(events: pl.DataFrame, tape: WindowsAndTape, reading: TapeReading) -> EventTape:
     """The tape of each event on a trading day, by span and time.
 
     Args:
         events: event_id, symbol, timestamp, window_before_min and window_after_min of the windows, in their order.
         tape: the windows and the rows of their spans.
-        reading: rules and sessions.
-        params: settings.
+        reading: rules, sessions and settings.
     """
     placed, trades, quotes = place_on_axis(*tape)
     starts, ends = np.searchsorted(quotes.time, placed.start), np.searchsorted(quotes.time, placed.end)
@@ -58,12 +53,6 @@ def tape_of_windows(
     )[placed.row]
     trading = own["date"].is_in(reading.sessions["date"].dt.to_string("%Y-%m-%d").implode()).arg_true().to_numpy()
     trade_rows, quote_rows = (RowRanges(rows.first[trading], rows.last[trading]) for rows in ranges)
-    regular = reading.sessions.select("date", "regular_open", "regular_close")
-    frame = trades.frame.with_columns(day=new_york_date(pl.col("timestamp"))).join(
-        regular, left_on="day", right_on="date", how="left", maintain_order="left"
-    )
-    is_in = is_regular(pl.col("timestamp"), pl.col("regular_open"), pl.col("regular_close")).fill_null(value=False)
-    sets = with_trade_sets(frame.with_columns(regular=is_in), reading.rules, params)
-    window_tape = WindowTape(sets, trade_rows, quotes.frame, quote_rows)
+    window_tape = WindowTape(read_trade_sets(trades.frame, reading), trade_rows, quotes.frame, quote_rows)
     of_trades, of_quotes = (pl.Series(count[trading], dtype=pl.Int64) for count in counts)
     return EventTape(own[trading], window_tape, of_trades, of_quotes)

@@ -173,7 +173,7 @@ class TapeParts:
             return False
         schema = TAPE_TABLES[table]
         # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
-        computed = pl.concat([schema.to_frame(), *part.rows[table]])
+        computed = pl.concat(part.rows[table] or [schema.to_frame()])
         rows = [_of_blocks(computed, part.pair, stale & marks.keys(), plan)]
         kept = marks.keys() - stale
         if kept:

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_halts, b
 from smallcaps_assets.domain.research.bars.market_state import SPLITS, MarketStateParams, day_states
 from smallcaps_assets.domain.research.micro.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.days import spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import NORMAL, QUOTE_STATES, read_book
 from smallcaps_assets.domain.research.micro.ranges import rows_before
@@ -26,6 +26,7 @@ from smallcaps_assets.domain.research.tape.conditions import (
     carries,
     with_trade_sets,
 )
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.research.tape.reconciliation import COVERED_SPANS, ReconciliationParams, reconcile_bars
 from smallcaps_assets.domain.research.tape.tape_halts import (
     RowRanges,

@@ -7,8 +7,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.research.micro.days import sort_rows, spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.tables import QUOTES, TRADES
 from smallcaps_assets_tests.unit.domain.research.micro.tapes import RULES, sessions
 

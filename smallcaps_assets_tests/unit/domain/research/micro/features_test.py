@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS, MICRO_FEATURES
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets_tests.slow_spec import micro
 from smallcaps_assets_tests.slow_spec.micro import S
 from smallcaps_assets_tests.unit.domain.research.micro.tapes import (

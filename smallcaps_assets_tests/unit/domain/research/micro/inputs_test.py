@@ -6,9 +6,10 @@ import polars as pl
 import pytest
 from pydantic import ValidationError
 
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams, check_max_hz
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS, MICRO_FEATURES, MICRO_WINDOWS
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.unit.domain.research.micro.tapes import QUOTES, RULES, TRADES, frame_of, sessions
 

@@ -7,8 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, read_book
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets_tests.unit.domain.research.micro.tapes import RULES, scenario, sessions
 
 PRICES = (5e-324, 1e-308, 1e-9, 4.9e-7, 5e-7, 1e6)

@@ -102,6 +102,11 @@ def test_prices_are_compared_as_products() -> None:
     assert leave([("10:01", 2.00, 2.009999, 2.00, 2.00)], 5_000, 5_000)["label"] == 0
 
 
+def test_a_price_of_less_than_half_a_micro_dollar_counts_as_nothing() -> None:
+    """Every price touches both barriers of an entry at 0: a tie in the entry bar, which has no gap."""
+    assert leave([("10:01", 1e-7, 1e-7, 1e-7, 1e-7)], 20_000, 20_000) == outcome(-1, 0.98e-7, 1, tie=True)
+
+
 def test_prices_near_the_largest_do_not_overflow() -> None:
     """1e6 x 2e6 x 2e7 USD, the product of a barrier, is far above 2^63."""
     price = 2e7

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_runs
+from smallcaps_assets.domain.research.checks import LABEL_BOUNDS, table_checks
 from smallcaps_assets.domain.research.outcomes.event_labels import event_labels
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets_tests.slow_spec import outcomes_labels as slow
@@ -57,12 +58,16 @@ def test_the_random_bars_have_every_case() -> None:
     for horizon in ("15", "60"):
         assert rows.filter(pl.col(f"return_{horizon}").is_null() & pl.col(f"stale_min_{horizon}").is_not_null()).height
     assert set(rows["state"]) == {"ok", "no_entry", "no_scale"}
+    some = label_scene(7).labels().lazy()
+    assert all(check().holds for check in table_checks(some, ["event_id", "label_spec"], LABEL_BOUNDS).values())
 
 
-def labels_of(events: pl.DataFrame, *bars: pl.DataFrame, atr: float | None = 0.01) -> pl.DataFrame:
+def labels_of(
+    events: pl.DataFrame, *bars: pl.DataFrame, atr: float | None = 0.01, halts: HaltParams | None = None
+) -> pl.DataFrame:
     found = after(events, *bars)
     atrs = events.select("event_id", bar_atr=pl.lit(atr, pl.Float64))
-    return event_labels(found, atrs, bar_runs(found.bars, SESSIONS, HaltParams()))
+    return event_labels(found, atrs, bar_runs(found.bars, SESSIONS, halts or HaltParams()))
 
 
 def primary(labels: pl.DataFrame) -> dict[str, object]:
@@ -153,6 +158,15 @@ def test_halts_in_labels(transactions: int | None, expected: bool | None) -> Non
     assert of_first == [False if expected is not None else None, expected, expected]
     of_last = found.filter(event_id="AAA 10:20")["halt_in_label"].to_list()
     assert of_last == [None if expected is None else False] * 3
+
+
+def test_a_halt_that_ends_at_the_entry_is_not_in_the_label() -> None:
+    # with a setting by which an entry can follow a halt at once: [10:05, 10:08), entry at 10:08
+    rows = bars_of([*flat("09:55", 10, 5.0), *flat("10:08", 80, 5.0)])
+    found = labels_of(events_at("10:04", "10:03"), rows, halts=HaltParams(halt_min_gap_min=3))
+    assert found["entry_at"].to_list() == [at("10:04")] * 3 + [at("10:08")] * 3
+    # 5,1,1 of 10:03 ends at 10:09
+    assert found["halt_in_label"].to_list() == [True] * 3 + [False] * 3
 
 
 def test_only_events_of_master_overlap() -> None:

@@ -71,7 +71,7 @@ def compute(bars: pl.DataFrame, events: Sequence[Event], horizon_min: int = 60) 
     return event_waves(after, frame.reverse(), OutcomeParams(wave_horizon_min=horizon_min))
 
 
-# ----------------------------------------------------------------------------------- the worked example (section 13, F)
+# ----------------------------------------------------------- the worked example F (research specification, section 13)
 
 EXAMPLE = {
     0: (4.90, 5.00, 4.90, 5.00),

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.micro.features import TapeReading
 from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tape.around_event import (
@@ -16,6 +15,7 @@ from smallcaps_assets.domain.research.tape.around_event import (
     steps_around,
 )
 from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets_tests.scenarios import new_york, sessions_of
 from smallcaps_assets_tests.unit.domain.research.micro.tapes import QUOTES, TRADES
 

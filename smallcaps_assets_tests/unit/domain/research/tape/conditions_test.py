@@ -82,8 +82,9 @@ def test_sets_of_the_example(regular: bool, name: str, expected: list[float]) ->
 def test_an_unknown_id_is_in_no_set_and_counted() -> None:
     found = sets([(5.0, 100.0, [14, 99]), (5.0, 100.0, [4000]), (5.0, 100.0, [-3]), (5.0, 100.0, None)])
     assert found.select(TRADE_SETS).rows() == [
-        *[(False, False, False, False, False, True)] * 3,
-        (True, True, True, True, True, False),
+        (False, False, False, False, False, True, True),
+        *[(False, False, False, False, False, True, False)] * 2,
+        (True, True, True, True, True, False, False),
     ]
 
 
@@ -96,13 +97,13 @@ def test_an_id_that_is_null_is_none() -> None:
 
 
 def test_a_rule_that_is_null_is_true() -> None:
-    assert sets([(5.0, 100.0, [3])]).select(TRADE_SETS).row(0) == (True, True, True, True, True, False)
+    assert sets([(5.0, 100.0, [3])]).select(TRADE_SETS).row(0) == (True, True, True, True, True, False, False)
 
 
 def test_a_trade_without_size_sets_prices_only_and_one_without_price_nothing() -> None:
     found = sets([(5.0, 0.0, []), (5.0, None, []), (0.0, 100.0, []), (None, 100.0, [])])
-    in_prices = (False, True, True, False, False, False)
-    assert found.select(TRADE_SETS).rows() == [in_prices, in_prices, *[(False,) * 6] * 2]
+    in_prices = (False, True, True, False, False, False, False)
+    assert found.select(TRADE_SETS).rows() == [in_prices, in_prices, *[(False,) * 7] * 2]
 
 
 def test_messages_are_no_trades_and_cancelled_trades_are_dropped_on_request() -> None:
@@ -125,7 +126,14 @@ def test_the_rules_of_form_t_can_be_exchanged(regular: bool, counts: bool) -> No
 
 
 def test_no_trades() -> None:
-    assert sets([]).select(TRADE_SETS).shape == (0, 6)
+    assert sets([]).select(TRADE_SETS).shape == (0, 7)
+
+
+def test_sweeps_are_those_that_carry_the_id_in_whatever_set() -> None:
+    found = sets(
+        [(5.0, 100.0, [14, 41]), (5.0, 100.0, [2, 14]), (0.0, 100.0, [14]), (5.0, 100.0, [41]), (5.0, 1.0, [])]
+    )
+    assert found["is_sweep"].to_list() == [True, True, True, False, False]
 
 
 def test_trades_that_carry_an_id() -> None:

@@ -6,9 +6,10 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.research.micro.days import spans_by_day
-from smallcaps_assets.domain.research.micro.features import TapeReading, micro_features
+from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS, MICRO_FEATURES
+from smallcaps_assets.domain.research.tape.reading import TapeReading
 from smallcaps_assets.domain.tape.nbbo import thin
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.unit.domain.research.drill_test import FIRST, scene

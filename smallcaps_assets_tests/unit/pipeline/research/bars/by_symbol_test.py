@@ -237,7 +237,7 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
 def test_events_are_the_same_without_all_that_came_later(whole: Path) -> None:
     checks = checks_of_research("event_bar_features", _research(whole))
     assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(
-        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation"), True
+        ("unique_rows", "finite", "ranges", "registry_complete", "perturbation", "up_to_date"), True
     )
 
 
@@ -252,7 +252,7 @@ def test_a_number_that_peeks_and_one_out_of_bounds_are_found(lake: Path) -> None
     ).head(5)
     research.store.publish(path, peeks, {})
     checks = checks_of_research("event_bar_features", research)
-    assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation"}
+    assert {name for name, check in checks.items() if not check().holds} == {"ranges", "perturbation", "up_to_date"}
     found = checks["perturbation"]()
     assert (found.breaking, found.examples["columns"].to_list()) == (5, ["weekday return_5 "] * 5)
 
