@@ -1,6 +1,7 @@
 """Resources: configuration only. They build plain objects, independent of Dagster, that do the work."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +25,8 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
+from smallcaps_assets.pipeline.research.controls.selecting import ControlChoice
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
@@ -132,6 +135,16 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""
         return ManifestStore.in_lake(self.lake, profile)
+
+    def control_choice(self, profile: Profile, settings: Settings) -> ControlChoice:
+        """What chooses the controls of a profile."""
+        limits, params = settings.profiles[profile], settings.research.params
+        return ControlChoice(self.lake, profile, limits, params, settings.sessions)
+
+    def control_features(self, profile: Profile, settings: Settings, log: Callable[[str], None]) -> ControlFeatures:
+        """What computes the features of the controls of a profile."""
+        tape = replace(self.tape_research(profile, settings, log), prefix=PREFIX)
+        return ControlFeatures(tape, self.symbol_research(settings))
 
     def controls(self, profile: str) -> ControlStore:
         """The controls of a profile."""
