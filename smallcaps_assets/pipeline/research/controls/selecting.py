@@ -86,7 +86,7 @@ class ControlChoice:
         """
         current = ManifestStore.in_lake(self.lake, self.profile).current()
         complete = self._complete(current)
-        master, splits = self._master(), ReferenceTables(self.lake).splits()
+        master, splits = self.moments_of_events(), ReferenceTables(self.lake).splits()
         events = current.rows.filter(pl.col("event_id").is_in(complete.implode()))
         days = self._days(events, master, splits)
         selection = select_controls(current.rows, complete, days, self.params, self.limits.max_per_symbol)
@@ -115,8 +115,13 @@ class ControlChoice:
             raise LakeError(f"{path}: {'; '.join(problems)}. {remedy}", path)
         return ledger.filter(state="complete")["event_id"]
 
-    def _master(self) -> pl.DataFrame:
-        """The minutes of all events: of MASTER, and of imported ones."""
+    def moments_of_events(self) -> pl.DataFrame:
+        """`symbol` and `timestamp` of all events, those of MASTER and imported ones.
+
+        Raises:
+            InputError: there are none yet.
+            LakeError: a file is damaged or cannot be read.
+        """
         if not is_stored(self.lake.master) and not is_stored(self.lake.imported_events):
             raise InputError(f"{self.lake.master}: no MASTER yet. Materialize master_events first.")
         detected = load_master(self.lake, _MOMENTS) if is_stored(self.lake.master) else _MOMENTS.to_frame()
