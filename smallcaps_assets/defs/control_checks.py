@@ -1,4 +1,4 @@
-"""The asset checks of the controls and of their features; each reads the lake, so that it can be run again by itself."""
+"""The asset checks of controls and of their features; each reads the lake, so that it can be run again by itself."""
 
 from collections.abc import Iterator, Mapping
 from typing import Final

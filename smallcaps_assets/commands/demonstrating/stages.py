@@ -7,7 +7,9 @@ import dagster as dg
 
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -80,6 +82,24 @@ def stages(
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
+
+
+def control_stages(pairs: Sequence[tuple[str, str]] | None = None) -> Iterator[Stage]:
+    """The controls of RESEARCH_PROFILE, after its ledger; with `pairs`, the symbols and waves of their windows, in order.
+
+    Without them only the first stage is known: choosing the controls.
+    """
+    of = RESEARCH_PROFILE
+    if pairs is None:
+        yield Stage(f"{of}: controls to compare its events with", [dg.AssetKey([of, CONTROL_MANIFEST_TABLE])])
+        return
+    for wave in WAVES:
+        symbols = [symbol for symbol, of_wave in pairs if of_wave == wave]
+        if symbols:
+            keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
+            yield Stage(f"{of}: tape of its controls in wave {wave}", tape_assets(of), *keys)
+    names = ("capture_ledger", "capture_report", CONTROL_FEATURES_TABLE)
+    yield Stage(f"{of}: ledger, report and features of the controls", [dg.AssetKey([of, name]) for name in names])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:

@@ -1,6 +1,5 @@
 """Checks of the published controls of a profile and of their features; each reads the lake."""
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -26,8 +25,8 @@ _EMPTY: Final = "no control was chosen yet"
 def checks_of_controls(table: str, choice: ControlChoice) -> Checks:
     """The checks of the control manifest, or of the features of controls; nothing is judged before it has rows."""
     names = ("clear_of_events", "same_clock", "limits") if table == CONTROL_MANIFEST_TABLE else TABLE_CHECKS
-    of_rows: dict[str, Callable[[], Finding]] = {name: partial(_check, name, table, choice) for name in names}
-    return {**of_rows, REGISTRY_COMPLETE: partial(_registry, table, choice)}
+    of_rows = {name: partial(_check, name, table, choice) for name in names}
+    return of_rows | {REGISTRY_COMPLETE: partial(_registry, table, choice)}
 
 
 def _registry(table: str, choice: ControlChoice) -> Finding:
