@@ -127,13 +127,12 @@ class _Demo:
         return failed if failed or not with_research else self._compare(followed)
 
     def _compare(self, symbols: Sequence[str]) -> list[str]:
-        """Choose, capture and compute the controls; returns the titles of the stages that failed."""
-        failed = [stage.title for stage in control_stages() if not self._succeeds(stage)]
+        """Capture the controls, and compute their features; returns the titles of the stages that failed."""
         manifest = ManifestStore.in_lake(self.lake, RESEARCH_PROFILE).load()
-        chosen = set(ControlStore(self.lake, RESEARCH_PROFILE).load(manifest).select("symbol", "session").iter_rows())
-        pairs = [(symbol, wave) for symbol in symbols for wave in WAVES if (symbol, wave) in chosen]
-        later = control_stages(pairs) if pairs and not failed else ()
-        return failed + [stage.title for stage in later if not self._succeeds(stage)]
+        chosen = ControlStore(self.lake, RESEARCH_PROFILE).load(manifest)
+        windows = set(chosen.select("symbol", "session").iter_rows())
+        pairs = [(symbol, wave) for symbol in symbols for wave in WAVES if (symbol, wave) in windows]
+        return [stage.title for stage in control_stages(pairs) if not self._succeeds(stage)] if pairs else []
 
     def draw_review_sheets(self) -> list[str]:
         """Run the last stage; returns its title if it failed."""

@@ -71,6 +71,7 @@ def stages(
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
+    of_research = (RESEARCH_TABLE_NAME, CONTROL_MANIFEST_TABLE)
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
@@ -78,28 +79,25 @@ def stages(
         for wave in () if is_left and not captures_all else WAVES:
             keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
             yield Stage(f"{profile}: tape of wave {wave}", [*tape_assets(profile), *of_tape], *keys)
-        names = ["capture_ledger", "capture_report", *([RESEARCH_TABLE_NAME] if is_researched else [])]
+        names = ["capture_ledger", "capture_report", *(of_research if is_researched else ())]
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
 
 
-def control_stages(pairs: Sequence[tuple[str, str]] | None = None) -> Iterator[Stage]:
-    """The controls of RESEARCH_PROFILE, after its ledger; with `pairs`, the symbols and waves of their windows, in order.
+def control_stages(pairs: Sequence[tuple[str, str]]) -> Iterator[Stage]:
+    """The windows of the controls of RESEARCH_PROFILE, after its ledger, and their features.
 
-    Without them only the first stage is known: choosing the controls.
+    Args:
+        pairs: the symbols and waves of the windows, in the order of their partitions.
     """
     of = RESEARCH_PROFILE
-    if pairs is None:
-        yield Stage(f"{of}: controls to compare its events with", [dg.AssetKey([of, CONTROL_MANIFEST_TABLE])])
-        return
     for wave in WAVES:
-        symbols = [symbol for symbol, of_wave in pairs if of_wave == wave]
-        if symbols:
-            keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
-            yield Stage(f"{of}: tape of its controls in wave {wave}", tape_assets(of), *keys)
+        keys = [tape_key(symbol, wave) for symbol, of_wave in pairs if of_wave == wave]
+        if keys:
+            yield Stage(f"{of}: tape of its controls in wave {wave}", tape_assets(of), keys[0], keys[-1])
     names = ("capture_ledger", "capture_report", CONTROL_FEATURES_TABLE)
-    yield Stage(f"{of}: ledger, report and features of the controls", [dg.AssetKey([of, name]) for name in names])
+    yield Stage(f"{of}: ledger, report and features of its controls", [dg.AssetKey([of, name]) for name in names])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:
