@@ -32,7 +32,7 @@ from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.errors import CaptureIncomplete, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.publish import require_writable
@@ -41,7 +41,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.source import is_simulated
-from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
 NEEDS: Final = "nothing."
 EXAMPLE: Final = "smallcaps demo --seed 3"
@@ -68,9 +68,8 @@ def run(arguments: Namespace) -> int:
         failed = demo.materialize(everything=everything)
         spoiled = 0 if everything or failed else demo.spoil_one_window()
         failed += [] if failed else demo.draw_review_sheets()
-    for profile in PROFILES:
-        if (lake.manifests(profile) / "current.json").is_file() and (everything or profile != LEFT_PROFILE):
-            show("", *capture_report(lake, profile, settings, datetime.now(UTC)).items)
+    profiles = [profile for profile in PROFILES if everything or profile != LEFT_PROFILE]
+    damaged, unreadable = show_reports(lake, profiles, settings)
     after = client.totals()
     requests, retries = after.requests_sent - before.requests_sent + spoiled, after.retries - before.retries
     show(
@@ -79,8 +78,28 @@ def run(arguments: Namespace) -> int:
     )
     if failed:
         raise CaptureIncomplete(f"these stages did not finish: {', '.join(failed)}. Run the demo again to continue.")
+    if unreadable:
+        raise unreadable[0]
     _print_next_steps(lake, settings, arguments)
-    return 0
+    return 1 if damaged else 0
+
+
+def show_reports(lake: Lake, profiles: Sequence[Profile], settings: Settings) -> tuple[int, list[LakeError]]:
+    """Print the state of each capture; returns how many files of tape are damaged, and what stopped a report.
+
+    Every byte of the tape is read: what is altered counts as missing, as in the ledger.
+    """
+    damaged, unreadable = 0, list[LakeError]()
+    for profile in profiles:
+        if (lake.manifests(profile) / "current.json").exists():
+            try:
+                report = capture_report(lake, profile, settings, datetime.now(UTC), proves=True)
+                show("", *report.items)
+                damaged += report.damaged
+            except LakeError as error:
+                show(Line(f"\nprofile {profile}: {error}", "bad"))
+                unreadable.append(error)
+    return damaged, unreadable
 
 
 def _print_next_steps(lake: Lake, settings: Settings, arguments: Namespace) -> None:

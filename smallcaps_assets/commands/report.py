@@ -42,22 +42,28 @@ def profile_report(lake: Lake, profile: Profile, settings: Settings, now: dateti
     return plain_text(capture_report(lake, profile, settings, now).items)
 
 
-def capture_report(
-    lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False
+def capture_report(  # noqa: PLR0913 -- two of them are choices
+    lake: Lake, profile: Profile, settings: Settings, now: datetime, *, is_running: bool = False, proves: bool = False
 ) -> CaptureReport:
-    """The state of one profile's capture, counted from published files; the time left only while a run works on it."""
+    """The state of one profile's capture, counted from published files; the time left only while a run works on it.
+
+    With `proves` every byte of the tape is read, and the windows of altered files count as missing, as in the ledger.
+    """
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
     rows, sidecar = current = manifest.current()
     published = tape.listing()
-    ledger = build_ledger(rows, tape, hashes=False, published=published)
+    altered = list[LakeError]()
+    ledger = build_ledger(rows, tape, hashes=proves, published=published, damaged=altered)
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
     judgement, *reasons = describe_verdict(kpis, ledger)
-    damaged = tape.all_damaged(published)
     controls = ControlStore(lake, profile)
     of_events = controls.load(rows)
-    windows = build_control_ledger(of_events, tape, sidecar["manifest_id"], hashes=False, published=published)
+    windows = build_control_ledger(
+        of_events, tape, sidecar["manifest_id"], hashes=proves, published=published, damaged=altered
+    )
     outdated = controls.outdated(current)
+    damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
     items: list[Printable] = [

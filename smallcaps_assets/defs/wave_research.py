@@ -20,6 +20,7 @@ from smallcaps_assets.defs.recording import (
 from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
@@ -56,7 +57,7 @@ class PartsStep:
         try:
             return compute()
         except UNFORESEEN as error:
-            self.context.log.warning("%s failed:\n%s", what, "".join(traceback.format_exception(error)))
+            _log_failure(self.context, what, error)
             return [f"{what}: {error}"]
 
     def _compute(self, pairs: Sequence[Pair]) -> list[str]:
@@ -101,6 +102,12 @@ class PartsStep:
         return [pair for pair in pairs if pair[0] in known]
 
 
+def _log_failure(context: dg.OpExecutionContext, what: str, error: BaseException) -> None:
+    """Log why something failed, with the stack trace of an error that nobody foresaw."""
+    why = str(error) if isinstance(error, SmallcapsError) else "".join(["\n", *traceback.format_exception(error)])
+    context.log.warning("%s failed: %s", what, why)
+
+
 def materialized_keys(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Sequence[str]) -> set[str]:
     """Partitions of tape that are materialized and have not failed since."""
     known = instance.get_status_by_partition(asset, keys, TAPE_PARTITIONS) or {}
@@ -121,7 +128,7 @@ def refresh_table(
         metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
         context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
     except UNFORESEEN as error:
-        context.log.warning("%s failed:\n%s", RESEARCH_TABLE_NAME, "".join(traceback.format_exception(error)))
+        _log_failure(context, RESEARCH_TABLE_NAME, error)
         return [f"{RESEARCH_TABLE_NAME}: {error}"]
     return []
 
@@ -149,6 +156,6 @@ def log_research_checks(
                 # works, although its annotation does not list it
                 context.log_event(check_evaluation(asset, check))  # type: ignore[arg-type]
         except UNFORESEEN as error:
-            context.log.warning("checks of %s failed:\n%s", name, "".join(traceback.format_exception(error)))
+            _log_failure(context, f"checks of {name}", error)
             problems.append(f"checks of {name}: {error}")
     return problems

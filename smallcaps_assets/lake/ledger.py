@@ -152,6 +152,8 @@ def build_control_ledger(  # noqa: PLR0913 -- as build_ledger
 
     `controls` are its rows (CONTROL_MANIFEST) of the events of `manifest_id`; for the rest see `build_ledger`.
     """
+    if controls.is_empty():
+        return CONTROL_LEDGER.to_frame()
     windows = control_windows(controls)
     ledger = build_ledger(windows, tape, manifest_id, hashes=hashes, published=published, damaged=damaged)
     return ledger.with_columns(event_type=pl.lit(CONTROL)).match_to_schema(CONTROL_LEDGER)

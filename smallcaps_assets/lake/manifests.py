@@ -173,17 +173,21 @@ class ManifestStore:
         for path in sorted(self._sidecars(), reverse=True):
             try:
                 sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
+                alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
+                if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
+                    return sidecar
             except LakeError:
                 continue  # a damaged one stays as it is, and a new manifest comes beside it
-            alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
-            if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
-                return sidecar
         return None
 
     def _point_to(self, manifest_id: str) -> None:
         pointer = self.pointer
         text = document_text({"manifest_id": manifest_id})
-        if not is_stored(pointer) or pointer.read_bytes() != text.encode():
+        try:
+            is_current = pointer.read_bytes() == text.encode()
+        except OSError:  # one that cannot be read is replaced, as one that is missing
+            is_current = False
+        if not is_current:
             publish_text(pointer, text, below=self.below)
 
     def _sidecar(self) -> dict[str, Any] | None:

@@ -4,7 +4,8 @@ The footer of each says which table it is a part of, of which profile, wave and 
 so that a part is computed again only when that has changed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +17,7 @@ from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
+from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
@@ -56,18 +58,39 @@ class ResearchStore:
         Raises:
             LakeError: the disk refuses, or a folder is in its place.
         """
-        if not is_stored(path):
-            return None
-        reason = DAMAGE if is_damaged(path) else None
-        footer: Mapping[str, Any] = {}
+        try:
+            found, reason = self._examine(path)
+        except LakeError:  # perhaps another run sets it aside at this moment
+            found, reason = None, DAMAGE
         if reason is None:
-            footer = provenance_of(path) or {}
-            if footer.get(PLACE) != research_place(self.lake, path) or not isinstance(footer.get(COMPUTED_FROM), dict):
-                reason = f"not the file of its place: its footer says {footer.get(PLACE)}"
-        if reason is not None:
-            set_aside(self.lake, path, reason)
-            return None
-        return footer[COMPUTED_FROM]  # type: ignore[no-any-return] # a dict
+            return found
+        with self.locked():
+            found, reason = self._examine(path)
+            if reason is not None:
+                set_aside(self.lake, path, reason)
+            return found
+
+    def _examine(self, path: Path) -> tuple[Mapping[str, Any] | None, str | None]:
+        """What the rows of a file were computed from, or why it is to be set aside; neither where there is no file."""
+        if not is_stored(path):
+            return None, None
+        if is_damaged(path):
+            return None, DAMAGE
+        footer = provenance_of(path) or {}
+        found = footer.get(COMPUTED_FROM)
+        if footer.get(PLACE) != research_place(self.lake, path) or not isinstance(found, dict):
+            return None, f"not the file of its place: its footer says {footer.get(PLACE)}"
+        return found, None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lock on files whose rows are kept or set aside: another run may make the same tables. Not reentrant.
+
+        Raises:
+            LakeError: the lock file cannot be created.
+        """
+        with exclusive_lock(self.lake.locks / "research.lock", below=self.lake.root):
+            yield
 
     def recorded(self, path: Path) -> Mapping[str, Any] | None:
         """What `computed_from` returns, from the footer alone: the file is not proved, and stays where it is.

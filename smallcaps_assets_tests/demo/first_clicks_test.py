@@ -25,6 +25,7 @@ from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings, load_settings
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
+from smallcaps_assets_tests.docs.pages import README, blocks, name_of
 from smallcaps_assets_tests.scenarios import new_york
 
 # the middle one of the six symbols and DRILL
@@ -139,6 +140,9 @@ def test_the_python_that_a_demo_prints_reads_the_tape_of_an_event(demo: Home, mo
     assert of_event["shares"] >= best["volume"]
     assert best["low"] <= of_event["vwap"] <= best["high"]
     assert of_event["spread"] > 0
+    # the README shows the same lines, from `trades =` on
+    (shown,) = [block.text for block in blocks() if block.page == name_of(README) and "open_lake" in block.text]
+    assert shown.partition("trades =")[2].strip() == printed.partition("trades =")[2].strip()
     # a prompt runs a block at the first line that is not part of it
     assert not re.search(r"^ *$\n +", printed, re.MULTILINE)
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -16,10 +18,12 @@ from pyarrow import parquet
 from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.windows import event_windows
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState
 from smallcaps_assets.lake.files.documents import parse_json_object, publish_document
 from smallcaps_assets.lake.files.publish import publish_frame
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -27,7 +31,9 @@ from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.file_kinds import FILE_KINDS, kind_of
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.lake.verification.verify import verify
+from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets_tests.conftest import LATER, files_below
+from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.whole_lake import (
     MANIFEST,
     ONE,
@@ -325,6 +331,26 @@ def test_damaged_candidates_are_detected_again_when_they_are_needed(lake: Lake) 
     }
     assert len(list((lake.quarantine / "damaged" / "events" / "candidates").glob("*.damaged"))) == 1
     assert findings(lake) == []
+
+
+@pytest.mark.parametrize("table", ["micro_features", "event_tape_state", "event_bar_features", "event_scores"])
+def test_a_damaged_part_of_the_table_of_events_is_set_aside_where_it_is_found(lake: Lake, table: str) -> None:
+    """Whatever its size and time say: materializing its table then makes it again, as the message says."""
+    settings = default_settings()
+    research = JoinedResearch(lake, settings.research.params, settings.filters, settings.sessions)
+    (path, *_) = [
+        path for path in files_of(lake, "research tables") if table in path.as_posix() and "plus" not in path.parts
+    ]
+    sound, state = research.table("core"), path.stat()
+    flip_in_the_middle(path)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(LakeError, match=re.escape(f"{path}: is damaged: ")) as raised:
+        research.table("core")
+    assert how_to_restore(path) in str(raised.value)
+    assert not path.exists()
+    assert len(list((lake.quarantine / "damaged" / "research").rglob("*.damaged"))) == 1
+    # what lacks a part has nulls there; the rows of this one are none
+    assert research.table("core").rows.equals(sound.rows)
 
 
 def test_candidates_of_other_settings_than_the_shard_are_found(lake: Lake) -> None:

@@ -59,7 +59,7 @@ def choose_partition(lake: Lake, settings: Settings) -> Partition | None:
     """
     pair = first_of_one_window(ManifestStore.in_lake(lake, LEFT_PROFILE).load())
     tape = profile_tape(lake, LEFT_PROFILE, settings)
-    if pair is None or any(tape.failures(kind) for kind in TAPE_KINDS):
+    if pair is None or any(tape.failures(kind) or tape.damaged_failures(kind) for kind in TAPE_KINDS):
         return None
     return pair if _is_untouched(tape, pair) else None
 

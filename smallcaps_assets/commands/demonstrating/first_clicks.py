@@ -33,13 +33,13 @@ from smallcaps_assets.research import open_lake
 {imports}
 lake = open_lake({lake!r}{settings})
 event_id = {event_id!r}
-trades = lake.trades([event_id], {profile!r}).collect()
-quotes = lake.quotes([event_id], {profile!r}).collect()
-in_force = trades.join_asof(quotes, on="timestamp", suffix="_of_quote")
+trades = lake.trades([event_id], "{profile}").collect()  # exactly the event's window
+quotes = lake.quotes([event_id], "{profile}").collect()
+in_force = trades.join_asof(quotes, on="timestamp", suffix="_of_quote")  # each trade with the best bid and ask then
 minutes = in_force.group_by_dynamic("timestamp", every="1m").agg(
     pl.len().alias("trades"),
-    shares=pl.col("size").sum(),
-    vwap=(pl.col("price") * pl.col("size")).sum() / pl.col("size").sum(),
+    shares=pl.sum("size"),
+    vwap=(pl.col("price") * pl.col("size")).sum() / pl.sum("size"),
     spread=(pl.col("ask_price") - pl.col("bid_price")).median(),
 )
 print(minutes)"""

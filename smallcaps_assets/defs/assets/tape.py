@@ -147,8 +147,12 @@ def _ledger(profile: Profile) -> dg.AssetsDefinition:
         description=f"The certificate of every event of the manifest of {profile}: whether its tape is complete, "
         "empty, failed or missing and why, its span, rows, pages, requests, bytes and hashes.",
     )
-    def capture_ledger(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
+    def capture_ledger(
+        context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+    ) -> Iterator[dg.MaterializeResult[object]]:
         ledger, figures = make_ledger(profile, settings, lake)
+        if "damaged" in figures:
+            context.log.warning("damaged: %s", figures["damaged"])
         yield dg.MaterializeResult(value=ledger, metadata=figures)
 
     return capture_ledger

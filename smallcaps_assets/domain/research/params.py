@@ -2,6 +2,7 @@
 
 from smallcaps_assets.domain.research.bars.bar_features import BarFeatureParams
 from smallcaps_assets.domain.research.bars.event_scores import ScoreNormParams
+from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.outcome_params import OutcomeParams
@@ -18,6 +19,7 @@ class ResearchParams(  # each table takes the part that it needs
     SampleParams,
     ScoreNormParams,
     OutcomeParams,
+    CohortParams,
     ControlParams,
 ):
     """The parts have no key in common but those that mean the same; every key has a default."""

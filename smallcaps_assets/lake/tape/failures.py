@@ -1,6 +1,6 @@
 """Why spans could not be fetched, kept in the quarantine until they are published."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,6 +8,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.files import Span
 
 EFFORT_NAMES: Final = ("requests", "retries", "throttled")
@@ -48,13 +49,24 @@ def record_failure(  # noqa: PLR0913, PLR0917 -- the fields of the record
     publish_document(path, record, indent=2, sweeps=False, below=below)
 
 
-def read_failures(folder: Path) -> list[dict[str, Any]]:
-    """The records (state, cause, wave, events, effort) below the quarantine of one profile and kind.
+def read_failures(folder: Path, symbols: Collection[str] | None = None) -> tuple[list[dict[str, Any]], list[LakeError]]:
+    """The records (state, cause, wave, events, effort) that can be read, and what is wrong with the others.
+
+    Args:
+        folder: the quarantine of one profile and kind.
+        symbols: only the records of these.
 
     Raises:
-        LakeError: a record is damaged, or a folder cannot be listed; names it.
+        LakeError: a folder cannot be listed.
     """
-    return [_read_record(path) for path in sorted(list_paths(folder, "wave=*/symbol=*/*.json"))]
+    sound, damaged = list[dict[str, Any]](), list[LakeError]()
+    for path in sorted(list_paths(folder, "wave=*/symbol=*/*.json")):
+        if symbols is None or symbol_of(path.parent.name) in symbols:
+            try:
+                sound.append(_read_record(path))
+            except LakeError as error:
+                damaged.append(error)
+    return sound, damaged
 
 
 def _read_record(path: Path) -> dict[str, Any]:

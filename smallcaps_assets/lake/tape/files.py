@@ -181,6 +181,11 @@ def _wave_of(path: Path) -> str:
     return path.parent.parent.name.removeprefix("wave=")
 
 
+def pair_of(path: Path) -> tuple[str, str]:
+    """Symbol and wave of a tape file, or of the record of its failure, by their folders."""
+    return symbol_of(path.parent.name), _wave_of(path)
+
+
 def _require_place(path: Path, provenance: Mapping[str, Any]) -> None:
     """Make sure that a file is of the wave and the symbol of its folders; imports of release 0.1 may not record them.
 

@@ -1,9 +1,10 @@
 """The tape of one profile: publish spans, tell what is published, stale or missing, read the windows of events."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -119,8 +120,9 @@ class TapeStore:
         return self._footer_reader(kind).damaged(list_tape_files(self.lake, self.profile, kind, symbols), published)
 
     def all_damaged(self, published: Mapping[TapeKind, pl.DataFrame]) -> list[LakeError]:
-        """The same of both kinds and all symbols; `published` is what `listing` returned."""
-        return [error for kind, spans in published.items() for error in self.damaged(kind, spans)]
+        """The same of both kinds and all symbols, and of records of failed spans; `published` is that of `listing`."""
+        of_kinds = ((*self.damaged(kind, spans), *self.damaged_failures(kind)) for kind, spans in published.items())
+        return list(chain.from_iterable(of_kinds))
 
     def partition_version(
         self, kind: TapeKind, symbol: str, wave: str, published: pl.DataFrame | None = None
@@ -184,9 +186,21 @@ class TapeStore:
         has_origin = pl.col("fetched_at").is_not_null() | (pl.col("adopted_from").list.len() > 0)
         return current_spans(found).filter(has_origin)
 
-    def failures(self, kind: TapeKind) -> list[dict[str, Any]]:
-        """State, cause, wave, events and requests of the spans whose last fetch failed."""
-        return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)))
+    def failures(self, kind: TapeKind, symbols: Collection[str] | None = None) -> list[dict[str, Any]]:
+        """State, cause, wave, events and requests of the spans, of all or of some symbols, whose last fetch failed.
+
+        Records that are damaged are left out: `damaged_failures` names them.
+        """
+        return self._failures(kind, symbols)[0]
+
+    def damaged_failures(self, kind: TapeKind, symbols: Collection[str] | None = None) -> list[LakeError]:
+        """What is wrong with the records of failed spans that cannot be read; their windows count as missing."""
+        return self._failures(kind, symbols)[1]
+
+    def _failures(
+        self, kind: TapeKind, symbols: Collection[str] | None
+    ) -> tuple[list[dict[str, Any]], list[LakeError]]:
+        return read_failures(self.lake.quarantine_path(self.lake.tape(self.profile, kind)), symbols)
 
     # ------------------------------------------------------------------------------------------ publishing
 

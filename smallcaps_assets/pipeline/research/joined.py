@@ -26,7 +26,7 @@ from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
-from smallcaps_assets.errors import InputError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -133,7 +133,7 @@ class JoinedResearch:
             "micro_features": self._of_symbols(self.lake.research / profile / "micro_features", symbols),
             "event_tape_state": self._of_symbols(self.lake.research / profile / "event_tape_state", symbols),
         }
-        parts = (f"{self._relative(path)} {prove_once(path)}" for paths in files.values() for path in paths)
+        parts = (f"{self._relative(path)} {self._prove_part(path)}" for paths in files.values() for path in paths)
         inputs = {"code": TABLE_VERSION, "manifest": current.sidecar["sha256"], "parts": digest(parts)}
 
         def join() -> pl.DataFrame:
@@ -226,6 +226,18 @@ class JoinedResearch:
             return JoinedTable(self._store.read(path, schema), prove_once(path), unchanged=True)
         rows = make()
         return JoinedTable(rows, self._store.publish(path, rows, inputs), unchanged=False)
+
+    def _prove_part(self, path: Path) -> str | None:
+        """The hash of a file that another step makes; one that is damaged is set aside, so that this makes it again.
+
+        Raises:
+            LakeError: it is damaged, or cannot be read.
+        """
+        try:
+            return prove_once(path)
+        except LakeError:
+            self._store.computed_from(path)
+            raise
 
     def _of_lake(self, table: str) -> list[Path]:
         path = self.lake.research_table(table)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.commands.demo import show_reports
 from smallcaps_assets.commands.services.state import KEPT_S, lake_of_state, remove_states_of_missing_lakes
 from smallcaps_assets.commands.services.state_folder import name_of_state
 from smallcaps_assets.defs.assets.tape import make_ledger
@@ -264,6 +265,22 @@ def test_what_counts_windows_of_damaged_tape_as_missing_says_so(lake: Lake, caps
     settings = SettingsResource(document=default_settings().model_dump_json())
     _, figures = make_ledger("core", settings, LakeResource(root=str(lake.root)))
     assert f"damaged: {figures['damaged']}".startswith(named)
+
+
+def test_the_reports_of_a_demo_name_what_is_damaged_and_go_on(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = default_settings()
+    assert show_reports(lake, ["core", "plus"], settings) == (0, [])
+    path, failure = tape_file(lake), next(lake.quarantine.glob("tape/core/quotes/*/*/*.json"))
+    alter_table(path)
+    failure.write_text("{}", encoding="utf-8")
+    capsys.readouterr()
+    assert show_reports(lake, ["core"], settings) == (2, [])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"damaged: 2 files, whose windows count as missing: {failure}: has no usable state" in printed
+    (lake.manifests("core") / "current.json").write_text("", encoding="utf-8")
+    damaged, (error,) = show_reports(lake, ["core"], settings)
+    assert damaged == 0
+    assert f"profile core: {error}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_audit_fails_where_a_sampled_file_is_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:

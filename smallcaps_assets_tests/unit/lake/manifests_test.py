@@ -1,6 +1,7 @@
 """Frozen selections: never overwritten, and rejected when edited."""
 
 import json
+import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -223,3 +224,13 @@ def test_a_damaged_file_of_a_manifest_is_no_obstacle_to_the_next(store: Manifest
     frozen(store, ONE, now=NOW + timedelta(hours=1))
     assert store.damage() is None
     assert_frame_equal(store.load(), ONE)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_pointer_that_cannot_be_read_is_replaced_by_the_next_manifest(store: ManifestStore) -> None:
+    frozen(store, ONE)
+    store.pointer.unlink()
+    store.pointer.symlink_to(store.pointer.name)
+    assert (store.damage() or "").startswith(f"{store.pointer}: cannot be read (")
+    frozen(store, ONE)
+    assert store.damage() is None

@@ -4,12 +4,10 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, BoolArray, Entries, IntArray
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, Entries
 from smallcaps_assets.domain.research.prices import MICRO, least_move
-
-Floats = npt.NDArray[np.float64]
 
 # mean range of a driftless diffusion, in standard deviations (Parkinson)
 _RANGE_PER_DEVIATION: Final = 1.5958
@@ -68,13 +66,13 @@ class Exits(NamedTuple):
 
     exists: BoolArray
     label: IntArray
-    price: Floats
+    price: FloatArray
     bar_end: IntArray
     tie: BoolArray
     gap: BoolArray
 
 
-def scale_millionths(bar_atr: Floats, minutes: int) -> IntArray:
+def scale_millionths(bar_atr: FloatArray, minutes: int) -> IntArray:
     """The scale of the barriers (z) in millionths of the entry price, for a horizon; 0 where `bar_atr` is NaN.
 
     It is the deviation over the horizon that bars of this range make, at least 0.5 % and at most 20 %.

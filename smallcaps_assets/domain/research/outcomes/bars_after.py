@@ -5,13 +5,10 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.prices import micro
-
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 US_PER_MIN: Final = 60_000_000
 # an entry is the open of a bar that starts within this time

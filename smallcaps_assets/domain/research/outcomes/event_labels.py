@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.outcomes.barriers import (
     LABEL_SPECS,
     Barriers,
@@ -12,15 +13,15 @@ from smallcaps_assets.domain.research.outcomes.barriers import (
     barrier_exits,
     scale_millionths,
 )
-from smallcaps_assets.domain.research.outcomes.bars_after import BarsAfter, BoolArray, IntArray
-from smallcaps_assets.domain.research.outcomes.horizons import horizon_columns, nullable
+from smallcaps_assets.domain.research.outcomes.bars_after import BarsAfter
+from smallcaps_assets.domain.research.outcomes.horizons import horizon_columns
+from smallcaps_assets.domain.research.outcomes.nulls import nullable
 from smallcaps_assets.domain.research.outcomes.overlap import OVERLAP, overlap
 from smallcaps_assets.domain.research.prices import MICRO
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.tables import UTC_US
 
 OK, NO_ENTRY, NO_SCALE = "ok", "no_entry", "no_scale"
-STATES: Final = (OK, NO_ENTRY, NO_SCALE)
 _DAY: Final = ("symbol", "day")
 
 
@@ -41,8 +42,8 @@ def event_labels(after: BarsAfter, bar_atr: pl.DataFrame, runs: pl.DataFrame) ->
         "event_id": after.events["event_id"],
         "date": own["day"].dt.to_string("%Y-%m-%d"),
         "t0": _time(after.known_at),
-        "entry_at": nullable(entries.at, entries.exists).cast(UTC_US),
-        "entry": nullable(after.bars["open"].to_numpy()[np.maximum(entries.position, 0)], entries.exists),
+        "entry_at": nullable("", entries.at, entries.exists).cast(UTC_US),
+        "entry": nullable("", after.bars["open"].to_numpy()[np.maximum(entries.position, 0)], entries.exists),
         **horizon_columns(after),
     }
     halts = _halts_after(own.with_columns(common["entry_at"].alias("entry_at")), runs)
@@ -74,10 +75,10 @@ def _by_barriers(after: BarsAfter, spec: LabelSpec, bar_atr: np.ndarray, halts: 
     return {
         "label_spec": pl.Series([spec.name]).new_from_index(0, len(after)),
         "state": pl.Series(state, dtype=pl.String),
-        "exit_bar_end": nullable(exits.bar_end, ok).cast(UTC_US),
-        "t1": nullable(t1, ok).cast(UTC_US),
-        "halt_in_label": nullable(met, ok & halts["known"].to_numpy()),
-        **{name: nullable(values, ok) for name, values in figures.items()},
+        "exit_bar_end": nullable("", exits.bar_end, ok).cast(UTC_US),
+        "t1": nullable("", t1, ok).cast(UTC_US),
+        "halt_in_label": nullable("", met, ok & halts["known"].to_numpy()),
+        **{name: nullable("", values, ok) for name, values in figures.items()},
     }
 
 

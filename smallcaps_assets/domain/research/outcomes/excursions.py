@@ -1,21 +1,16 @@
 """How far prices go for and against the entry after an event (research specification, section 3.4)."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, BoolArray, IntArray
+from smallcaps_assets.domain.research.micro.arrays import IntArray
+from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
+from smallcaps_assets.domain.research.outcomes.nulls import nullable
 from smallcaps_assets.domain.research.outcomes.zigzag import POINTS_OF_BAR, BarPoints
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.research.tables.wave_tables import EXCURSION_MIN
-
-
-def nullable(name: str, values: npt.NDArray[Any], known: BoolArray) -> pl.Series:
-    """`values` with nulls where they are not known."""
-    return pl.Series(name, values).set(pl.Series(~known), None)
 
 
 def excursions(after: BarsAfter, points: BarPoints) -> Iterator[pl.Series]:

@@ -5,7 +5,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, BoolArray, IntArray
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
+from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
+from smallcaps_assets.domain.research.outcomes.nulls import nullable
 
 HORIZONS_MIN: Final = (1, 5, 15, 30, 60)
 # the least age, in minutes, of a close that is too old for any horizon
@@ -25,15 +27,10 @@ def horizon_columns(after: BarsAfter) -> dict[str, pl.Series]:
         limit = after.known_at + minutes * US_PER_MIN
         price, stale, exists = _close_by(after, limit)
         fresh = exists & (stale <= max(_STALE_MIN, minutes / 2))
-        found[f"return_{minutes}"] = nullable(price, fresh)
-        found[f"stale_min_{minutes}"] = nullable(stale, exists)
+        found[f"return_{minutes}"] = nullable("", price, fresh)
+        found[f"stale_min_{minutes}"] = nullable("", stale, exists)
     price, stale, exists = _close_by(after, after.regular_close)
-    return found | {"return_close": nullable(price, exists), "stale_min_close": nullable(stale, exists)}
-
-
-def nullable(values: np.ndarray, exists: BoolArray) -> pl.Series:
-    """A series of `values` that is null where they do not exist."""
-    return pl.Series(values).set(pl.Series(~exists), None)
+    return found | {"return_close": nullable("", price, exists), "stale_min_close": nullable("", stale, exists)}
 
 
 def _close_by(after: BarsAfter, limit: IntArray) -> tuple[np.ndarray, np.ndarray, BoolArray]:

@@ -5,18 +5,13 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray
 from smallcaps_assets.domain.research.outcome_params import OutcomeParams
-from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, IntArray
-from smallcaps_assets.domain.research.outcomes.excursions import excursions, nullable
+from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
+from smallcaps_assets.domain.research.outcomes.excursions import excursions
 from smallcaps_assets.domain.research.outcomes.legs import US_PER_S, count_legs, leg_rows
-from smallcaps_assets.domain.research.outcomes.zigzag import (
-    BarPoints,
-    FloatArray,
-    Paths,
-    find_legs,
-    least_turn,
-    order_points,
-)
+from smallcaps_assets.domain.research.outcomes.nulls import nullable
+from smallcaps_assets.domain.research.outcomes.zigzag import BarPoints, Paths, find_legs, least_turn, order_points
 from smallcaps_assets.domain.research.prices import BPS, MICRO
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES, VELOCITY_MIN
 

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.outcomes.bars_after import BoolArray, IntArray
+from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.prices import least_move, micro
 
-FloatArray = npt.NDArray[np.float64]
 POINTS_OF_BAR: Final = 4
 # the ordinal of pivot 0: the last point, the close, of the event's own bar, which is the one before the first
 PIVOT_0: Final = -1

@@ -23,6 +23,14 @@ from smallcaps_assets.domain.research.tables.bar_tables import (
     EVENT_SCORE_COLUMNS,
     RECONCILIATION_COLUMNS,
 )
+from smallcaps_assets.domain.research.tables.cohort_tables import (
+    COHORT_COLUMNS,
+    COHORT_MEMBER_COLUMNS,
+    COHORT_MEMBER_TEXTS,
+    COHORT_TEXTS,
+    WAS_WINNING_COLUMNS,
+    WAS_WINNING_TEXTS,
+)
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
 from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
@@ -59,6 +67,9 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),
     "event_tape_state": DescribedColumns(TAPE_STATE_COLUMNS, TAPE_STATE_TEXTS),
     "tape_halts": DescribedColumns(TAPE_HALT_COLUMNS, TAPE_HALT_TEXTS),
+    "cohorts": DescribedColumns(COHORT_COLUMNS, COHORT_TEXTS),
+    "cohort_members": DescribedColumns(COHORT_MEMBER_COLUMNS, COHORT_MEMBER_TEXTS),
+    "cohort_was_winning": DescribedColumns(WAS_WINNING_COLUMNS, WAS_WINNING_TEXTS),
     "event_waves": DescribedColumns(EVENT_WAVE_COLUMNS, EVENT_WAVE_TEXTS),
     "event_outcomes": DescribedColumns(EVENT_OUTCOME_COLUMNS, EVENT_OUTCOME_TEXTS),
     "events_with_waves_enriched": DescribedColumns(ENRICHED_COLUMNS, ENRICHED_TEXTS),

@@ -29,6 +29,7 @@ from smallcaps_assets.domain.tables import EVENTS, UTC_US
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.events.master import load_imported_events
+from smallcaps_assets.lake.files.locks import symbol_lock
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
@@ -197,6 +198,11 @@ class SymbolResearch:
 
     def _publish(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
         """Publish the rows that are kept and those computed; files whose rows stay as they are, are not written."""
+        with symbol_lock(self.store.lake, f"research {work.symbol}"):
+            replaced = self._planner.replaced(work) if work.keeps else None
+            return self._publish_tables(work, computed) if replaced is None else _unchanged(work.symbol, replaced)
+
+    def _publish_tables(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
         digests, outcomes = dict[str, str](), dict[str, Outcome]()
         for table, schema in SYMBOL_TABLES.items():
             path = self.store.lake.research_symbol(table, work.symbol)

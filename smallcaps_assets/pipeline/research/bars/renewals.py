@@ -136,6 +136,25 @@ class RenewalPlanner:
             figures={"sessions": len(days), "sessions_computed": sum(day >= since for day in days), **damaged},
         )
 
+    def replaced(self, work: Renewal) -> Mapping[str, str] | None:
+        """The digests of tables that another run has made from the same inputs since `plan`; None if none has.
+
+        Raises:
+            LakeError: a file whose rows are to be kept is another one since, or is gone.
+        """
+        paths = {table: self.store.lake.research_symbol(table, work.symbol) for table in self.tables}
+        now = {table: self.store.recorded(path) or {} for table, path in paths.items()}
+        rows = {table: f"{found.get('rows')}" for table, found in now.items()}
+        if rows == work.rows:
+            return None
+        known = now[self.tables[-1]]
+        if known.get("tables") == rows and _first_difference(known, work.inputs) is None:
+            return rows
+        path = next(path for table, path in paths.items() if rows[table] != work.rows[table])
+        raise LakeError(
+            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize it again.", path
+        )
+
     def from_day(self, symbol: str, since: date) -> Renewal:
         """What to compute of a symbol for the rows from a day on.
 

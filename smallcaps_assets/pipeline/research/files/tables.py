@@ -151,7 +151,9 @@ def _enriched(outcomes: OrderedTable, parts: EnrichedParts) -> OrderedTable:
 def _with_costs(labels: OrderedTable, costs: pl.DataFrame) -> OrderedTable:
     def frames() -> Iterator[pl.DataFrame]:
         for part in labels.frames():
-            net = net_outcomes(part, costs).drop("event_id", "label_spec")
+            first, last = (pl.lit(bound, pl.String) for bound in (part["event_id"].min(), part["event_id"].max()))
+            own = costs.filter(pl.col("event_id").is_between(first, last))
+            net = net_outcomes(part, own).drop("event_id", "label_spec")
             yield part.hstack(net).match_to_schema(LABELS_WITH_COSTS)
 
     return OrderedTable(LABELS_WITH_COSTS, labels.height, frames)

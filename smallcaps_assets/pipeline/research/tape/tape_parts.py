@@ -6,6 +6,7 @@ what they depend on: the hashes of its tape files, the fingerprints of its days 
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -25,7 +26,7 @@ from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
-from smallcaps_assets.pipeline.research.tape.tape_plan import Digests, TapePlan
+from smallcaps_assets.pipeline.research.tape.tape_plan import TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
 # Sections of the settings that decide the tables.
@@ -108,28 +109,19 @@ class TapeParts:
     prefix: str = ""
 
     def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> TapePart:
-        """What is stored of a pair, and what is to be computed.
+        """What is stored of a pair, and what is to be computed; files that are damaged are set aside first.
 
         Raises:
             LakeError: the disk refuses.
         """
         tables = [table for asset in assets for table in ASSET_TABLES[asset]]
-        stored = {table: self._stored(self._path(pair, table), plan.expected[pair][table]) for table in tables}
+        stored = {table: self.store.computed_from(self._path(pair, table)) for table in tables}
         known = {table: self._usable(stored[table]) for table in tables}
         stale = {
             table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
             for table in tables
         }
         return TapePart(pair, stored, stale)
-
-    def _stored(self, path: Path, marks: Digests) -> Mapping[str, Any] | None:
-        """What a file was computed from; one whose rows will be read is proved, and set aside where it is damaged."""
-        try:
-            recorded = self.store.recorded(path)
-        except LakeError:
-            return self.store.computed_from(path)
-        is_current = recorded == {**self.provenance, _BLOCKS: marks}
-        return recorded if recorded is None or is_current else self.store.computed_from(path)
 
     def _path(self, pair: Pair, table: str) -> Path:
         return self.store.lake.research_wave(self.profile, f"{self.prefix}{table}", pair[1], pair[0])
@@ -160,26 +152,59 @@ class TapeParts:
     def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
         """Publish or remove the file of a table; returns whether it changed."""
         path, stored = self._path(part.pair, table), part.stored[table]
-        stale = part.stale[table]
-        # blocks that failed, but are current in this table, keep their rows
-        lost = stale & part.failed.keys()
-        marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in lost}
-        made_from = {**self.provenance, _BLOCKS: marks}
-        if not marks:
-            if stored is not None:
-                self.store.remove(path)
-            return stored is not None
-        if stored == made_from:
+        if stored == self._made_from(part, plan, table):
             return False
-        schema = TAPE_TABLES[table]
+        with self.store.locked():
+            now = self._as_it_is(path)
+            if now != stored:
+                self._lose_replaced(part, plan, table, now)
+            made_from = self._made_from(part, plan, table)
+            if now == made_from:
+                return False
+            if not made_from[_BLOCKS]:
+                if now is not None:
+                    self.store.remove(path)
+                return now is not None
+            self.store.publish(path, self._rows(part, plan, table, made_from[_BLOCKS].keys()), made_from)
+            return True
+
+    def _made_from(self, part: TapePart, plan: TapePlan, table: str) -> dict[str, Any]:
+        """What a table is computed from, without the blocks that failed."""
+        # blocks that failed, but are current in this table, keep their rows
+        lost = part.stale[table] & part.failed.keys()
+        marks = {name: mark for name, mark in plan.expected[part.pair][table].items() if name not in lost}
+        return {**self.provenance, _BLOCKS: marks}
+
+    def _rows(self, part: TapePart, plan: TapePlan, table: str, blocks: AbstractSet[str]) -> pl.DataFrame:
+        """The rows of some blocks: those computed, and those kept of the file."""
+        schema, stale = TAPE_TABLES[table], part.stale[table]
         # a batch computes each of its tables for all of its blocks: also for those whose rows are kept
         computed = pl.concat(part.rows[table] or [schema.to_frame()])
-        rows = [_of_blocks(computed, part.pair, stale & marks.keys(), plan)]
-        kept = marks.keys() - stale
+        rows = [_of_blocks(computed, part.pair, stale & blocks, plan)]
+        kept = blocks - stale
         if kept:
-            rows.append(_of_blocks(self.store.read(path, schema), part.pair, kept, plan))
-        self.store.publish(path, pl.concat(rows).sort(*_ORDER[table], maintain_order=True), made_from)
-        return True
+            stored = self.store.read(self._path(part.pair, table), schema)
+            rows.append(_of_blocks(stored, part.pair, kept, plan))
+        return pl.concat(rows).sort(*_ORDER[table], maintain_order=True)
+
+    def _as_it_is(self, path: Path) -> Mapping[str, Any] | None:
+        """What a file was computed from, now; None where there is none, or one that cannot be read."""
+        try:
+            return self.store.recorded(path)
+        except LakeError:
+            return None
+
+    def _lose_replaced(self, part: TapePart, plan: TapePlan, table: str, now: Mapping[str, Any] | None) -> None:
+        """Blocks that were to be kept fail where the file, replaced by another run since, is not of their tape."""
+        known, expected = self._usable(now), plan.expected[part.pair][table]
+        for name in expected.keys() - part.stale[table]:
+            if known.get(name) != expected[name]:
+                part.stale[table].add(name)
+                part.failed[name] = LakeError(
+                    f"{self._path(part.pair, table)}: another run replaced it meanwhile, with rows of other tape or "
+                    "events. Materialize it again.",
+                    self._path(part.pair, table),
+                )
 
     def _outcome(self, part: TapePart, plan: TapePlan, asset: str) -> Outcome:
         symbol, wave = part.pair
@@ -196,11 +221,21 @@ class TapeParts:
         problems = tuple(
             Problem.of(f"{symbol} {wave} {name}", error, symbol=symbol) for name, error in sorted(failed.items())
         )
+        problems += tuple(
+            Problem.of(f"{symbol} {wave}", error, symbol=symbol) for error in plan.damaged.get(part.pair, ())
+        )
         version = digest([*self.provenance.values(), *marks])
         return Outcome(part.pair, figures, problems, version=version)
 
 
-def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: set[str], plan: TapePlan) -> pl.DataFrame:
+def failed_part(pair: Pair, assets: Sequence[str], error: SmallcapsError) -> PartResult:
+    """What was done for a symbol and wave whose files could not be looked at: nothing."""
+    symbol, wave = pair
+    problem = Problem.of(f"{symbol} {wave}", error, symbol=symbol)
+    return PartResult(pair, {asset: Outcome(pair, {}, (problem,)) for asset in assets}, (), frozenset())
+
+
+def _of_blocks(rows: pl.DataFrame, pair: Pair, blocks: AbstractSet[str], plan: TapePlan) -> pl.DataFrame:
     """The rows of events or minutes of some blocks."""
     if "event_id" in rows.columns:
         own = plan.events.filter(

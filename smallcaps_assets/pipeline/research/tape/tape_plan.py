@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -22,6 +23,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.size_units import DEFAULT_SIZE_UNIT
 from smallcaps_assets.domain.tape.windows import choose_pieces
 from smallcaps_assets.domain.versions import digest
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.tape.whole_files import content_fingerprint
 from smallcaps_assets.pipeline.tape.capture import Pair
 
@@ -60,12 +62,14 @@ class PublishedTape(NamedTuple):
         listing: published spans (PUBLISHED) of each kind.
         failures: the records of failed spans of each kind.
         sizes_in_shares_from: the setting in force; null: the footers say the unit.
+        damaged: what is wrong with the files of a symbol and wave that are not in `listing` or `failures`.
     """
 
     manifest: pl.DataFrame
     listing: Mapping[TapeKind, pl.DataFrame]
     failures: Mapping[TapeKind, Sequence[Mapping[str, Any]]]
     sizes_in_shares_from: date | None
+    damaged: Mapping[Pair, Sequence[LakeError]] = MappingProxyType({})
 
 
 class BlockFacts(NamedTuple):
@@ -87,6 +91,7 @@ class TapePlan:
         files: published spans (PUBLISHED) of both kinds, with `kind` and `block`.
         blocks: the bounds, the days (ET) and the number of rows of each block.
         expected: what each table of a pair is computed from.
+        damaged: of a pair, what is wrong with files that count as missing.
     """
 
     events: pl.DataFrame
@@ -94,6 +99,7 @@ class TapePlan:
     files: pl.DataFrame
     blocks: Mapping[Block, BlockFacts]
     expected: Mapping[Pair, Mapping[str, Digests]]
+    damaged: Mapping[Pair, Sequence[LakeError]] = field(default_factory=dict)
 
 
 def plan_tape(
@@ -124,7 +130,8 @@ def plan_tape(
         for symbol, block, start, end, first, last in bounds.iter_rows()
     }
     facts = _Facts(files, events, {block: found.days for block, found in known.items()}, marks_of_days)
-    return TapePlan(events, span_pieces, files, known, {pair: facts.expected(pair) for pair in pairs})
+    expected = {pair: facts.expected(pair) for pair in pairs}
+    return TapePlan(events, span_pieces, files, known, expected, tape.damaged)
 
 
 class _Facts:
@@ -142,7 +149,7 @@ class _Facts:
         named = files.select(*_BLOCK, "kind", "path", "rows", "bytes", "wave", without_columns)
         self._waves: dict[Pair, set[str]] = defaultdict(set)
         for symbol, block, kind, path, count, size, wave, without in named.iter_rows():
-            content = content_fingerprint(path, count, size)
+            content = _content(path, count, size)
             lines[symbol, block][kind].append(f"{kind} {wave} {Path(path).stem} {content} {without}")
             if kind == "trades":
                 self._waves[symbol, wave].add(block)
@@ -183,6 +190,13 @@ class _Facts:
                 for block in sorted(blocks)
             }
         return found
+
+
+def _content(path: str, rows: int, size: int) -> str:
+    try:
+        return content_fingerprint(path, rows, size)
+    except LakeError:  # its block is stale then, and named where its rows are read
+        return "unreadable"
 
 
 def _days(first: date, last: date) -> tuple[date, ...]:

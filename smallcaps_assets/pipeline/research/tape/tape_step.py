@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, partial
 from itertools import chain
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
@@ -22,6 +23,7 @@ from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import fingerprint_days, read_days
+from smallcaps_assets.lake.tape.files import pair_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.tape.whole_files import read_tape_files
 from smallcaps_assets.pipeline.calendar import sessions_between
@@ -41,6 +43,7 @@ from smallcaps_assets.pipeline.research.tape.tape_parts import (
     PartResult,
     TapePart,
     TapeParts,
+    failed_part,
     settings_of_tape,
 )
 from smallcaps_assets.pipeline.research.tape.tape_plan import Block, PublishedTape, TapePlan, plan_tape
@@ -86,7 +89,8 @@ class TapeResearch:
     ) -> Iterator[PartResult]:
         """Bring the parts of `pairs` up to date; yields one result per pair.
 
-        A block that cannot be computed is a problem of its pairs; everything else is published.
+        A block that cannot be computed, and a file that is damaged and whose windows count as missing, is a problem of
+        its pairs; everything else is published.
 
         Args:
             manifest: the events (CAPTURED).
@@ -124,8 +128,12 @@ class TapeResearch:
         """
         symbols = sorted({symbol for symbol, _ in pairs})
         published = listing or {kind: self.tape.published(kind, symbols) for kind in TAPE_KINDS}
-        failures = {kind: self.tape.failures(kind) for kind in TAPE_KINDS}
-        known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from)
+        failures, damaged = dict[TapeKind, list[dict[str, Any]]](), defaultdict[Pair, list[LakeError]](list)
+        for kind, spans in published.items():
+            failures[kind] = self.tape.failures(kind, symbols)
+            for fault in (*self.tape.damaged(kind, spans, symbols), *self.tape.damaged_failures(kind, symbols)):
+                damaged[pair_of(Path(f"{fault.facts['file']}"))].append(fault)
+        known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from, damaged)
         return plan_tape(known, pairs, self._marks_of_days)
 
     def present_pairs(self, manifest: pl.DataFrame) -> list[Pair]:
@@ -191,7 +199,11 @@ class TapeResearch:
     def _renew(self, pairs: Sequence[Pair], plan: TapePlan, assets: Sequence[str]) -> Iterator[PartResult]:
         work = list[TapePart]()
         for pair in pairs:
-            part = self.parts.load(pair, plan, assets)
+            try:
+                part = self.parts.load(pair, plan, assets)
+            except LakeError as error:  # a folder in the place of a file, or one that is closed to this user
+                yield failed_part(pair, assets, error)
+                continue
             if part.blocks:
                 work.append(part)
             else:

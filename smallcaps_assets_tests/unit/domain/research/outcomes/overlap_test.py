@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.research.outcomes.overlap import OVERLAP, overlap
@@ -45,6 +45,7 @@ def test_nothing_overlaps_nothing() -> None:
     assert overlap(intervals()).schema == OVERLAP
 
 
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_overlap_equals_the_slow_rules(seed: int, size: int) -> None:
     rng = random.Random(seed)  # noqa: S311

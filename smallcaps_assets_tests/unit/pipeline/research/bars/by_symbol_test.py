@@ -1,5 +1,6 @@
 """Research tables of symbols in a lake: only what changed is computed again, and the result is as if all of it was."""
 
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.research.bars.market_state import SPLIT_STATE, SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
@@ -21,6 +23,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES, SymbolResearch
+from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flip_bit, sessions_of
 
@@ -277,3 +280,38 @@ def test_imported_events_have_features_and_make_only_their_symbol_stale(lake: Pa
     Lake(lake).imported_events.unlink()
     _renew(_research(lake))
     assert _tables(lake)["event_bar_features"].equals(before)
+
+
+def test_rows_are_kept_only_of_the_files_that_were_planned_with(
+    tmp_path: Path, market: Mapping[tuple[str, date], pl.DataFrame | None]
+) -> None:
+    """Another run may publish between the plan of a symbol and its publication."""
+    root = tmp_path / "lake"
+    _store(root, market, [day for day in DAYS if day < date(2025, 11, 20)])
+    _renew(_research(root))
+    _store(root, market, DAYS)
+    research = _research(root)
+    assert not [outcome for outcome in research.detector.run(["AVLO"]) if outcome.problems]
+    planner = RenewalPlanner(
+        research.detector, research.store, research.params, SPLIT, IMPORTED_EVENTS.to_frame(), tuple(SYMBOL_TABLES)
+    )
+    work = planner.plan("AVLO")
+    assert isinstance(work, Renewal)
+    assert work.keeps
+    assert planner.replaced(work) is None
+    before = files_below(root)
+    # made from the same inputs: what they hold is what this run would publish
+    _renew(_research(root), ["AVLO"])
+    made = planner.replaced(work)
+    assert made == planner.plan("AVLO")
+    assert made != work.rows
+    # made with other settings, or gone
+    _renew(_research(root, None), ["AVLO"])
+    with pytest.raises(LakeError, match="another run replaced it meanwhile"):
+        planner.replaced(work)
+    for name, (_, content) in before.items():
+        (root / name).write_bytes(content)
+    assert planner.replaced(work) is None
+    Lake(root).research_symbol("halts", "AVLO").unlink()
+    with pytest.raises(LakeError, match=re.escape("halts/symbol=AVLO.parquet: another run replaced it meanwhile")):
+        planner.replaced(work)

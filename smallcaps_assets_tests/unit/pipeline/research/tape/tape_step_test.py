@@ -1,8 +1,10 @@
 """Research tables of the tape of a lake: what they hold, what is kept, what is computed again."""
 
 import os
+import shutil
 import time
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC
 from pathlib import Path
@@ -14,6 +16,7 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
@@ -271,6 +274,32 @@ def test_a_damaged_part_is_set_aside_and_made_again(lake: Lake) -> None:
     assert list(lake.damaged_path(path).parent.glob(f"{path.name}*"))
 
 
+def test_a_damaged_part_is_made_again_although_nothing_else_changed(lake: Lake) -> None:
+    compute(lake)
+    sound = files_below(lake.research)
+    path = lake.research_wave("core", "micro_features", "RTH", SYMBOL)
+    flip_bit(path)
+    assert computed(compute(lake)) == {FIRST, OPENING, SECOND}
+    assert {name: content for name, (_, content) in files_below(lake.research).items()} == {
+        name: content for name, (_, content) in sound.items()
+    }
+
+
+def test_a_folder_in_the_place_of_a_part_costs_no_other_part(lake: Lake) -> None:
+    path = lake.research_wave("core", "tape_halts", "RTH", SYMBOL)
+    path.mkdir(parents=True)
+    made = {found.pair[1]: found.outcomes for found in compute(lake)}
+    (problem,) = {problem for outcome in made["RTH"].values() for problem in outcome.problems}
+    assert (
+        problem
+        == f"{SYMBOL} RTH: {path}: is a folder, where a file belongs: move the folder away. " + how_to_restore(path)
+    )
+    assert not [problem for outcome in made["PM"].values() for problem in outcome.problems]
+    assert rows(lake, "micro_features", "PM").height
+    path.rmdir()
+    assert computed(compute(lake)) == {FIRST, OPENING, SECOND}
+
+
 def test_quotes_whose_rate_the_grid_does_not_divide_are_refused_by_name(lake: Lake) -> None:
     tape = tape_of(lake)
     odd = replace(tape, params=tape.params.model_copy(update={"quotes": Thinning(by_change_only=False, max_hz=7)}))
@@ -367,3 +396,107 @@ def test_partitions_with_tape_or_with_files_are_present(lake: Lake, tmp_path: Pa
     compute(lake)
     # EARLY has left the manifest, and its rows are still there
     assert research(lake).present_pairs(manifest_with(FIRST)) == [(SYMBOL, "PM"), (SYMBOL, "RTH")]
+
+
+# ------------------------------------------------------------------------- damaged footers, and runs at the same time
+
+
+def flip_footer(path: Path) -> None:
+    """The length of the footer, before the last four bytes."""
+    content = bytearray(path.read_bytes())
+    content[-6] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_a_file_without_a_readable_footer_is_named_and_costs_no_other_event(lake: Lake) -> None:
+    compute(lake)
+    folder, (start, _) = lake.tape_wave("core", "quotes", "RTH", SYMBOL), window_of(SECOND)
+    damaged = next(path for path in folder.iterdir() if path.name.startswith(f"{start:%Y%m%dT%H%M%S}"))
+    sound = damaged.read_bytes()
+    flip_footer(damaged)
+    for _ in range(2):
+        by_wave = {found.pair[1]: found.outcomes for found in compute(lake)}
+        for asset, outcome in by_wave["RTH"].items():
+            (problem,) = outcome.problems
+            assert problem.startswith(f"{SYMBOL} RTH: {damaged}: cannot be read ("), asset
+            assert how_to_restore(damaged) in problem
+        assert not [outcome.problems for outcome in by_wave["PM"].values() if outcome.problems]
+    micro = rows(lake, "micro_features").filter(segment="bar").rows_by_key("event_id", named=True, unique=True)
+    assert {event: found["capture_state"] for event, found in micro.items()} == {
+        FIRST: "complete/complete",
+        OPENING: "complete/complete",
+        SECOND: "complete/missing",
+    }
+    damaged.write_bytes(sound)
+    assert computed(compute(lake)) == {SECOND}
+
+
+def test_a_file_that_is_gone_since_it_was_listed_costs_no_other_event(lake: Lake) -> None:
+    listing = tape_of(lake).listing()
+    path = Path(listing["trades"].filter(start=window_of(SECOND)[0])["path"].item())
+    path.unlink()
+    made = list(research(lake).run(manifest_with(*ALL), PAIRS, listing=listing))
+    problems = {f"{problem}" for found in made for outcome in found.outcomes.values() for problem in outcome.problems}
+    assert len(problems) == 1
+    assert f"{path}: cannot be read (No such file or directory)" in problems.pop()
+    assert set(rows(lake, "micro_features")["event_id"]) == {FIRST, OPENING}
+
+
+def test_a_damaged_record_of_a_failed_window_is_named_and_costs_nothing_else(lake: Lake) -> None:
+    tape, (start, end) = tape_of(lake), window_of(SECOND)
+    next(lake.tape_wave("core", "quotes", "RTH", SYMBOL).glob(f"{start:%Y%m%dT%H%M%S}*")).unlink()
+    tape.record_failure("quotes", Span(SYMBOL, "RTH", start, end, (SECOND,)), "failed", "HTTP 503")
+    (record,) = lake.quarantine.rglob("*.json")
+    record.write_text("{}", encoding="utf-8")
+    problems = {
+        f"{problem}" for found in compute(lake) for outcome in found.outcomes.values() for problem in outcome.problems
+    }
+    assert problems == {f"{SYMBOL} RTH: {record}: has no usable state, cause, wave, events. {how_to_restore(record)}"}
+    assert set(rows(lake, "micro_features")["event_id"]) == {FIRST, OPENING, SECOND}
+
+
+def test_two_runs_at_the_same_time_make_the_same_files(lake: Lake) -> None:
+    compute(lake)
+    capture_minute(lake, TRADES_OF_MINUTE[:1])
+    others = list[PartResult]()
+    meanwhile = replace(research(lake), tick=lambda: others.extend(compute(lake)))
+    assert computed(list(meanwhile.run(manifest_with(*ALL), PAIRS))) == {FIRST}
+    assert computed(others) == {FIRST}
+    made = files_below(lake.research)
+    assert computed(compute(lake)) == set()
+    shutil.rmtree(lake.research)
+    compute(lake)
+    assert {name: content for name, (_, content) in files_below(lake.research).items()} == {
+        name: content for name, (_, content) in made.items()
+    }
+
+
+@pytest.mark.parametrize("others", [(SECOND,), ()], ids=["other events", "none"])
+def test_rows_that_another_run_removed_meanwhile_are_not_taken_for_kept(lake: Lake, others: tuple[str, ...]) -> None:
+    compute(lake)
+    before = rows(lake, "micro_features")
+    capture_minute(lake, TRADES_OF_MINUTE[:1])
+    meanwhile = replace(research(lake), tick=lambda: [*compute(lake, others)])
+    found = {result.pair[1]: result for result in meanwhile.run(manifest_with(*ALL), PAIRS)}
+    problems = found["RTH"].outcomes["micro_features"].problems
+    assert problems
+    assert all(f"{SYMBOL}.parquet: another run replaced it meanwhile" in problem for problem in problems)
+    assert set(rows(lake, "micro_features")["event_id"]) == {FIRST, *others}
+    # what is missing is stale, and nothing else
+    assert computed(compute(lake)) >= {OPENING}
+    others_of = pl.col("event_id") != FIRST
+    assert_frame_equal(rows(lake, "micro_features").filter(others_of), before.filter(others_of))
+    assert computed(compute(lake)) == set()
+
+
+def test_runs_that_find_the_same_damage_at_the_same_time_all_end_well(lake: Lake) -> None:
+    compute(lake)
+    sound = files_below(lake.research)
+    for path in lake.research.rglob("*.parquet"):
+        flip_footer(path)
+    with ThreadPoolExecutor(4) as pool:
+        for made in [pool.submit(compute, lake) for _ in range(4)]:
+            computed(made.result())
+    assert {name: content for name, (_, content) in files_below(lake.research).items()} == {
+        name: content for name, (_, content) in sound.items()
+    }
