@@ -7,7 +7,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
-from smallcaps_assets.defs.research_checks import TABLE_TEXTS
+from smallcaps_assets.defs.research_checks import ROW_CHECKS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.controls.control_checks import checks_of_controls
@@ -25,7 +25,7 @@ _TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "than the profile allows events.",
         REGISTRY_COMPLETE: REGISTRY_TEXT,
     },
-    CONTROL_FEATURES_TABLE: {**TABLE_TEXTS, REGISTRY_COMPLETE: REGISTRY_TEXT},
+    CONTROL_FEATURES_TABLE: {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT},
 }
 
 

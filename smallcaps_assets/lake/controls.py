@@ -18,7 +18,7 @@ from smallcaps_assets.lake.research import ResearchStore
 
 CONTROL_MANIFEST_TABLE: Final = "control_manifest"
 # Key of what the control manifest was computed from: the manifest of the events.
-OF_MANIFEST: Final = "manifest_id"
+MANIFEST_OF_CONTROLS: Final = "manifest_id"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class ControlStore:
             LakeError: it cannot be read.
         """
         recorded = ResearchStore(self.lake).recorded(self.path)
-        return None if recorded is None else str(recorded.get(OF_MANIFEST))
+        return None if recorded is None else str(recorded.get(MANIFEST_OF_CONTROLS))
 
     def load(self, manifest: pl.DataFrame) -> pl.DataFrame:
         """The controls (CONTROL_MANIFEST) of the events of a manifest (MANIFEST); no rows where none were chosen.

@@ -21,7 +21,7 @@ from smallcaps_assets.domain.tape.kpis import ledger_problems
 from smallcaps_assets.domain.tape.tables import LEDGER
 from smallcaps_assets.domain.versions import code_version, digest, rows_digest
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.controls import OF_MANIFEST, ControlStore
+from smallcaps_assets.lake.controls import MANIFEST_OF_CONTROLS, ControlStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
@@ -93,7 +93,7 @@ class ControlChoice:
         manifest_id = str(current.sidecar["manifest_id"])
         made_from: dict[str, Any] = {
             "code": code_version(CONTROLS_VERSION, self._settings(), self.limits.max_per_symbol, self.sessions),
-            OF_MANIFEST: manifest_id,
+            MANIFEST_OF_CONTROLS: manifest_id,
             "manifest": current.sidecar["sha256"],
             "complete": digest(complete.sort()),
             "master": rows_digest(master),
