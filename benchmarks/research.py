@@ -5,8 +5,9 @@ python benchmarks/research.py [--symbols 200] [--windows 1] [--trades 10000] [--
 Writes trades and quotes of windows (rows of each: --trades, --quotes), then measures in fresh processes: a scan of
 these files with Polars; micro_features of them and bar_reconciliation of them, each from the files to a file;
 `smallcaps research`, which makes these and more; micro_features of --many times as many windows with as many rows in
-all, for the memory. Then the asset micro_features of a lake of --events events, and of one event more; last, for each
-of --bar-symbols, detection of its bars and event_bar_features of the candidates.
+all, for the memory. Then the asset micro_features of a lake of --events events beside a scan of its tape, how many
+cores it keeps busy (processor time over time), and the asset of one event more; last, for each of --bar-symbols,
+detection of its bars and event_bar_features of the candidates.
 The last line is one JSON object; its ratios of processor time can be compared between machines.
 """
 

@@ -62,6 +62,15 @@ def write_tape(root: Path, manifest: pl.DataFrame, size: Windows) -> TapeStore:
     return tape
 
 
+def scan_tape(tape: TapeStore) -> tuple[int, float]:
+    """The rows of all tape files, read with plain Polars symbol by symbol, and the processor seconds that it takes."""
+    rows, cpu = 0, time.process_time()
+    for kind in TAPE_KINDS:
+        for folder in sorted(tape.lake.tape(tape.profile, kind).glob("wave=*/symbol=*")):
+            rows += pl.scan_parquet(folder / "*.parquet", hive_partitioning=False).collect().height
+    return rows, time.process_time() - cpu
+
+
 def measure_lake(tape: TapeStore, manifest: pl.DataFrame) -> dict[str, float]:
     """micro_features of all events but one; of that one, in a run of all partitions and in one of its own; of none."""
     settings = load_settings(overrides={})
@@ -76,9 +85,11 @@ def measure_lake(tape: TapeStore, manifest: pl.DataFrame) -> dict[str, float]:
         return {**spent, "computed": sum(result.outcomes[ASSET].figures["events_computed"] for result in results)}
 
     run(manifest.head(1), [pairs[0]])  # warms up
+    scan_tape(tape)
     before = manifest.filter(pl.col("event_id") != last)
     whole = run(before, pairs)
     peak = peak_mb()
+    rows, scan_cpu = scan_tape(tape)
     own = [(manifest.tail(1)["symbol"][0], "RTH")]
     added, removed, again, nothing = (
         run(events, of) for events, of in ((manifest, own), (before, own), (manifest, pairs), (manifest, pairs))
@@ -88,7 +99,11 @@ def measure_lake(tape: TapeStore, manifest: pl.DataFrame) -> dict[str, float]:
     del removed
     return {
         "events": manifest.height,
+        "rows": rows,
+        "scan_cpu_s": round(scan_cpu, 2),
         "cpu_s": round(whole["cpu_s"], 2),
+        "ratio_to_scan_cpu": round(whole["cpu_s"] / scan_cpu, 2),
+        "rows_per_cpu_s": round(rows / whole["cpu_s"]),
         "cores_busy": round(whole["cpu_s"] / whole["wall_s"], 2),
         "peak_mb": round(peak),
         "one_event_share_cpu_pct": round(100 * added["cpu_s"] / whole["cpu_s"], 2),

@@ -35,7 +35,7 @@ from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.scenarios import default_settings

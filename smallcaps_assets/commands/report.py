@@ -19,6 +19,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
 from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.review.review import Review
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings
@@ -53,7 +55,9 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     published = tape.listing()
     altered = list[LakeError]()
     ledger = build_ledger(rows, tape, hashes=proves, published=published, damaged=altered)
-    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis)
+    research = TapeResearch(tape, settings.research.params, settings.sessions)
+    minutes = reconciled_windows(research, rows, published).minutes
+    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis, minutes)
     judgement, *reasons = describe_verdict(kpis, ledger)
     damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"

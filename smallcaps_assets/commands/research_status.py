@@ -35,4 +35,4 @@ def research_status(lake: Lake, settings: Settings) -> list[Printable]:
     if not behind:
         return [f"research: tables of {count_noun(len(symbols), 'symbol')} up to date"]
     clause = count_clause(len(symbols), "symbol", "symbols")
-    return [f"research: {len(behind):,} of {clause} behind: materialize event_bar_features"]
+    return [f"research: {len(behind):,} of {clause} behind: materialize event_bar_features, then event_scores"]

@@ -18,7 +18,7 @@ from smallcaps_assets.defs.metadata import (
 )
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
-from smallcaps_assets.domain.tape.kpis import describe_verdict, speed_figures, state_counts, verdict
+from smallcaps_assets.domain.tape.kpis import RECONCILED, describe_verdict, speed_figures, state_counts, verdict
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, describe_stale
 
 _WAVES: Final = (*WAVES, "all")
@@ -64,6 +64,7 @@ def report_metadata(ledger: pl.DataFrame, spent: pl.DataFrame, kpis: pl.DataFram
         **_contradicted(ledger),
         **_list_contradicted(ledger),
         **_plotted(ledger),
+        **_reconciled(kpis),
         **{name: int(spent[name].sum()) for name in ("requests", "retries", "throttled")},
         "dagster/row_count": kpis.height,
         "go": go,
@@ -118,11 +119,10 @@ def _plotted(ledger: pl.DataFrame) -> Metadata:
     """Figures to plot over time; unknown ones are left out. The speed is that of the last hour with new windows."""
     complete = ledger.filter(state="complete")
     (per_hour, left) = ledger.select(speed_figures()).row(0)
-    size, reconciled = complete["bytes"].mean(), ledger["reconciled_share"].mean()
+    size = complete["bytes"].mean()
     known: dict[str, float | None] = {
         "complete_pct": 100 * complete.height / ledger.height if ledger.height else None,
         "windows_left": left,
-        "reconciled_pct": None if not isinstance(reconciled, float) else 100 * reconciled,
         "windows per minute": None if per_hour is None else per_hour / 60,
         "MB per window": None if not isinstance(size, float) else size / 1e6,
     }
@@ -130,6 +130,12 @@ def _plotted(ledger: pl.DataFrame) -> Metadata:
     return {
         name: int(value) if name in whole else round_value(value) for name, value in known.items() if value is not None
     }
+
+
+def _reconciled(kpis: pl.DataFrame) -> Metadata:
+    """The share of minutes that agree, over all waves; empty where it is not known."""
+    values = kpis.filter(pl.col("value").is_not_null(), wave="all", figure=RECONCILED)
+    return {name: round_value(value) for name, value in values.select("figure", "value").iter_rows()}
 
 
 def _stale(ledger: pl.DataFrame) -> Metadata:

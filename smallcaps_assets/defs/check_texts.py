@@ -73,8 +73,8 @@ KPI_CHECKS: Final[Mapping[str, tuple[str, str]]] = {
     "reconciliation": (
         "reconciled_pct",
         (
-            "In the mean window, at least kpis.min_reconciled_pct of the minutes have the bar that their trades make. "
-            "Not judged before bar_reconciliation is materialized."
+            "At least kpis.min_reconciled_pct of the minutes with trades or a bar have the bar that their trades make. "
+            "Not judged in a wave before bar_reconciliation is up to date for all of its published trades."
         ),
     ),
 }

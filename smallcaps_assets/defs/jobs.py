@@ -38,7 +38,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
@@ -47,7 +47,7 @@ from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
 # the research of a night, in the order of what depends on what; that of a profile is its table
-_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_TABLES, EVENT_SCORES_TABLE)
+_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE)
 # symbols that failed are retried by the next night. A run whose process died is retried by Dagster, from its first
 # step on: finished work is skipped, and the report covers the whole night
 NIGHTLY_TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
@@ -90,7 +90,7 @@ def _research_of(settings: Settings) -> list[str | list[str]]:
 
 def nightly_config(settings: Settings) -> dict[str, Any]:
     """The run config of a night: steps that may fail without ending it."""
-    research = [step for step in _RESEARCH if step not in SYMBOL_TABLES]
+    research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *(f"{profile}__{RESEARCH_TABLE_NAME}" for profile in PROFILES)]
     steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
     return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}

@@ -8,8 +8,13 @@ import dagster as dg
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES, checks_of_research
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.bar_checks import (
+    OUTCOME_RANGES,
+    UP_TO_DATE,
+    UP_TO_DATE_TABLES,
+    checks_of_research,
+)
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -24,6 +29,10 @@ _PERTURBATION: Final = {
     "their minute are left out: none of them is hindsight.",
 }
 
+_OUTCOME_RANGES_TEXT: Final = (
+    "Of each event, the greatest adverse excursion is not above 0, the greatest favourable one not below it, and every "
+    "other figure within its bounds."
+)
 _UP_TO_DATE_TEXT: Final = (
     "Computed from bars, events, imported events and settings as they are now. The sensor staleness reports changes."
 )
@@ -31,13 +40,14 @@ _UP_TO_DATE_TEXT: Final = (
 
 def research_checks() -> list[dg.AssetChecksDefinition]:
     """The checks, one step per table."""
-    of_lake = [_checks(table) for table in (*SYMBOL_TABLES, EVENT_SCORES_TABLE)]
+    of_lake = [_checks(table) for table in (*SYMBOL_ASSETS, EVENT_SCORES_TABLE)]
     return [*of_lake, *(_checks(RESEARCH_TABLE_NAME, profile) for profile in PROFILES)]
 
 
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, table] if profile else [table])
     texts = {**_TEXTS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
+    texts |= {OUTCOME_RANGES: _OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
     texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
 
     @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)

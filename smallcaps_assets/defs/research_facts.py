@@ -36,6 +36,14 @@ def facts_of_research() -> dict[str, AssetFacts]:
             **from_columns(["minute_bars"], {"close": ["close"]}),
         },
         "halts": from_columns(["minute_bars"], {"symbol": ["symbol"], "start": ["timestamp"], "n5": ["transactions"]}),
+        "event_waves": {
+            **from_columns(["event_shards"], {"event_id": ["event_id"]}),
+            **from_columns(["minute_bars"], {"start_price": ["high", "low"], "volume": ["volume"]}),
+        },
+        "event_labels": {
+            **from_columns(["event_shards"], {"event_id": ["event_id"]}),
+            **from_columns(["minute_bars"], {"entry": ["open"], "exit_price": ["open", "high", "low", "close"]}),
+        },
         "market_state_day": from_columns(["minute_bars"], {"symbol": ["symbol"], "prior_close": ["close"]}),
     }
     return {

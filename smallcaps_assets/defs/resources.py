@@ -111,7 +111,11 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
         return SymbolResearch(self.detector(settings), settings.research.params, splits)
 
     def tape_research(
-        self, profile: Profile, settings: Settings, log: Callable[[str], None], tick: Callable[[], None] = lambda: None
+        self,
+        profile: Profile,
+        settings: Settings,
+        log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
+        tick: Callable[[], None] = lambda: None,
     ) -> TapeResearch:
         """What makes the research tables of the tape of a profile."""
         return TapeResearch(self.tape(profile, settings), settings.research.params, settings.sessions, log, tick)

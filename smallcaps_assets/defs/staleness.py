@@ -20,7 +20,7 @@ from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, shards_current
 from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES, checks_of_research
-from smallcaps_assets.pipeline.research.bars.by_symbol import MARKET_STATE_DAY
+from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
 from smallcaps_assets.settings.settings import PROFILES, Profile
 

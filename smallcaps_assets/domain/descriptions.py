@@ -117,7 +117,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "quotes_adopted_from": "User files from which the quotes were imported without a request to the vendor.",
     "config_hash": "Hash of the settings that selected the events, for each file.",
     "package_version": "Version of this package that fetched the data, for each file.",
-    "reconciled_share": "Minutes of the window whose bar is the one that their trades make; null if not compared yet.",
+    "reconciled_share": "Minutes of the window whose bar is the one that their trades make; null: not compared.",
     "worst_class": "The gravest difference between bars and trades in the window; `exact`: none.",
     "figure": "Name of the figure.",
     "value": "Value of the figure; null if unknown.",

@@ -70,8 +70,16 @@ class Finding(NamedTuple):
 
 
 def finding(
-    name: str, breaking: pl.DataFrame, figures: Mapping[str, Figure] | None = None, *, severe: bool = True
+    name: str,
+    breaking: pl.DataFrame,
+    figures: Mapping[str, Figure] | None = None,
+    *,
+    severe: bool = True,
+    count: int | None = None,
 ) -> Finding:
-    """The finding of a check that holds if `breaking` has no rows; its first rows become the examples."""
-    counted = {**(figures or {}), _BREAKING: breaking.height}
+    """The finding of a check that holds if `breaking` has no rows; its first rows become the examples.
+
+    `count` is the number of rows that break it, where `breaking` has only the first of them.
+    """
+    counted = {**(figures or {}), _BREAKING: breaking.height if count is None else count}
     return Finding(name, breaking.is_empty(), counted, breaking.head(EXAMPLES), severe)

@@ -1,22 +1,19 @@
 """The ledger: one certificate per event of a manifest, from the footers and rows of the tape files."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.tables.bar_tables import EVENT_RECONCILIATION
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, WINDOWS
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, RECONCILED_EVENTS, WINDOWS
 from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, uncovered_windows
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.proven_files import prove_anew
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.tape.bar_minutes import events_with_volume
 from smallcaps_assets.lake.tape.store import TapeStore
 
@@ -26,7 +23,7 @@ _HASHES: Final = pl.Schema({"path": pl.String(), "file": pl.String(), "sha256": 
 _SUMS: Final = ("received", "pages", "requests")
 # files of earlier releases did not count them
 _COUNTED: Final = ("repeats", "rejected")
-_RECONCILED: Final = ("reconciled_share", "worst_class")
+_RECONCILED: Final = tuple(name for name in RECONCILED_EVENTS if name != "event_id")
 
 
 def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading it again
@@ -37,14 +34,14 @@ def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading i
     hashes: bool = True,
     published: Mapping[TapeKind, pl.DataFrame] | None = None,
     damaged: list[LakeError] | None = None,
+    reconciled: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """One row per event of `manifest` (LEDGER), in rank order.
 
     `bytes` is the event's share of its files, by rows. Pages, requests and rows received are those of the event's
     spans, which other events may share. An event without trades or without quotes is `denied` or `failed` if the
     cause is known, otherwise `missing`. The cause of an event without trades or quotes although there was trading is
-    one of CONTRADICTIONS; bars are read for its minutes only. How bars and trades agree is what the research tables of
-    the lake say; null where they have no row of the event.
+    one of CONTRADICTIONS; bars are read for its minutes only.
 
     Args:
         manifest: the events (MANIFEST).
@@ -54,11 +51,13 @@ def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading i
             whose content is not what was published, is not certified.
         published: what `tape.listing` returned; listed here if it is not given.
         damaged: receives what is wrong with such files, whose windows then count as missing.
+        reconciled: RECONCILED_EVENTS, of events whose bars were compared with the trades that are published now.
 
     Raises:
         LakeError: a record of a failed window is damaged, or bars of an empty one; without `damaged`, also tape.
     """
     windows, listing = event_windows(manifest), published or tape.listing()
+    compared = RECONCILED_EVENTS.to_frame() if reconciled is None else reconciled
     trades, quotes = (
         _published_windows(windows, tape, kind, *_pieces(windows, listing[kind], damaged, hashes=hashes))
         for kind in TAPE_KINDS
@@ -102,25 +101,12 @@ def build_ledger(  # noqa: PLR0913 -- what callers know already spares reading i
             over_budget=pl.col("quotes_over_budget").fill_null(value=False) | _too_large(tape),
             **{name: of_both_kinds(name) for name in ("events_merged", "config_hash", "package_version")},
         )
-        .join(reconciled_events(tape.lake, tape.profile), on="event_id", how="left", maintain_order="left")
+        .join(compared, on="event_id", how="left", maintain_order="left")
         .with_columns(pl.when(pl.col("trades_rows").is_not_null()).then(pl.col(*_RECONCILED)).name.keep())
         .select(*LEDGER)
         .match_to_schema(LEDGER)
     )
     return found.with_columns(cause=pl.coalesce("cause", contradiction(traded_events(found, tape.lake))))
-
-
-def reconciled_events(lake: Lake, profile: str) -> pl.DataFrame:
-    """`event_id`, `reconciled_share` and `worst_class` of the events whose bars were compared with their trades.
-
-    Files that cannot be read are left out: `verify` names them, and the ledger depends on the tape alone.
-    """
-    store, schema = ResearchStore(lake), {name: EVENT_RECONCILIATION[name] for name in ("event_id", *_RECONCILED)}
-    found = [pl.Schema(schema).to_frame()]
-    for file in store.parts(lake.research / profile / "event_reconciliation"):
-        with suppress(LakeError):
-            found.append(store.read(file, EVENT_RECONCILIATION).select(*schema))
-    return pl.concat(found).unique("event_id", keep="last", maintain_order=True)
 
 
 def traded_events(ledger: pl.DataFrame, lake: Lake) -> set[str]:

@@ -19,7 +19,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import (

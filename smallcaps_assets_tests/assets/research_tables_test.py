@@ -11,7 +11,7 @@ from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABL
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets_tests.assets.conftest import ALL
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
 from smallcaps_assets_tests.assets.redetection_test import evaluation, tick
@@ -30,8 +30,8 @@ def figures(platform: Platform, *asset: str) -> dict[str, object]:
 
 def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     before = files_below(made.root)
-    result = made.run(*SYMBOL_TABLES, **ALL)
-    for table in SYMBOL_TABLES:
+    result = made.run(*SYMBOL_ASSETS, **ALL)
+    for table in SYMBOL_ASSETS:
         assert recorded_by(made, result, table) == set(SYMBOLS_OF_MARKET)
     made.run("event_scores", TABLE)
     assert made.gate.requests == []
@@ -52,7 +52,7 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     )
     assert figures(made, "event_scores")["dagster/row_count"] == pl.read_parquet(made.lake.master).height
     # nothing changed: nothing is written
-    made.run(*SYMBOL_TABLES, **ALL)
+    made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores", TABLE)
     assert files_below(made.root) == after
     assert figures(made, *TABLE)["unchanged"] is True
@@ -69,10 +69,10 @@ def test_no_column_of_the_table_is_hindsight() -> None:
 
 def test_a_symbol_that_fails_is_named_and_stops_no_other(made: Platform) -> None:
     flip_bit(next(made.lake.bars("CRVO").glob("*.parquet")))
-    result = made.run(*SYMBOL_TABLES, **ALL, fails=True)
+    result = made.run(*SYMBOL_ASSETS, **ALL, fails=True)
     assert "1 of 4 partitions failed" in failure(result)
     assert "is damaged" in failure(result)
-    for table in SYMBOL_TABLES:
+    for table in SYMBOL_ASSETS:
         assert recorded_by(made, result, table) == set(SYMBOLS_OF_MARKET) - {"CRVO"}
         (record,) = made.instance.fetch_materializations(
             dg.AssetRecordsFilter(dg.AssetKey(table), asset_partitions=["CRVO"]), limit=1
@@ -82,7 +82,7 @@ def test_a_symbol_that_fails_is_named_and_stops_no_other(made: Platform) -> None
 
 
 def test_a_damaged_table_is_set_aside_and_made_again(made: Platform) -> None:
-    made.run(*SYMBOL_TABLES, **ALL)
+    made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores")
     path = made.lake.research_table("event_scores")
     before = path.read_bytes()
@@ -110,7 +110,7 @@ def shown_up_to_date(platform: Platform) -> dict[str, tuple[bool, str]]:
 
 
 def test_imported_events_are_scored_against_master_and_make_features_and_scores_stale(made: Platform) -> None:
-    made.run(*SYMBOL_TABLES, **ALL)
+    made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores")
     cursor, message = tick(made)
     assert message == "Made with the settings in force."
@@ -135,7 +135,7 @@ def test_imported_events_are_scored_against_master_and_make_features_and_scores_
     made.run("event_scores")
     cursor, message = tick(made, cursor)
     assert message == "Stale: event_bar_features up_to_date. Materialize event_bar_features."
-    made.run(*SYMBOL_TABLES, **ALL)
+    made.run(*SYMBOL_ASSETS, **ALL)
     assert tick(made, cursor)[1] == "Made with the settings in force."
     assert {passed for passed, _ in shown_up_to_date(made).values()} == {True}
     after = pl.read_parquet(path)

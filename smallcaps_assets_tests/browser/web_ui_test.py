@@ -18,7 +18,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_name
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
-from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.settings.settings import PROFILES, load_settings
 from smallcaps_assets_tests.browser.conftest import Desk
 from smallcaps_assets_tests.browser.other_site import WAYS, other_site
 from smallcaps_assets_tests.browser.web_ui import GREEN, RED, AssetPage, screenshot
@@ -214,6 +214,7 @@ GROUPS = {
     group: {name.rpartition("/")[2] for name, facts in REGISTRY.items() if facts.group == group}
     for group in sorted({facts.group for facts in REGISTRY.values()})
 }
+OTHER_PROFILES = [profile for profile in PROFILES if profile != "core"]
 # from the size that Dagster draws first, at which a group of six assets is larger than the screen
 ZOOM_STEPS = 6
 LEGIBLE_PX = 12
@@ -228,7 +229,12 @@ def test_the_lineage_shows_every_group_and_each_group_the_names_of_its_assets(de
         expect(nodes.get_by_text(group, exact=True)).to_be_in_viewport(ratio=1)
     page.mouse.move(700, 880)
     screenshot(page, "ui-lineage.png")
+    for profile in OTHER_PROFILES:
+        for group in ("{}", "research_{}"):
+            assert GROUPS[group.format(profile)] == GROUPS[group.format("core")], "looked at below for core alone"
     for group, assets in GROUPS.items():
+        if group.removeprefix("research_") in OTHER_PROFILES:
+            continue
         page.goto(f"{desk.ui.url}/locations/smallcaps_assets/asset-groups/{group}")
         expect(nodes).not_to_have_count(0)
         for _ in range(ZOOM_STEPS):

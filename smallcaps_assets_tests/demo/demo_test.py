@@ -97,6 +97,28 @@ def test_bars_rebuilt_from_the_captured_trades_are_the_bars_served(demo: Home) -
     assert compared > 200
 
 
+# what is planted in DRILL, and the class of its minute
+PLANTED_CLASSES = {"cancelled_in_bar": "cancel", "missing_bar": "missing_bar", "missing_trades": "bar_without_trades"}
+
+
+def test_tape_and_bars_of_a_demo_agree_but_for_the_planted_minutes(demo: Home) -> None:
+    files = demo.lake.research / "core" / "bar_reconciliation" / "**" / "*.parquet"
+    minutes = pl.read_parquet(files, hive_partitioning=False)
+    days = minutes["timestamp"].dt.convert_time_zone("America/New_York").dt.date()
+    planted = market().plants(days.min(), days.max()).filter(pl.col("kind").is_in(list(PLANTED_CLASSES)))
+    expected = planted.select(
+        symbol=pl.lit("DRILL"),
+        timestamp=pl.col("start").dt.truncate("1m").cast(minutes.schema["timestamp"]),
+        expected=pl.col("kind").replace_strict(PLANTED_CLASSES),
+    )
+    found = minutes.join(expected, on=["symbol", "timestamp"], how="left")
+    agree = pl.col("class").is_in(["exact", "no_trades_no_bar"])
+    assert found.filter(agree != pl.col("expected").is_null()).is_empty()
+    assert found.filter(pl.col("expected").is_not_null(), pl.col("class") != pl.col("expected")).is_empty()
+    assert found.filter(~agree).height > 0, "without a planted minute this shows less"
+    assert found.filter(pl.col("class") == "exact").height > 100
+
+
 # Consolidated update rules of the vendor: what a condition excludes from (high and low, open and close, volume).
 NO_HIGH_LOW = {2, 7, 12, 16, 37}
 NO_OPEN_CLOSE = {2, 5, 7, 10, 12, 16, 32, 37}

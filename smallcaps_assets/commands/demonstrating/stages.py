@@ -7,7 +7,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.tables import WAVES
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -62,7 +62,7 @@ def stages(
         certifies_all: build its ledger and report as well.
         with_research: make the research tables of the symbols and those of RESEARCH_PROFILE, in the same runs.
     """
-    of_symbols = SYMBOL_TABLES if with_research else ()
+    of_symbols = SYMBOL_ASSETS if with_research else ()
     for assets, what in ((("minute_bars",), "minute bars"), (("event_shards", *of_symbols), "events")):
         for first, last in _ranges(symbols, left):
             yield Stage(f"{what} of {first} to {last}", [dg.AssetKey(asset) for asset in assets], first, last)

@@ -42,6 +42,8 @@ from smallcaps_assets.pipeline.imports.windows import (
     tape_files,
 )
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.source import profile_tape, require_real
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
@@ -128,7 +130,11 @@ def run(arguments: Namespace) -> int:
     aside = lake.quarantine_path(lake.tape(profile, "adopted.parquet"))
     published = work.tape.listing()
     altered = list[LakeError]()
-    ledger = build_ledger(manifest, work.tape, sidecar["manifest_id"], published=published, damaged=altered)
+    research = TapeResearch(work.tape, settings.research.params, settings.sessions)
+    reconciled = reconciled_windows(research, manifest, published).events
+    ledger = build_ledger(
+        manifest, work.tape, sidecar["manifest_id"], published=published, damaged=altered, reconciled=reconciled
+    )
     damaged = describe_damaged([*work.tape.all_damaged(published), *altered])
     require_whole_ledger(ledger, manifest)
     publish_changed(lake.ledger(profile), ledger, below=lake.root)

@@ -27,6 +27,7 @@ from smallcaps_assets.lake.files.publish import DerivedTable
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
 from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
 from smallcaps_assets.pipeline.tape.capture import Capture, Pair
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner, require_room
@@ -181,7 +182,8 @@ def make_ledger(
     tape = lake.tape(profile, settings.load())
     listing = published or tape.listing()
     altered = list[LakeError]()
-    ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered)
+    reconciled = reconciled_windows(lake.tape_research(profile, settings.load()), manifest, listing).events
+    ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered, reconciled=reconciled)
     require_whole_ledger(ledger, manifest)
     damage = describe_damage([*tape.all_damaged(listing), *altered])
     figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing) | ({"damaged": damage} if damage else {})
@@ -210,7 +212,9 @@ def make_report(
     tape = lake.tape(profile, loaded)
     listing = published or tape.listing()
     spent = capture_effort(tape, listing)
-    kpis = capture_kpis(ledger, spent, loaded.kpis)
+    manifest = lake.manifests(profile).load()
+    minutes = reconciled_windows(lake.tape_research(profile, loaded), manifest, listing).minutes
+    kpis = capture_kpis(ledger, spent, loaded.kpis, minutes)
     made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
     figures = report_metadata(ledger, spent, kpis) | _counted_rows(listing)
     damage = describe_damage(tape.all_damaged(listing))

@@ -7,6 +7,7 @@ import polars as pl
 import polars.selectors as cs
 
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.research.tables.wave_tables import EXCURSION_MIN
 
 # lowest and highest value of a column; None: no bound
 Bounds = tuple[float | None, float | None]
@@ -40,6 +41,15 @@ LABEL_BOUNDS: Final[Mapping[str, Bounds]] = {
     **{f"stale_min_{horizon}": (0, None) for horizon in (1, 5, 15, 30, 60, "close")},
     "uniqueness": (0, 1),
     "concurrent_max": (1, None),
+}
+WAVE_BOUNDS: Final[Mapping[str, Bounds]] = {"leg": (1, None), "duration_s": (0, None), "retracement": (0, None)}
+OUTCOME_BOUNDS: Final[Mapping[str, Bounds]] = {
+    "theta": (0.01, 0.1),
+    "wave_horizon_s": (0, None),
+    "legs": (0, None),
+    "first_pullback": (0, None),
+    **{f"mfe_{minutes}_bps": (0, None) for minutes in EXCURSION_MIN},
+    **{f"mae_{minutes}_bps": (None, 0) for minutes in EXCURSION_MIN},
 }
 COST_BOUNDS: Final[Mapping[str, Bounds]] = {"cost_bps": (0, None)}
 

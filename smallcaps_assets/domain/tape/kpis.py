@@ -8,14 +8,14 @@ from pydantic import Field
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.contradictions import is_contradicted
-from smallcaps_assets.domain.tape.tables import KPIS
+from smallcaps_assets.domain.tape.tables import KPIS, RECONCILED_MINUTES
 from smallcaps_assets.domain.words import count_clause
 
 CAPTURE_STATES: Final = ("complete", "empty", "trades_only", "quotes_only", "failed", "denied", "missing")
 # trades and quotes are published: the vendor has no more
 PUBLISHED_STATES: Final = ("complete", "empty", "trades_only", "quotes_only")
 
-# the figure of how well bars and trades agree
+# the share of minutes whose bar is the one that their trades make, in per cent
 RECONCILED: Final = "reconciled_pct"
 _UTC_NS: Final = pl.Datetime("ns", "UTC")
 _KINDS: Final = ("trades", "quotes")
@@ -56,19 +56,26 @@ def ledger_problems(ledger: pl.DataFrame, profile: str, manifest_id: str) -> lis
     return problems
 
 
-def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) -> pl.DataFrame:
+def capture_kpis(
+    ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams, minutes: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Figures of a capture with their targets (KPIS), per wave and in total.
 
     A figure with a target but without data is null and fails; without requests, the share of retries is 0. The share of
-    reconciled minutes is not judged where it is null. Requests per window, windows per hour (over the last hour in
-    which windows were published) and hours left have no target.
+    minutes that agree is null, and not judged, where `minutes` lacks a wave that has trades. Requests per window,
+    windows per hour (over the last hour in which windows were published) and hours left have no target.
+
+    Args:
+        ledger: LEDGER.
+        effort: EFFORT.
+        params: targets.
+        minutes: RECONCILED_MINUTES of waves in which bars were compared with all published trades.
     """
     complete = pl.col("state") == "complete"
     figures = [
         (100 * complete.mean()).alias("success_pct"),
         (pl.col("bytes").filter(complete).quantile(0.9, "linear") / 1e6).alias("p90_event_mb"),
         complete.sum().alias("complete"),
-        (100 * pl.col("reconciled_share").mean()).alias(RECONCILED),
         *speed_figures(),
     ]
     sums = [pl.col(name).sum() for name in ("requests", "retries", "throttled")]
@@ -77,6 +84,7 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
     asked = pl.col("requests").clip(1)
     wide = (
         windows.join(requests, on="wave", how="left")
+        .join(_agreeing_minutes(ledger, minutes), on="wave", how="left")
         .with_columns(pl.col("requests", "retries", "throttled").fill_null(0))
         .select(
             "wave",
@@ -118,6 +126,17 @@ def capture_kpis(ledger: pl.DataFrame, effort: pl.DataFrame, params: KpiParams) 
         .with_columns(pl.col("holds").fill_null(pl.col("target").is_null() | (figure == RECONCILED)))
         .match_to_schema(KPIS)
         .sort(pl.col("wave").cast(order), "figure")
+    )
+
+
+def _agreeing_minutes(ledger: pl.DataFrame, minutes: pl.DataFrame | None) -> pl.DataFrame:
+    """`wave` and the share of minutes whose bar is the one that their trades make, in per cent, see `capture_kpis`."""
+    known = RECONCILED_MINUTES.to_frame() if minutes is None else minutes
+    with_trades = ledger.filter(pl.col("trades_rows").is_not_null())["wave"].unique()
+    total = known.sum().with_columns(wave=pl.lit("all"))
+    rows = pl.concat([known, total]) if set(with_trades) <= set(known["wave"]) else known
+    return rows.filter(pl.col("compared") > 0).select(
+        "wave", (100 * pl.col("exact") / pl.col("compared")).alias(RECONCILED)
     )
 
 

@@ -135,6 +135,12 @@ LEDGER_ADDED: Final = (
     "worst_class",
 )
 
+# How bars and trades of an event agree, and the minutes of a wave: how many agree exactly, of those that have either.
+RECONCILED_EVENTS: Final = pl.Schema(
+    {"event_id": pl.String(), "reconciled_share": pl.Float64(), "worst_class": pl.String()}
+)
+RECONCILED_MINUTES: Final = pl.Schema({"wave": pl.String(), "exact": pl.Int64(), "compared": pl.Int64()})
+
 # Requests behind published and failed spans.
 EFFORT: Final = pl.Schema({"wave": pl.String(), "requests": pl.Int64(), "retries": pl.Int64(), "throttled": pl.Int64()})
 

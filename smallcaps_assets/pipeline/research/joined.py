@@ -40,7 +40,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
-from smallcaps_assets.pipeline.research.bars.by_symbol import MARKET_STATE_DAY
+from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
 from smallcaps_assets.settings.settings import Profile
 
 EVENT_SCORES_TABLE: Final = "event_scores"

@@ -32,8 +32,9 @@ _RETURN_SHARES: Final = (0.0, 0.05, 0.5, 0.95, 1.0)
 def cohort_figures(rows: SpecRows, sample: Sample, selection: str) -> dict[str, Numbers]:
     """Figures of the cohorts that have an event in `select`, by name.
 
-    They are those of section 6.3 that need the events, and `cohort`, the number, `wins`, how many net returns are above
-    0, and `largest`, the greatest absolute net return. A mean of nothing is NaN, and so is `se` of one date.
+    They are those of research specification, 6.3, that need the events, and `cohort`, the number, `wins`, how many
+    net returns are above 0, and `largest`, the greatest absolute net return. A mean of nothing is NaN, and so is
+    `se` of one date.
     """
     levels = _Levels(rows.parent)
     code = rows.group[sample.select] * TERCILES + sample.select_terciles

@@ -121,6 +121,22 @@ def reconcile_events(events: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFram
     ).match_to_schema(EVENT_RECONCILIATION)
 
 
+def count_classes(minutes: pl.LazyFrame) -> pl.LazyFrame:
+    """`class`, and how many of `minutes` (BAR_RECONCILIATION) have it."""
+    return minutes.group_by("class").agg(minutes=pl.len())
+
+
+def count_exact(classes: pl.DataFrame) -> tuple[int, int]:
+    """Of the counts of `count_classes`, how many minutes are exact, and how many have trades or a bar.
+
+    Their ratio is the share of minutes that agree (research specification, 9).
+    """
+    of_class = pl.col("class")
+    counted = [of_class == "exact", of_class != "no_trades_no_bar"]
+    exact, compared = (int(classes.filter(which)["minutes"].sum()) for which in counted)
+    return exact, compared
+
+
 def _minutes(spans: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """Every minute of a session inside a span: symbol, timestamp, `span`, `regular`, `minute_id` in their order."""
     whole = spans.with_row_index("span").with_columns(

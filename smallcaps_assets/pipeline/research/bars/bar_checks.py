@@ -12,19 +12,25 @@ from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.checks import (
     BAR_FEATURE_BOUNDS,
     HALT_BOUNDS,
+    LABEL_BOUNDS,
     MARKET_STATE_BOUNDS,
+    OUTCOME_BOUNDS,
     SCORE_BOUNDS,
     TABLE_CHECKS,
+    WAVE_BOUNDS,
     Bounds,
     perturbed,
     table_checks,
 )
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.bars.symbol_tables import BESIDE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME, JoinedResearch
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
 from smallcaps_assets.settings.settings import Profile
@@ -34,9 +40,14 @@ SAMPLED: Final = 20
 # the check of tables that become stale by what is no asset: imported events
 UP_TO_DATE: Final = "up_to_date"
 UP_TO_DATE_TABLES: Final = ("event_bar_features", EVENT_SCORES_TABLE)
+# the excursions and other figures of each event, in the file beside the legs
+OUTCOME_RANGES: Final = "outcome_ranges"
 _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]]]] = {
     "event_bar_features": (BAR_FEATURES, ("event_id",), BAR_FEATURE_BOUNDS),
     "halts": (HALTS, ("symbol", "start"), HALT_BOUNDS),
+    "event_waves": (EVENT_WAVES, ("event_id", "leg"), WAVE_BOUNDS),
+    "event_outcomes": (EVENT_OUTCOMES, ("event_id",), OUTCOME_BOUNDS),
+    "event_labels": (EVENT_LABELS, ("event_id", "label_spec"), LABEL_BOUNDS),
     "market_state_day": (MARKET_STATE, ("symbol", "date"), MARKET_STATE_BOUNDS),
     EVENT_SCORES_TABLE: (EVENT_SCORES, ("event_id",), SCORE_BOUNDS),
     RESEARCH_TABLE_NAME: (RESEARCH_TABLE, ("event_id",), {**BAR_FEATURE_BOUNDS, **SCORE_BOUNDS}),
@@ -46,6 +57,7 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
 def checks_of_research(table: str, research: SymbolResearch, profile: Profile | None = None) -> Checks:
     """The checks of a published table; nothing is judged before it has rows."""
     names = [*TABLE_CHECKS, REGISTRY_COMPLETE, *(["perturbation"] if table == "event_bar_features" else [])]
+    names += [OUTCOME_RANGES] if table == "event_waves" else []
     names += [UP_TO_DATE] if table in UP_TO_DATE_TABLES else []
     return {name: partial(_check, name, table, research, profile) for name in names}
 
@@ -60,8 +72,13 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
     schema, key, bounds = _TABLES[table]
     path = lake.research_table(table, profile or "")
     files = [path] if is_stored(path) else [] if profile else store.parts(lake.research / table)
+    beside = {other: store.parts(lake.research / other) for other, asset in BESIDE.items() if asset == table}
     if name == REGISTRY_COMPLETE:
-        return check_registry(store, {table: files})
+        return check_registry(store, {table: files, **beside})
+    if name == OUTCOME_RANGES:
+        rows = store.scan(beside["event_outcomes"], EVENT_OUTCOMES)
+        ranges = table_checks(rows, ("event_id",), OUTCOME_BOUNDS)["ranges"]
+        return _judged(lambda: ranges()._replace(name=OUTCOME_RANGES), rows)
     rows = store.scan(files, schema)
     if name == UP_TO_DATE:
         of_table = features_up_to_date if table == "event_bar_features" else scores_up_to_date

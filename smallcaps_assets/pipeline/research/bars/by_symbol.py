@@ -3,7 +3,7 @@
 No row of these tables depends on later bars. When bars change or are added, the rows of earlier months are therefore
 kept, and the others are computed from the bars of these months and of the days that they look back to.
 
-The file of `market_state_day` records what the rows of all three tables of a symbol were computed from, and digests of
+The file of `market_state_day` records what the rows of all tables of a symbol were computed from, and digests of
 the rows of the others. It is published last: after a killed process the tables of that symbol are computed again.
 """
 
@@ -18,9 +18,8 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import BARS_READ
-from smallcaps_assets.domain.research.bars.bar_features import MarketData
-from smallcaps_assets.domain.research.bars.halts import HALTS
-from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE, SPLITS
+from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
+from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
@@ -38,17 +37,18 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_events
 from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner, renewal_batches
+from smallcaps_assets.pipeline.research.bars.symbol_tables import (
+    MARKET_STATE_DAY,
+    ROWS_DIGEST,
+    SYMBOL_TABLES,
+    RowsBySymbol,
+    in_file_order,
+    is_before,
+    rows_by_symbol,
+    rows_since,
+)
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
-MARKET_STATE_DAY: Final = "market_state_day"
-# The tables by name, in the order in which their files are published; the last records what all were computed from.
-SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
-    "event_bar_features": BAR_FEATURES,
-    "halts": HALTS,
-    MARKET_STATE_DAY: MARKET_STATE,
-}
-# Key of a footer: the digest of the rows of its file.
-ROWS_DIGEST: Final = "rows"
 # days with regular hours whose closes the first computed day looks back to
 _CLOSES_BACK: Final = 2
 
@@ -113,7 +113,7 @@ class SymbolResearch:
         bars, sampled, own, splits = (pl.concat(parts) for parts in zip(*(past.frames for past in pasts), strict=True))
         sessions = self._calendar([past.work for past in pasts])
         market = MarketData(bars, sessions, sampled, None if self.splits is None else splits)
-        features = self._tables(own, market).features
+        features = event_bar_features(own, market, self.detector.params.features, self.params)
         symbols = dict(zip(names, (symbol for symbol, *_ in chosen), strict=True))
         return features.with_columns(pl.col("symbol").replace_strict(symbols, return_dtype=pl.String))
 
@@ -170,7 +170,7 @@ class SymbolResearch:
                 together = None
         return [*outcomes, *(self._renew(work, together) for work in works)]
 
-    def _renew(self, work: Renewal, together: "_BySymbol | None") -> SymbolOutcome:
+    def _renew(self, work: Renewal, together: "RowsBySymbol | None") -> SymbolOutcome:
         """Publish the tables of one symbol, computed with others or by itself."""
 
         def publish() -> SymbolOutcome:
@@ -183,19 +183,20 @@ class SymbolResearch:
         found = self._unexpected.attempt(work.symbol, publish)
         return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
 
-    def _publish(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
+    def _publish(self, work: Renewal, computed: "RowsBySymbol") -> SymbolOutcome:
         """Publish the rows that are kept and those computed; files whose rows stay as they are, are not written."""
         with symbol_lock(self.store.lake, f"research {work.symbol}"):
             replaced = self._planner.replaced(work) if work.keeps else None
             return self._publish_tables(work, computed) if replaced is None else _unchanged(work.symbol, replaced)
 
-    def _publish_tables(self, work: Renewal, computed: "_BySymbol") -> SymbolOutcome:
+    def _publish_tables(self, work: Renewal, computed: RowsBySymbol) -> SymbolOutcome:
         digests, outcomes = dict[str, str](), dict[str, Outcome]()
         for table, schema in SYMBOL_TABLES.items():
             path = self.store.lake.research_symbol(table, work.symbol)
             rows = computed[table].get(work.symbol, schema.to_frame())
             if work.keeps:
-                rows = pl.concat([self.store.read(path, schema).filter(_is_before(table, work.since)), rows])
+                rows = pl.concat([self.store.read(path, schema).filter(is_before(table, work.since)), rows])
+            rows = in_file_order(table, rows)
             digests[table] = rows_digest(rows)
             if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
                 recorded = {**work.inputs, ROWS_DIGEST: digests[table]}
@@ -203,7 +204,7 @@ class SymbolResearch:
             outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
         return outcomes
 
-    def _compute(self, works: Sequence[Renewal]) -> "_BySymbol":
+    def _compute(self, works: Sequence[Renewal]) -> "RowsBySymbol":
         """The rows of the computed months of several symbols, by table and symbol."""
         works = sorted((work for work in works if work.bars), key=lambda work: work.symbol)
         if not works:
@@ -216,9 +217,9 @@ class SymbolResearch:
             bars, sessions = self._bars(works), self._calendar(works)
         symbols = [work.symbol for work in works]
         sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
-        events = research_events(_since(works, self._master(symbols)), _since(works, sampled))
+        events = research_events(rows_since(works, self._master(symbols)), rows_since(works, sampled))
         market = MarketData(bars, sessions, sampled, self._splits_of(symbols))
-        return _by_symbol(works, self._tables(events, market))
+        return rows_by_symbol(works, self._tables(events, market))
 
     def _tables(self, events: pl.DataFrame, market: MarketData) -> BarTables:
         return tables_of_events(events, market, BarRules(market.sessions, self.detector.params, self.params))
@@ -272,37 +273,6 @@ class _Past(NamedTuple):
 
     work: Renewal
     frames: tuple[pl.DataFrame, ...]
-
-
-# rows by table and symbol
-_BySymbol = Mapping[str, Mapping[str, pl.DataFrame]]
-
-
-def _by_symbol(works: Sequence[Renewal], made: BarTables) -> _BySymbol:
-    rows = {"event_bar_features": made.features, "halts": made.halts, MARKET_STATE_DAY: made.days}
-    since = pl.DataFrame([(work.symbol, f"{work.since}") for work in works], ["symbol", "since"], orient="row")
-    for table in ("halts", MARKET_STATE_DAY):
-        dated = rows[table].join(since, on="symbol", how="left", maintain_order="left")
-        rows[table] = dated.filter(pl.col("date") >= pl.col("since")).drop("since")
-    return {
-        table: {key[0]: part for key, part in found.partition_by("symbol", as_dict=True, maintain_order=True).items()}
-        for table, found in rows.items()
-    }
-
-
-def _since(works: Sequence[Renewal], rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `symbol` and `timestamp` in the computed months."""
-    starts = {work.symbol: midnight(work.since) for work in works if work.keeps}
-    if not starts:
-        return rows
-    start = pl.col("symbol").replace_strict(starts, default=None, return_dtype=UTC_US)
-    return rows.filter((pl.col("timestamp") >= start).fill_null(value=True))
-
-
-def _is_before(table: str, since: date) -> pl.Expr:
-    if table == "event_bar_features":
-        return pl.col("timestamp") < midnight(since)
-    return pl.col("date") < f"{since}"
 
 
 def _lack_closes(works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar
 import polars as pl
 
 from smallcaps_assets.domain.research.bars.bar_features import BarFeatureParams
+from smallcaps_assets.domain.research.outcome_params import CostParams, OutcomeParams
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import SampleParams
 from smallcaps_assets.domain.versions import code_version, digest
@@ -125,7 +126,7 @@ class RenewalPlanner:
         known, rows = recorded[self.tables[-1]] or {}, {table: found.get("rows") for table, found in usable.items()}
         days = _days(coverage)
         now = self._inputs(symbol, coverage, days)
-        complete = known.get("tables") == rows
+        complete = rows.keys() == set(self.tables) and known.get("tables") == rows
         since = _first_difference(known, now) if complete else date.min
         if since is None:
             return {table: f"{found}" for table, found in rows.items()}
@@ -243,8 +244,9 @@ class RenewalPlanner:
 
 
 def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
-    """The settings that decide the tables of symbols."""
-    of_tables = set(BarFeatureParams.model_fields) | set(SampleParams.model_fields)
+    """The settings that decide the tables of symbols; costs are those of profiles."""
+    of_outcomes = set(OutcomeParams.model_fields) - set(CostParams.model_fields)
+    of_tables = set(BarFeatureParams.model_fields) | set(SampleParams.model_fields) | of_outcomes
     return params.model_dump(mode="json", include=of_tables)
 
 

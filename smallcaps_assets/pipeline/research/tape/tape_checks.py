@@ -2,14 +2,15 @@
 
 import random
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.findings import EXAMPLES, Finding, finding
 from smallcaps_assets.domain.research.micro.spreads import HORIZONS
+from smallcaps_assets.domain.research.tape.reconciliation import count_classes, count_exact
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
@@ -33,13 +34,24 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
     def files(table: str) -> list[Path]:
         return store.parts(research.tape.lake.research / profile / table)
 
-    @cache
-    def rows(table: str) -> pl.DataFrame:
-        return store.scan(files(table), TAPE_TABLES[table]).collect()
+    def rows(table: str) -> pl.LazyFrame:
+        return store.scan(files(table), TAPE_TABLES[table])
 
-    def judge(name: str, find: Callable[[pl.DataFrame], pl.DataFrame]) -> Finding:
-        found = rows(asset)
-        return finding(name, find(found)).unjudged_if(found.is_empty(), "nothing is computed yet")
+    def judge(name: str, find: Callable[[pl.LazyFrame], pl.LazyFrame], table: str = asset) -> Finding:
+        """Streamed: tables of all windows may be larger than memory."""
+        breaking = find(rows(table))
+        wanted = (breaking.head(EXAMPLES), breaking.select(pl.len()), rows(asset).select(pl.len()))
+        with disk_errors("read", research.tape.lake.research / profile / table):
+            examples, broken, every = pl.collect_all(wanted, engine="streaming")
+        return finding(name, examples, count=broken.item()).unjudged_if(not every.item(), "nothing is computed yet")
+
+    def computed() -> pl.Series:
+        with disk_errors("read", research.tape.lake.research / profile / asset):
+            return rows(asset).select(pl.col("event_id").unique()).collect(engine="streaming").to_series()
+
+    def classes() -> pl.DataFrame:
+        with disk_errors("read", research.tape.lake.research / profile / asset):
+            return count_classes(rows(asset)).collect(engine="streaming")
 
     of_assets: dict[str, dict[str, Callable[[], Finding]]] = {
         "micro_features": {
@@ -47,22 +59,18 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
             "shares": lambda: judge("shares", _off_shares),
             "spread_parts": lambda: judge("spread_parts", _off_spreads),
             "explained_share": lambda: judge("explained_share", _off_r2),
-            "nothing_peeks": lambda: _nothing_peeks(research, manifest, rows("micro_features")["event_id"]),
+            "nothing_peeks": lambda: _nothing_peeks(research, manifest, computed()),
             QUOTE_SIZE_CHECK: lambda: check_quote_sizes(research, manifest),
         },
         "bar_reconciliation": {
             "finite_values": lambda: judge("finite_values", _not_finite),
-            "unique_minutes": lambda: judge(
-                "unique_minutes", lambda found: found.filter(found.select("symbol", "timestamp").is_duplicated())
-            ),
-            "exact_minutes": lambda: _exact_minutes(rows("bar_reconciliation")),
+            "unique_minutes": lambda: judge("unique_minutes", lambda found: _repeated(found, "symbol", "timestamp")),
+            "exact_minutes": lambda: _exact_minutes(classes()),
         },
         "event_tape_state": {
-            "unique_events": lambda: judge(
-                "unique_events", lambda found: found.filter(pl.col("event_id").is_duplicated())
-            ),
-            "halts_in_order": lambda: finding(
-                "halts_in_order", rows("tape_halts").filter(pl.col("start") >= pl.col("end"))
+            "unique_events": lambda: judge("unique_events", lambda found: _repeated(found, "event_id")),
+            "halts_in_order": lambda: judge(
+                "halts_in_order", lambda found: found.filter(pl.col("start") >= pl.col("end")), "tape_halts"
             ),
         },
     }
@@ -72,16 +80,16 @@ def checks_of_tape_research(research: TapeResearch, manifest: pl.DataFrame, asse
     return of_assets[asset] | complete
 
 
-def _not_finite(rows: pl.DataFrame) -> pl.DataFrame:
+def _not_finite(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(pl.any_horizontal(~pl.selectors.float().is_finite()).fill_null(value=False))
 
 
-def _off_shares(rows: pl.DataFrame) -> pl.DataFrame:
+def _off_shares(rows: pl.LazyFrame) -> pl.LazyFrame:
     total = pl.sum_horizontal((f"{state}_share" for state in _STATES), ignore_nulls=False)
     return rows.filter((total - 1).abs() > _CLOSE).select("event_id", "segment", total=total)
 
 
-def _off_spreads(rows: pl.DataFrame) -> pl.DataFrame:
+def _off_spreads(rows: pl.LazyFrame) -> pl.LazyFrame:
     """Rows whose realized spread and impact are of the same trades as the signed effective spread, but differ."""
     parts = []
     for h in HORIZONS:
@@ -96,16 +104,23 @@ def _off_spreads(rows: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def _off_r2(rows: pl.DataFrame) -> pl.DataFrame:
+def _off_r2(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.filter(~pl.col("kyle_r2").is_between(0, 1)).select("event_id", "segment", "kyle_r2")
 
 
-def _exact_minutes(minutes: pl.DataFrame) -> Finding:
-    traded = minutes.filter(pl.col("class") != "no_trades_no_bar")
-    others = traded.filter(pl.col("class") != "exact").group_by("class").len("minutes").sort("minutes", descending=True)
-    share = 1 - int(others["minutes"].sum()) / traded.height if traded.height else None
+def _repeated(rows: pl.LazyFrame, *key: str) -> pl.LazyFrame:
+    """The keys that more than one row has."""
+    return rows.group_by(key).len("rows").filter(pl.col("rows") > 1)
+
+
+def _exact_minutes(classes: pl.DataFrame) -> Finding:
+    """Whether most minutes with trades or a bar agree; `classes` are the number of `minutes` of each `class`."""
+    exact, compared = count_exact(classes)
+    share = exact / compared if compared else None
     few = share is not None and share < _LEAST_EXACT
-    figures = {"exact_share": share, "minutes": traded.height}
+    others = classes.filter(~pl.col("class").is_in(["exact", "no_trades_no_bar"]))
+    others = others.sort("minutes", "class", descending=[True, False])
+    figures = {"exact_share": share, "minutes": compared}
     found = Finding("exact_minutes", not few, figures, others, severe=False)
     return found.unjudged_if(share is None, "no minute with trades or a bar is compared yet")
 

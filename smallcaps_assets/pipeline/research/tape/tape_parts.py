@@ -113,7 +113,7 @@ class TapeParts:
             LakeError: the disk refuses.
         """
         tables = [table for asset in assets for table in ASSET_TABLES[asset]]
-        stored = {table: self.store.computed_from(self._path(pair, table)) for table in tables}
+        stored = {table: self.store.computed_from(self.path(pair, table)) for table in tables}
         known = {table: self._usable(stored[table]) for table in tables}
         stale = {
             table: {name for name, mark in plan.expected[pair][table].items() if known[table].get(name) != mark}
@@ -121,7 +121,13 @@ class TapeParts:
         }
         return TapePart(pair, stored, stale)
 
-    def _path(self, pair: Pair, table: str) -> Path:
+    def current(self, pair: Pair, plan: TapePlan, table: str) -> set[str]:
+        """The blocks of which the published rows of a table are up to date, by its footer alone."""
+        known = self._usable(self._as_it_is(self.path(pair, table)))
+        return {name for name, mark in plan.expected[pair][table].items() if known.get(name) == mark}
+
+    def path(self, pair: Pair, table: str) -> Path:
+        """The file of a table of a pair."""
         return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
 
     def _usable(self, stored: Mapping[str, Any] | None) -> Mapping[str, str]:
@@ -149,7 +155,7 @@ class TapeParts:
 
     def _publish_table(self, part: TapePart, plan: TapePlan, table: str) -> bool:
         """Publish or remove the file of a table; returns whether it changed."""
-        path, stored = self._path(part.pair, table), part.stored[table]
+        path, stored = self.path(part.pair, table), part.stored[table]
         if stored == self._made_from(part, plan, table):
             return False
         with self.store.locked():
@@ -181,7 +187,7 @@ class TapeParts:
         rows = [_of_blocks(computed, part.pair, stale & blocks, plan)]
         kept = blocks - stale
         if kept:
-            stored = self.store.read(self._path(part.pair, table), schema)
+            stored = self.store.read(self.path(part.pair, table), schema)
             rows.append(_of_blocks(stored, part.pair, kept, plan))
         return pl.concat(rows).sort(*_ORDER[table], maintain_order=True)
 
@@ -199,9 +205,9 @@ class TapeParts:
             if known.get(name) != expected[name]:
                 part.stale[table].add(name)
                 part.failed[name] = LakeError(
-                    f"{self._path(part.pair, table)}: another run replaced it meanwhile, with rows of other tape or "
+                    f"{self.path(part.pair, table)}: another run replaced it meanwhile, with rows of other tape or "
                     "events. Materialize it again.",
-                    self._path(part.pair, table),
+                    self.path(part.pair, table),
                 )
 
     def _outcome(self, part: TapePart, plan: TapePlan, asset: str) -> Outcome:

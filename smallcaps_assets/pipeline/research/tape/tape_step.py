@@ -101,8 +101,7 @@ class TapeResearch:
             LakeError: the disk refuses.
         """
         self._require_grid()
-        rules = (self.parts.provenance, self.params.quote_sizes_in_shares_from)
-        known, changed = KnownParts(self.tape, rules, manifest), list[Pair]()
+        known, changed = self.known_parts(manifest), list[Pair]()
         for pair in pairs:
             unchanged = known.unchanged(pair, assets)
             if unchanged is None:
@@ -133,6 +132,10 @@ class TapeResearch:
                 damaged[pair_of(Path(f"{fault.facts['file']}"))].append(fault)
         known = PublishedTape(manifest, published, failures, self.params.quote_sizes_in_shares_from, damaged)
         return plan_tape(known, pairs, self._marks_of_days)
+
+    def known_parts(self, manifest: pl.DataFrame) -> KnownParts:
+        """Which parts are up to date as far as that is known without opening a tape file; `manifest` as in `run`."""
+        return KnownParts(self.tape, (self.parts.provenance, self.params.quote_sizes_in_shares_from), manifest)
 
     def present_pairs(self, manifest: pl.DataFrame) -> list[Pair]:
         """The partitions of which there is a file or, of a symbol with events in that wave, tape; wave by wave.

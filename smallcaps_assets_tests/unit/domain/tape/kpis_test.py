@@ -13,7 +13,7 @@ from smallcaps_assets.domain.tape.kpis import (
     state_counts,
     verdict,
 )
-from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER
+from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER, RECONCILED_MINUTES
 from smallcaps_assets_tests.scenarios import default_settings
 
 NOON = datetime(2025, 11, 5, 17, tzinfo=UTC)
@@ -139,6 +139,30 @@ def test_an_unknown_figure_misses_its_target() -> None:
 def test_sessions_out_of_balance_name_the_wave_to_repeat(rows: pl.DataFrame, text: str) -> None:
     _, reasons = verdict(capture_kpis(rows, effort(), default_settings().kpis), rows)
     assert text in reasons[-1]
+
+
+def reconciled(rows: pl.DataFrame, minutes: dict[str, tuple[int, int]]) -> dict[str, tuple[float | None, bool]]:
+    """Value and verdict of reconciled_pct by wave."""
+    counted = pl.DataFrame([(wave, *counts) for wave, counts in minutes.items()], RECONCILED_MINUTES, orient="row")
+    kpis = capture_kpis(rows, effort(), default_settings().kpis, counted).filter(figure="reconciled_pct")
+    return {wave: (value, holds) for wave, value, holds in kpis.select("wave", "value", "holds").iter_rows()}
+
+
+def test_minutes_weigh_alike_whatever_window_they_are_of() -> None:
+    # 99 % of 1,000, 50 % of 10, and 90 % of 100: 1,085 of 1,110
+    found = reconciled(WHOLE, {"PM": (990, 1000), "AH": (5, 10), "RTH": (90, 100)})
+    assert found == {
+        "PM": (99.0, True), "AH": (50.0, False), "RTH": (90.0, False), "all": (pytest.approx(100 * 1085 / 1110), True)
+    }  # fmt: skip
+
+
+def test_minutes_are_not_judged_where_a_wave_with_trades_is_not_compared() -> None:
+    traded, nothing = WHOLE.with_columns(trades_rows=pl.lit(1, pl.Int64)), (None, True)
+    assert reconciled(traded, {}) == dict.fromkeys(("PM", "AH", "RTH", "all"), nothing)
+    assert reconciled(traded, {"PM": (9, 10)}) == {"PM": (90.0, False), "AH": nothing, "RTH": nothing, "all": nothing}
+    without = traded.with_columns(trades_rows=pl.when(pl.col("wave") == "PM").then("trades_rows"))
+    assert reconciled(without, {"PM": (9, 10)})["all"] == (90.0, False)
+    assert reconciled(WHOLE, dict.fromkeys(("PM", "AH", "RTH"), (0, 0)))["all"] == nothing
 
 
 def test_speed_and_remaining_time_use_the_last_hour() -> None:

@@ -212,6 +212,13 @@ def test_the_setting_bounds_the_waves_and_nothing_else() -> None:
     assert path(*bars, horizon_min=11)[1]["confirmed_legs"] == 1
 
 
+def test_momentum_is_null_without_a_bar_in_time() -> None:
+    row = path(at(5.1), start=6)[1]
+    assert row["velocity_1_bps_per_min"] is row["velocity_5_bps_per_min"] is None
+    assert row["velocity_10_bps_per_min"] == pytest.approx(1e4 * math.log(5.1 / 5.0) / 10)
+    assert row["acceleration_10_bps_per_min2"] is None
+
+
 def test_the_outcome_is_that_of_15_minutes() -> None:
     flat = [at(5.0)] * 14
     # minute 15 ends at K + 15 min, minute 16 after it

@@ -10,7 +10,7 @@ from smallcaps_assets.domain.research.tables.table_registry import (
     file_gaps,
     registry_gaps,
 )
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES
+from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 
 ONE = DescribedColumns(

@@ -22,8 +22,9 @@ from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
-from smallcaps_assets.pipeline.research.bars.by_symbol import SYMBOL_TABLES, SymbolResearch
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner
+from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY, SYMBOL_TABLES
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flip_bit, sessions_of
 
@@ -127,13 +128,38 @@ def test_tables_that_grew_night_by_night_are_those_computed_at_once(
     assert computed == [20, 45, 61 - 44, 62 - 44, len(DAYS) - 44]
 
 
+def test_tables_that_an_earlier_release_did_not_make_are_made_and_the_others_stay(lake: Path) -> None:
+    unknown = ("event_waves", "event_outcomes", "event_labels")
+    before, tables = files_below(lake), _tables(lake)
+    research = _research(lake)
+    for symbol in SYMBOLS:
+        path = Lake(lake).research_symbol(MARKET_STATE_DAY, symbol)
+        recorded = dict(research.store.recorded(path) or {})
+        # its record names the tables that it knew
+        recorded["tables"] = {name: found for name, found in recorded["tables"].items() if name not in unknown}
+        research.store.publish(path, research.store.read(path, SYMBOL_TABLES[MARKET_STATE_DAY]), recorded)
+        for table in unknown:
+            Lake(lake).research_symbol(table, symbol).unlink()
+    assert _research(lake).behind(list(SYMBOLS)) == list(SYMBOLS)
+    _renew(_research(lake))
+    made = (*unknown, MARKET_STATE_DAY)
+    after = files_below(lake)
+    assert after.keys() == before.keys()
+    assert {path for path in after if after[path] != before[path]} == {
+        f"research/{table}/symbol={symbol}.parquet" for table in made for symbol in SYMBOLS
+    }
+    assert all(rows.equals(tables[table]) for table, rows in _tables(lake).items())
+
+
 def test_a_symbol_that_did_not_change_is_not_read(lake: Path) -> None:
     before = files_below(lake)
     Lake(lake).minute_bars.rename(lake / "bars" / "elsewhere")
     research = _research(lake)
     assert research.behind(list(SYMBOLS)) == []
     outcomes = list(research.run(list(SYMBOLS)))
-    assert [one.figures for outcome in outcomes for one in outcome.values()] == [{"sessions_computed": 0}] * 12
+    assert [one.figures for outcome in outcomes for one in outcome.values()] == [{"sessions_computed": 0}] * 4 * len(
+        SYMBOL_TABLES
+    )
     (lake / "bars" / "elsewhere").rename(Lake(lake).minute_bars)
     assert files_below(lake) == before
 
