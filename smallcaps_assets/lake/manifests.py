@@ -200,10 +200,20 @@ class ManifestStore:
         sidecar = _read_sidecar(self.folder / f"{current['manifest_id']}.json")
         if sidecar["profile"] != self.profile:
             raise LakeError(
-                f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}.", pointer
+                f"{pointer}: points to a manifest of profile {sidecar['profile']}, not of {self.profile}. "
+                f"{how_to_restore(pointer)}",
+                pointer,
             )
         return sidecar
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
-    return read_document(path, how_to_restore(path), _OF_SIDECAR)
+    """The sidecar in a file.
+
+    Raises:
+        LakeError: it is damaged, or that of another manifest.
+    """
+    sidecar = read_document(path, how_to_restore(path), _OF_SIDECAR)
+    if sidecar["manifest_id"] != path.stem:
+        raise LakeError(f"{path}: is the sidecar of {sidecar['manifest_id']}. {how_to_restore(path)}", path)
+    return sidecar

@@ -234,3 +234,20 @@ def test_a_pointer_that_cannot_be_read_is_replaced_by_the_next_manifest(store: M
     assert (store.damage() or "").startswith(f"{store.pointer}: cannot be read (")
     frozen(store, ONE)
     assert store.damage() is None
+
+
+def test_the_sidecar_of_another_manifest_is_not_taken_for_that_of_the_current_one(store: ManifestStore) -> None:
+    """Swapped sidecars would let another manifest, whose hash is as its own sidecar says, pass as the current one."""
+    frozen(store, TWO, now=NOW - timedelta(hours=1))
+    frozen(store, ONE, config="c2")
+    older, current = sorted(store.folder.glob("core_*.json"))
+    mine, other = current.read_bytes(), older.read_bytes()
+    current.write_bytes(other)
+    older.write_bytes(mine)
+    for read in (store.load, store.sidecar, store.current_id):
+        with pytest.raises(LakeError, match=re.escape(f"{current}: is the sidecar of {older.stem}. ")) as raised:
+            read()
+        assert "aterialize core/manifest" in str(raised.value)
+    frozen(store, ONE, config="c2", now=NOW + timedelta(hours=1))
+    assert store.damage() is None
+    assert_frame_equal(store.load(), ONE)
