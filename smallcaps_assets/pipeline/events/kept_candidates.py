@@ -21,7 +21,7 @@ NO_SHARD: Final = "without a shard of event_shards"
 OTHER_SETTINGS: Final = "with a shard of other settings than config.yaml, or of other reference data"
 OTHER_BARS: Final = "with bars that changed since their shard was detected"
 NO_CANDIDATES: Final = "without candidates of the sessions and settings of their shard"
-UNREADABLE: Final = "with a shard or candidates that cannot be read or are damaged"
+CANNOT_BE_READ: Final = "with a shard or candidates that cannot be read or are damaged"
 TEST_SYMBOLS: Final = "with which exchanges test"
 # What is read of candidates; the rest is that of their condition bars.
 _READ: Final = ("symbol", "event_type", "timestamp", "direction", "date", "rvol_day", "dollar_volume_day")
@@ -63,7 +63,7 @@ class KeptCandidates:
             try:
                 return symbol, _usable(detector, symbol)
             except LakeError:
-                return symbol, UNREADABLE
+                return symbol, CANNOT_BE_READ
 
         # files are read and hashed at the same time
         with ThreadPoolExecutor(THREADS) as threads:

@@ -23,11 +23,11 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.events.kept_candidates import (
+    CANNOT_BE_READ,
     NO_CANDIDATES,
     NO_SHARD,
     OTHER_BARS,
     OTHER_SETTINGS,
-    UNREADABLE,
 )
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
@@ -187,8 +187,8 @@ def _other_settings(lake: Lake) -> None:
     [
         (lambda lake: lake.candidates_of(TWO).unlink(), NO_CANDIDATES),
         (_without_condition_bars, NO_CANDIDATES),
-        (lambda lake: shutil.copy(lake.candidates_of(ONE), lake.candidates_of(TWO)), UNREADABLE),
-        (lambda lake: flip_bit(lake.candidates_of(TWO), 3000), UNREADABLE),
+        (lambda lake: shutil.copy(lake.candidates_of(ONE), lake.candidates_of(TWO)), CANNOT_BE_READ),
+        (lambda lake: flip_bit(lake.candidates_of(TWO), 3000), CANNOT_BE_READ),
         (lambda lake: lake.shard(TWO).unlink(), NO_SHARD),
         (_other_bars, OTHER_BARS),
         (_other_settings, OTHER_SETTINGS),
