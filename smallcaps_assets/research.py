@@ -17,6 +17,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
@@ -103,6 +104,40 @@ class ResearchLake:
         path = self._lake.research_table("research_table", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         return self._scan(path, _KNOWN)
+
+    def controls(self, profile: Profile = "core") -> pl.LazyFrame:
+        """What was known of each control when its minute was over (CONTROL_FEATURES), one row per control.
+
+        A control is the minute of an earlier day of the same symbol, at the New York time of its event (`control_of`),
+        without an event near it. The columns are those of `features`, without scores. Sorted by symbol, timestamp and
+        control_of; two events may share a `control_id`.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: there is no such profile.
+            LakeError: the table is not there yet, damaged or cannot be read.
+        """
+        path = self._lake.research_table("control_features", _require_profile(profile))
+        require_part(ResearchStore(self._lake), path)
+        return self._scan(path, CONTROL_FEATURES)
+
+    def matched_difference(self, profile: Profile = "core") -> pl.LazyFrame:
+        """Event minus control for each number of `features` (MATCHED_DIFFERENCE), one row per event with a control.
+
+        `event_id`, `timestamp`, `event_type` and `in_causal_sample` are those of the event, `control_id` and
+        `control_timestamp` those of the control. A difference is null where either number is. Events are chosen with
+        hindsight: filter by `in_causal_sample` for what is said about returns. In the order of `controls`.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: as `controls`.
+            LakeError: as `controls` and `features`.
+        """
+        return matched_difference(self.features(profile), self.controls(profile))
 
     def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
         """Trades in the windows of events: event_id and the columns of the profile (TRADES or TRADES_ALL).

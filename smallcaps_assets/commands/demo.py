@@ -15,6 +15,7 @@ from smallcaps_assets.commands.demonstrating.stages import (
     LEFT_PROFILE,
     RESEARCH_PROFILE,
     Stage,
+    control_stages,
     left_symbol,
     review_stage,
     stages,
@@ -29,11 +30,14 @@ from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
 from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
+from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete, LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.source import is_simulated
@@ -138,7 +142,16 @@ class _Demo:
             certifies_all=everything or is_certified,
             with_research=with_research,
         )
-        return [stage.title for stage in planned if not self._succeeds(stage)]
+        failed = [stage.title for stage in planned if not self._succeeds(stage)]
+        return failed if failed or not with_research else self._compare(followed)
+
+    def _compare(self, symbols: Sequence[str]) -> list[str]:
+        """Capture the controls, and compute their features; returns the titles of the stages that failed."""
+        manifest = ManifestStore.in_lake(self.lake, RESEARCH_PROFILE).load()
+        chosen = ControlStore(self.lake, RESEARCH_PROFILE).load(manifest)
+        windows = set(chosen.select("symbol", "session").iter_rows())
+        pairs = [(symbol, wave) for symbol in symbols for wave in WAVES if (symbol, wave) in windows]
+        return [stage.title for stage in control_stages(pairs) if not self._succeeds(stage)] if pairs else []
 
     def draw_review_sheets(self) -> list[str]:
         """Run the last stage; returns its title if it failed."""

@@ -3,7 +3,7 @@
 import json
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import vendor_slot
 from smallcaps_assets.domain.manifests.selection import trial
+from smallcaps_assets.domain.research.controls.tables import CONTROLS, with_controls
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import describe_contradicted
@@ -26,6 +27,7 @@ from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
@@ -89,30 +91,36 @@ def run(arguments: Namespace) -> int:
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))
     store = ManifestStore.in_lake(lake, profile)
-    manifest_id = store.sidecar()["manifest_id"]
-    manifest = trial(store.load(), arguments.best, arguments.one_per_symbol)
+    current = store.current()
+    manifest_id = current.sidecar["manifest_id"]
+    manifest = trial(current.rows, arguments.best, arguments.one_per_symbol)
+    controls = ControlStore(lake, profile)
+    captured = with_controls(manifest, controls.load(current.rows))
     if arguments.wave:
-        manifest = manifest.filter(pl.col("session") == arguments.wave)
+        manifest, captured = (rows.filter(pl.col("session") == arguments.wave) for rows in (manifest, captured))
     capture = settings.capture
     tape = replace(profile_tape(lake, profile, settings), watched=_watched)
     planner = Planner(tape, capture.assumptions, settings.source.requests_per_minute)
-    plan = planner.plan(manifest, upgrade=arguments.upgrade, retry_empty=arguments.retry_empty)
+    plan = planner.plan(captured, upgrade=arguments.upgrade, retry_empty=arguments.retry_empty)
     contradicted = {} if arguments.retry_empty else planner.count_contradicted(plan)
     check: dict[str, str] = {}
     if arguments.check and plan.newest is not None:
         require_payable(UniverseStore(lake), settings)
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
-    damaged = _damaged(plan, tape, manifest["symbol"].unique().to_list())
+    damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
+    outdated = controls.outdated(current)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
-        print(json.dumps(document | {"manifest_id": manifest_id, "next": next_step}))
+        print(json.dumps(document | {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
         for text in damaged:
             show(Line(text, "bad"))
+        if outdated:
+            show(Line(f"  {outdated}", "note"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
@@ -163,9 +171,9 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     flags = flags_of(arguments)
     if plan.spans == 0:
         return f"nothing is left to fetch; `smallcaps status --profile {profile}{flags}` shows what is published"
-    rows = {row["wave"]: row for row in plan.table.to_dicts()}
-    wave = next(wave for wave in WAVES if wave in rows and _missing_kinds(rows[wave]))
-    kind, *further = _missing_kinds(rows[wave])
+    missing = {wave: _missing_kinds(plan, wave) for wave in WAVES}
+    wave = next(wave for wave, kinds in missing.items() if kinds)
+    kind, *further = missing[wave]
     backfill = f"launch the backfill of wave {wave} of {profile} / tape_{kind} in `smallcaps ui{flags}`"
     then = "".join(f", then of tape_{other}" for other in further)
     asked = {name: getattr(arguments, name) for name in ("best", "one_per_symbol", "upgrade", "retry_empty")}
@@ -176,9 +184,9 @@ def _next_step(plan: CapturePlan, profile: Profile, arguments: Namespace) -> str
     return f"{backfill} with the run config `ops: {{{profile}__tape_{kind}: {{config: {{{config}}}}}}}`{same}"
 
 
-def _missing_kinds(row: Mapping[str, Any]) -> list[TapeKind]:
+def _missing_kinds(plan: CapturePlan, wave: str) -> list[TapeKind]:
     """The kinds of tape of which a wave has spans to fetch."""
-    return [kind for kind in TAPE_KINDS if row[f"{kind}_spans"]]
+    return [kind for kind, backlog in plan.backlogs.items() if wave in backlog.spans["wave"]]
 
 
 def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], arguments: Namespace) -> list[Printable]:
@@ -188,6 +196,7 @@ def _text(plan: CapturePlan, settings: Settings, check: dict[str, str], argument
     lines: list[Printable] = [
         _table(plan.table),
         f"  hours: {rate_limit}; bytes: parquet",
+        *(["  controls: windows that no event needs; `all` has their cost"] if CONTROLS in plan.table["wave"] else []),
         *_basis(plan),
         f"  disk: needs {plan.bytes / BYTES_PER_GB:,.2f} GB and keeps {disk.keep_gb:,.1f} GB free, has "
         f"{plan.free_bytes / BYTES_PER_GB:,.2f} GB: {'enough' if plan.fits(disk) else 'not enough'}"

@@ -7,14 +7,16 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, Style, TextTable, plain_text
+from smallcaps_assets.domain.research.controls.figures import describe_controls
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, describe_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import capture_kpis, describe_verdict, state_counts
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun, describe_rate, estimate_duration
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger, capture_effort
+from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
 from smallcaps_assets.lake.tape.files import describe_damage
@@ -51,7 +53,7 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     """
     tape = profile_tape(lake, profile, settings)
     manifest = ManifestStore.in_lake(lake, profile)
-    rows, sidecar = manifest.current()
+    rows, sidecar = current = manifest.current()
     published = tape.listing()
     altered = list[LakeError]()
     ledger = build_ledger(rows, tape, hashes=proves, published=published, damaged=altered)
@@ -59,6 +61,12 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     minutes = reconciled_windows(research, rows, published).minutes
     kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis, minutes)
     judgement, *reasons = describe_verdict(kpis, ledger)
+    controls = ControlStore(lake, profile)
+    of_events = controls.load(rows)
+    windows = build_control_ledger(
+        of_events, tape, sidecar["manifest_id"], hashes=proves, published=published, damaged=altered
+    )
+    outdated = controls.outdated(current)
     damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
@@ -66,6 +74,8 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
         _states(ledger),
         _kinds(ledger, tape, published, now),
+        *([f"  controls: {describe_controls(windows)}"] if windows.height else []),
+        *([Line(f"  {outdated}", "note", hanging=4)] if outdated else []),
         *(_time_left(ledger, published, now) if is_running else []),
         *(
             Line(text, "note", hanging=4)

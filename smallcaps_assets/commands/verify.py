@@ -179,6 +179,9 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
         f"profile {result.profile}: {read} ({rate}) {against}",
         f"  {count_noun(sum(result.states.values()), 'event')}: {states or 'none'}",
     ]
+    if result.controls:
+        of_controls = ", ".join(f"{count:,} {state}" for state, count in result.controls.items())
+        lines.append(f"  {count_noun(sum(result.controls.values()), 'window')} of controls: {of_controls}")
     if result.contradicted:
         lines.append(
             f"  {count_clause(len(result.contradicted), 'event is', 'events are')} without trades or quotes "
@@ -226,7 +229,7 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
     named = {finding.file for finding in result.findings}
     lines.append(f"  {count_noun(len(result.findings), 'finding')} in {count_noun(len(named), 'file')}")
-    files = named - {f"tape/{result.profile}/ledger.parquet"}
+    files = named - {f"tape/{result.profile}/{name}.parquet" for name in ("ledger", "control_ledger")}
     if files:
         lines.append(
             f"  remedy: delete the {count_noun(len(files), 'named file')} and materialize "

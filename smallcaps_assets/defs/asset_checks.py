@@ -20,6 +20,7 @@ from smallcaps_assets.defs.check_texts import (
 from smallcaps_assets.defs.metadata import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.research.controls.tables import CONTROLS
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun, none_requested
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
@@ -165,6 +166,7 @@ def capture_checks(kpis: pl.DataFrame, ledger: pl.DataFrame) -> Iterator[dg.Asse
     or in the middle of a capture, a failure is only a warning, and the figure is not judged yet; that of empty windows
     always is. Before the capture has begun, nothing is judged.
     """
+    kpis = kpis.filter(pl.col("wave") != CONTROLS)
     missing, begun = ledger.filter(state="missing").height, has_begun(ledger)
     severity = dg.AssetCheckSeverity.WARN if missing else dg.AssetCheckSeverity.ERROR
     for name, (figure, _) in KPI_CHECKS.items():

@@ -19,7 +19,7 @@ from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEAR
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
-_TEXTS: Final = {
+ROW_CHECKS: Final = {
     "unique_rows": "No row occurs more than once.",
     "finite": "No number is NaN or infinite.",
     "ranges": "Every number lies within its bounds: shares between 0 and 1, counts and volatilities not below 0.",
@@ -46,7 +46,7 @@ def research_checks() -> list[dg.AssetChecksDefinition]:
 
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, table] if profile else [table])
-    texts = {**_TEXTS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
+    texts = {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
     texts |= {OUTCOME_RANGES: _OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
     texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
 

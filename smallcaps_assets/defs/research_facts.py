@@ -5,11 +5,14 @@ from typing import Final
 
 from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
 from smallcaps_assets.domain.research.columns import ResearchColumn
+from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
 from smallcaps_assets.domain.research.tables.research_table import TABLE_KEYS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research import joined
 from smallcaps_assets.pipeline.research.bars import renewals
+from smallcaps_assets.pipeline.research.controls import features, selecting
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, settings_of_tape
 from smallcaps_assets.pipeline.research.tape.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
@@ -93,6 +96,38 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
             },
         ),
         **_facts_of_tape(profile),
+        **_facts_of_controls(profile),
+    }
+
+
+def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the controls of one profile."""
+    chosen = [profile, CONTROL_MANIFEST_TABLE]
+    return {
+        CONTROL_MANIFEST_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(CONTROL_MANIFEST_TABLE, profile),
+            stage="research",
+            paid=False,
+            group=research_group(profile),
+            version=selecting.CONTROLS_VERSION,
+            decided_by=lambda settings: (
+                settings.research.params.model_dump(mode="json", include=set(ControlParams.model_fields)),
+                settings.profiles[profile].max_per_symbol,
+                settings.sessions,
+            ),
+            lineage=from_columns([profile, "manifest"], {"control_of": ["event_id"], "direction": ["direction"]}),
+        ),
+        features.CONTROL_FEATURES_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(features.CONTROL_FEATURES_TABLE, profile),
+            stage="research",
+            paid=False,
+            group=research_group(profile),
+            version=features.CONTROL_FEATURES_VERSION,
+            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
+            lineage=from_columns(
+                chosen, {name: [name] for name in ("control_id", "control_of", "symbol", "timestamp")}
+            ),
+        ),
     }
 
 

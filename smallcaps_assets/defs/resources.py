@@ -1,6 +1,7 @@
 """Resources: configuration only. They build plain objects, independent of Dagster, that do the work."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import PrivateAttr
 
 from smallcaps_assets.defs.runs.pool import vendor_slots
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
@@ -23,6 +25,8 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
+from smallcaps_assets.pipeline.research.controls.selecting import ControlChoice
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
@@ -135,6 +139,20 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def manifests(self, profile: str) -> ManifestStore:
         """The store of the frozen manifests of a profile."""
         return ManifestStore.in_lake(self.lake, profile)
+
+    def control_choice(self, profile: Profile, settings: Settings) -> ControlChoice:
+        """What chooses the controls of a profile."""
+        limits, params = settings.profiles[profile], settings.research.params
+        return ControlChoice(self.lake, profile, limits, params, settings.sessions)
+
+    def control_features(self, profile: Profile, settings: Settings, log: Callable[[str], None]) -> ControlFeatures:
+        """What computes the features of the controls of a profile."""
+        tape = replace(self.tape_research(profile, settings, log), prefix=PREFIX)
+        return ControlFeatures(tape, self.symbol_research(settings))
+
+    def controls(self, profile: str) -> ControlStore:
+        """The controls of a profile."""
+        return ControlStore(self.lake, profile)
 
     def tape(self, profile: Profile, settings: Settings) -> TapeStore:
         """The store of the tape of a profile."""

@@ -129,6 +129,10 @@ class Lake:
         """The capture ledger: one certificate per event of the manifest."""
         return self.root / "tape" / profile / "ledger.parquet"
 
+    def control_ledger(self, profile: str) -> Path:
+        """The ledger of the controls: one certificate per window of the control manifest."""
+        return self.root / "tape" / profile / "control_ledger.parquet"
+
     @property
     def research(self) -> Path:
         """Folder of the research tables."""

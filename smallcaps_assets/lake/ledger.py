@@ -6,6 +6,12 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import (
+    CONTROL,
+    CONTROL_LEDGER,
+    control_windows,
+    serves_controls_only,
+)
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
@@ -119,16 +125,42 @@ def traded_events(ledger: pl.DataFrame, lake: Lake) -> set[str]:
     return events_with_volume(lake, empty.select(*WINDOWS))
 
 
-def capture_effort(tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] | None = None) -> pl.DataFrame:
+def build_control_ledger(  # noqa: PLR0913 -- as build_ledger
+    controls: pl.DataFrame,
+    tape: TapeStore,
+    manifest_id: str,
+    *,
+    hashes: bool = True,
+    published: Mapping[TapeKind, pl.DataFrame] | None = None,
+    damaged: list[LakeError] | None = None,
+) -> pl.DataFrame:
+    """One row per window of the controls of a profile (CONTROL_LEDGER), in the order of the control manifest.
+
+    `controls` are its rows (CONTROL_MANIFEST) of the events of `manifest_id`; for the rest see `build_ledger`.
+    """
+    if controls.is_empty():
+        return CONTROL_LEDGER.to_frame()
+    windows = control_windows(controls)
+    ledger = build_ledger(windows, tape, manifest_id, hashes=hashes, published=published, damaged=damaged)
+    return ledger.with_columns(event_type=pl.lit(CONTROL)).match_to_schema(CONTROL_LEDGER)
+
+
+def capture_effort(
+    tape: TapeStore, published: Mapping[TapeKind, pl.DataFrame] | None = None, *, of_controls: bool = False
+) -> pl.DataFrame:
     """Requests, retries and throttled answers (EFFORT) behind every published or failed span, by wave.
 
     Args:
         tape: the tape.
         published: what `tape.listing` returned; listed here if it is not given.
+        of_controls: of the spans that were fetched for controls alone; otherwise of all others.
     """
-    spans = pl.concat((published or tape.listing()).values()).select(*EFFORT)
-    failed = pl.DataFrame([record for kind in TAPE_KINDS for record in tape.failures(kind)], schema=EFFORT)
-    return pl.concat([spans, failed]).group_by("wave").sum()
+    columns = {**EFFORT, "events_merged": pl.List(pl.String())}
+    spans = pl.concat((published or tape.listing()).values()).select(*columns)
+    records = [{**record, "events_merged": record["events"]} for kind in TAPE_KINDS for record in tape.failures(kind)]
+    failed = pl.DataFrame(records, schema=columns)
+    asked = pl.concat([spans, failed]).filter(serves_controls_only() == of_controls)
+    return asked.select(*EFFORT).group_by("wave").sum()
 
 
 def _pieces(

@@ -65,7 +65,7 @@ BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
 RESEARCH_OF_SYMBOLS = ("event_bar_features", "halts", "market_state_day")
-RESEARCH_OF_PROFILES = ("research_table",)
+RESEARCH_OF_PROFILES = ("research_table", "control_manifest", "control_features")
 PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 

@@ -21,6 +21,7 @@ from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.slow_spec import detect as slow_detect
 from smallcaps_assets_tests.slow_spec import master as slow_master
+from smallcaps_assets_tests.slow_spec.controls import controls as slow_controls
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -203,3 +204,33 @@ def test_each_profile_is_reported_with_its_verdict(copy_of_demo: Home) -> None:
     assert all(int(published.replace(",", "")) > 0 for published, _, _ in trades[:2])
     # the demo leaves the windows of premium
     assert [missing == "0" for _, _, missing in trades] == [True, True, False]
+
+
+def test_controls_are_those_of_the_specification_and_captured_apart_from_events(demo: Home) -> None:
+    """Chosen, fetched over HTTP and certified; no event and no figure of events counts them."""
+    lake = demo.lake
+    manifest = ManifestStore.in_lake(lake, "core").load()
+    ledger = pl.read_parquet(lake.ledger("core"))
+    chosen = pl.read_parquet(lake.research_table("control_manifest", "core"))
+    splits = pl.read_parquet(lake.splits).select("symbol", "execution_date").rows()
+    expected = slow_controls(
+        manifest.to_dicts(),
+        set(ledger.filter(state="complete")["event_id"]),
+        pl.read_parquet(lake.master).select("symbol", "timestamp").rows(),
+        splits,
+        bars_of(demo).select("symbol", "timestamp").rows(),
+    )
+    assert chosen.to_dicts() == [{name: row[name] for name in chosen.columns} for row in expected]
+    assert chosen.height, "a demo shows controls"
+    certified = pl.read_parquet(lake.control_ledger("core"))
+    assert set(certified["event_id"]) == set(chosen["control_id"])
+    assert certified["state"].unique().to_list() == ["complete"]
+    assert ledger["event_id"].to_list() == manifest["event_id"].to_list()
+    report = pl.read_parquet(lake.ledger("core").with_name("report.parquet"))
+    windows = report.filter(pl.col("wave") == "controls", pl.col("figure") == "windows")["value"].to_list()
+    assert windows == [chosen["control_id"].n_unique()]
+    features = pl.read_parquet(lake.research_table("control_features", "core"))
+    assert sorted(features["control_of"]) == sorted(chosen["control_of"])
+    assert features["trades_pre3"].null_count() == 0
+    controls = f"controls: {windows[0]:.0f} window"
+    assert controls in demo.output

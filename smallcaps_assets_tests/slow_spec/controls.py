@@ -50,13 +50,14 @@ def passing_days(
     local = event["timestamp"].astimezone(EASTERN)
     calendar = xnys(local.date() - timedelta(days=70), local.date())
     earlier = sorted(day for day in calendar if day < local.date())[-20:]
+    others = [at for symbol, at in master if symbol == event["symbol"]]
+    own = [at for symbol, at in bars if symbol == event["symbol"]]
     found = {}
     for day in earlier:
         then = eastern(day, local.time())
         start = then - timedelta(minutes=event["window_before_min"])
         end = then + timedelta(minutes=event["window_after_min"])
-        others = [at for symbol, at in master if symbol == event["symbol"]]
-        inside = [at for symbol, at in bars if symbol == event["symbol"] and start <= at < end]
+        inside = [at for at in own if start <= at < end]
         if (
             session_of(then, day, calendar) == event["session"]
             and _is_early(calendar[day]) == _is_early(calendar[local.date()])

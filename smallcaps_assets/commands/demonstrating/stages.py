@@ -7,7 +7,9 @@ import dagster as dg
 
 from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.domain.tables import WAVES
+from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
+from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -69,6 +71,7 @@ def stages(
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
+    of_research = (RESEARCH_TABLE_NAME, CONTROL_MANIFEST_TABLE)
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
@@ -76,10 +79,26 @@ def stages(
         for wave in () if is_left and not captures_all else WAVES:
             keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
             yield Stage(f"{profile}: tape of wave {wave}", [*tape_assets(profile), *of_tape], *keys)
-        names = ["capture_ledger", "capture_report", *([RESEARCH_TABLE_NAME] if is_researched else [])]
+        names = ["capture_ledger", "capture_report", *(of_research if is_researched else ())]
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
+
+
+def control_stages(pairs: Sequence[tuple[str, str]]) -> Iterator[Stage]:
+    """The windows of the controls of RESEARCH_PROFILE, after its ledger, and their features.
+
+    Args:
+        pairs: the symbols and waves of the windows, in the order of their partitions.
+    """
+    of = RESEARCH_PROFILE
+    for wave in WAVES:
+        keys = [tape_key(symbol, wave) for symbol, of_wave in pairs if of_wave == wave]
+        if keys:
+            tables = [*tape_assets(of), *(dg.AssetKey([of, table]) for table in ASSET_TABLES)]
+            yield Stage(f"{of}: tape of its controls in wave {wave}", tables, keys[0], keys[-1])
+    names = ("capture_ledger", "capture_report", CONTROL_FEATURES_TABLE)
+    yield Stage(f"{of}: ledger, report and features of its controls", [dg.AssetKey([of, name]) for name in names])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:

@@ -18,13 +18,15 @@ from smallcaps_assets.defs.recording import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial
+from smallcaps_assets.domain.research.controls.figures import control_figures, describe_controls
+from smallcaps_assets.domain.research.controls.tables import with_controls
 from smallcaps_assets.domain.tape.kpis import capture_kpis, ledger_problems
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMAS, TapeKind
 from smallcaps_assets.domain.tape.tables import KPIS, LEDGER
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import DerivedTable
-from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger, capture_effort
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
@@ -76,8 +78,12 @@ class TapeStep:
         """
         loaded, log = self.settings.load(), self.context.log
         store = self.lake.tape(self.profile, loaded)
-        manifest, sidecar = self.lake.manifests(self.profile).current()
-        chosen = trial(manifest, config.best, config.one_per_symbol)
+        manifest, sidecar = current = self.lake.manifests(self.profile).current()
+        events = trial(manifest, config.best, config.one_per_symbol)
+        controls = self.lake.controls(self.profile)
+        if outdated := controls.outdated(current):
+            log.warning("%s.", outdated)
+        chosen = with_controls(events, controls.load(manifest))
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade, retry_empty=config.retry_empty)
         require_room(plan, loaded.capture.free_disk)
@@ -92,7 +98,7 @@ class TapeStep:
             log=log.info,
             tick=self.tick,
         )
-        left_out = manifest.height - chosen.height
+        left_out = manifest.height - events.height
         yield from capture.run(chosen, pairs, left_out=left_out, allowance=allowance, backlog=plan.backlogs[kind])
 
 
@@ -176,7 +182,10 @@ def _report(profile: Profile) -> dg.AssetsDefinition:
 def make_ledger(
     profile: Profile, settings: SettingsResource, lake: LakeResource, published: TapeListing | None = None
 ) -> tuple[pl.DataFrame, Metadata]:
-    """The ledger (LEDGER) of the current manifest, and its metadata; `published` as `TapeStore.listing` returned it."""
+    """The ledger (LEDGER) of the current manifest, and its metadata; that of its controls is published beside it.
+
+    `published` is what `TapeStore.listing` returned.
+    """
     manifest, sidecar = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
     tape = lake.tape(profile, settings.load())
@@ -185,9 +194,14 @@ def make_ledger(
     reconciled = reconciled_windows(lake.tape_research(profile, settings.load()), manifest, listing).events
     ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered, reconciled=reconciled)
     require_whole_ledger(ledger, manifest)
+    store = lake.controls(profile)
+    # first: a ledger of events that is there has that of its controls beside it
+    controls = build_control_ledger(store.load(manifest), tape, manifest_id, published=listing, damaged=altered)
+    store.publish_ledger(controls)
+    of_controls: Metadata = {"controls": describe_controls(controls)} if controls.height else {}
     damage = describe_damage([*tape.all_damaged(listing), *altered])
-    figures = ledger_metadata(ledger, manifest_id) | _counted_rows(listing) | ({"damaged": damage} if damage else {})
-    return ledger, figures
+    figures = ledger_metadata(ledger, manifest_id) | of_controls | _counted_rows(listing)
+    return ledger, figures | ({"damaged": damage} if damage else {})
 
 
 def make_report(
@@ -215,10 +229,14 @@ def make_report(
     manifest = lake.manifests(profile).load()
     minutes = reconciled_windows(lake.tape_research(profile, loaded), manifest, listing).minutes
     kpis = capture_kpis(ledger, spent, loaded.kpis, minutes)
+    controls = lake.controls(profile).load_ledger()
+    of_controls = control_figures(controls, capture_effort(tape, listing, of_controls=True))
     made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
     figures = report_metadata(ledger, spent, kpis) | _counted_rows(listing)
     damage = describe_damage(tape.all_damaged(listing))
-    return DerivedTable(kpis, made_from), figures | ({"damaged": damage} if damage else {})
+    if controls.height:
+        figures["controls"] = describe_controls(controls)
+    return DerivedTable(pl.concat([kpis, of_controls]), made_from), figures | ({"damaged": damage} if damage else {})
 
 
 def _counted_rows(published: TapeListing) -> Metadata:

@@ -6,6 +6,7 @@ import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.params import Params
+from smallcaps_assets.domain.research.controls.tables import CONTROLS
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.tables import COST_ESTIMATE
 
@@ -134,6 +135,9 @@ def expect_trades(intervals: pl.DataFrame, bars: pl.DataFrame, trades_per_bar: f
 def estimate_cost(spans: pl.DataFrame, windows: pl.DataFrame, rates: Rates, terms: Terms) -> pl.DataFrame:
     """Estimate the cost of fetching spans (COST_ESTIMATE): one row per wave in the order of capture, then `all`.
 
+    Windows and spans of the wave `controls` have a row of their own before `all`, which has their cost, but counts
+    events alone.
+
     Args:
         spans: spans to fetch (SPANS_TO_FETCH).
         windows: all windows of the selection (WINDOWS), with the `trades` expected in each.
@@ -152,10 +156,11 @@ def estimate_cost(spans: pl.DataFrame, windows: pl.DataFrame, rates: Rates, term
     waves = pl.concat([windows.select(pl.col("wave").unique()), pl.DataFrame({"wave": [EVERY_WAVE]})])
     per_minute = pl.lit(terms.requests_per_minute, dtype=pl.Float64)
     return (
-        waves.join(_by_wave(windows, events=pl.len()), on="wave", how="left")
+        waves.join(_by_wave(windows, _WITHOUT_CONTROLS, events=pl.len()), on="wave", how="left")
         .join(
             _by_wave(
                 events,
+                _WITHOUT_CONTROLS,
                 events_due=pl.len(),
                 bytes_p50=pl.col("bytes").quantile(0.5, "linear"),
                 bytes_p90=pl.col("bytes").quantile(0.9, "linear"),
@@ -166,6 +171,7 @@ def estimate_cost(spans: pl.DataFrame, windows: pl.DataFrame, rates: Rates, term
         .join(
             _by_wave(
                 costed,
+                _ALL,
                 trades_spans=(pl.col("kind") == "trades").sum(),
                 quotes_spans=(pl.col("kind") == "quotes").sum(),
                 requests=pl.col("requests").sum(),
@@ -176,11 +182,13 @@ def estimate_cost(spans: pl.DataFrame, windows: pl.DataFrame, rates: Rates, term
         )
         .with_columns(pl.col(name).fill_null(0) for name in COST_ESTIMATE if name not in ("wave", "hours", *_PER_EVENT))
         .with_columns(hours=pl.col("requests") / per_minute / MINUTE_S)
-        .sort(pl.col("wave").cast(pl.Enum([*WAVES, EVERY_WAVE])))
+        .sort(pl.col("wave").cast(pl.Enum([*WAVES, CONTROLS, EVERY_WAVE])))
         .select(pl.col(name).cast(dtype) for name, dtype in COST_ESTIMATE.items())
     )
 
 
+_ALL: Final = pl.lit(value=True)
+_WITHOUT_CONTROLS: Final = pl.col("wave") != CONTROLS
 _PER_EVENT: Final = ("bytes_p50", "bytes_p90")
 _COUNTS: Final = ("bytes", "rows", "received")
 
@@ -193,10 +201,10 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole >= 1 else None
 
 
-def _by_wave(rows: pl.DataFrame, **figures: pl.Expr) -> pl.DataFrame:
-    """Figures of the rows of each wave, and of all rows as `all`."""
+def _by_wave(rows: pl.DataFrame, in_all: pl.Expr, **figures: pl.Expr) -> pl.DataFrame:
+    """Figures of the rows of each wave, and of the rows for which `in_all` holds as `all`."""
     return (
-        pl.concat([rows, rows.with_columns(wave=pl.lit(EVERY_WAVE))])
+        pl.concat([rows, rows.filter(in_all).with_columns(wave=pl.lit(EVERY_WAVE))])
         .group_by("wave")
         .agg(expression.alias(name) for name, expression in figures.items())
     )

@@ -103,7 +103,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
-        rf"tape/{_PROFILE}/ledger\.parquet",
+        rf"tape/{_PROFILE}/(?:control_)?ledger\.parquet",
         f"Materialize {{profile}}/capture_ledger, which makes it from the tape {_FREE}.",
     ),
     (
@@ -125,6 +125,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
+    (
+        r"research/(?P<profile>[a-z]+)/control_(?!manifest|features)[a-z_]+/.*",
+        f"Materialize {{profile}}/control_features, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
     (
         r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
         f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",

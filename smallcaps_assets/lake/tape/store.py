@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import ProfileParams
+from smallcaps_assets.domain.research.controls.tables import with_controls
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.opening_book import count_opening_book
@@ -34,6 +35,7 @@ from smallcaps_assets.domain.tape.windows import (
 )
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import make_folders, publish_frame, sweep_below
@@ -313,6 +315,8 @@ class TapeStore:
     ) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
+        A `control_id` of the profile is taken as well; its window is the widest of its controls.
+
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
         them. Rows come in no particular order. Columns that a file lacks are null. Manifest, footers and hashes are
         checked when this is called; rows are read when the frame is collected.
@@ -334,14 +338,24 @@ class TapeStore:
                 prove_once(Path(path))
         return self._rows(kind, where, opening_book=opening_book)
 
+    def captured(self) -> pl.DataFrame:
+        """What is captured (CAPTURED): the events of the current manifest, then the windows of its controls.
+
+        Raises:
+            InputError: there is no manifest yet.
+            LakeError: the manifest, or that of the controls, is damaged or cannot be read.
+        """
+        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
+        return with_controls(manifest, ControlStore(self.lake, self.profile).load(manifest))
+
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""
         wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
-        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
-        unknown = wanted.join(manifest, on="event_id", how="anti")["event_id"]
+        captured = self.captured()
+        unknown = wanted.join(captured, on="event_id", how="anti")["event_id"]
         if unknown.len():
             raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")
-        windows = event_windows(manifest.join(wanted, on="event_id", how="semi"))
+        windows = event_windows(captured.join(wanted, on="event_id", how="semi"))
         published = self.published(kind, windows["symbol"].unique(maintain_order=True).to_list())
         missing = uncovered_windows(windows, published)
         if missing.height:

@@ -5,12 +5,14 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import control_windows
 from smallcaps_assets.domain.tables import MANIFEST, UTC_US
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import CERTIFIED, LEDGER, LEDGER_ADDED, WINDOWS
 from smallcaps_assets.domain.tape.windows import cut_pieces, event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -70,6 +72,30 @@ def compare_with_manifest(ledger: pl.DataFrame, manifests: ManifestStore, file: 
             manifest = read_table(older, MANIFEST)
         except DAMAGE_ERRORS as error:
             return [*found, _unusable(file, error)]
+    return [*found, *_other_windows(ledger, manifest, file)]
+
+
+def compare_with_controls(
+    ledger: pl.DataFrame, controls: ControlStore, manifests: ManifestStore, file: str
+) -> list[Discrepancy]:
+    """Differences between the ledger of controls (CONTROL_LEDGER) and their manifest: each window once, as chosen.
+
+    Args:
+        ledger: the ledger.
+        controls: the controls of the profile.
+        manifests: the manifests of the profile.
+        file: the name of the ledger, for the findings.
+    """
+    try:
+        windows = control_windows(controls.load(manifests.load()))
+    except DAMAGE_ERRORS as error:
+        return [_unusable(file, error)]
+    return _other_windows(ledger, windows, file)
+
+
+def _other_windows(ledger: pl.DataFrame, manifest: pl.DataFrame, file: str) -> list[Discrepancy]:
+    """Windows of a ledger that are not those of its manifest."""
+    found = []
     facts = [*WINDOWS, "extended"]
     expected = event_windows(manifest).with_columns(extended=manifest["extended"])
     twice = ledger.filter(pl.col("event_id").is_duplicated())["event_id"].unique().sort()

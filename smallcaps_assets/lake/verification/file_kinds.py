@@ -100,7 +100,9 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind(
         "tape", rf"tape/{_PROFILE}/(?:trades|quotes)/wave=[A-Z]+/{_SYMBOL}/{_SPAN}\.parquet", parquet_state, no_faults
     ),
-    FileKind("ledgers", rf"tape/{_PROFILE}/ledger\.parquet", parquet_state, _table_with("event_id", "state")),
+    FileKind(
+        "ledgers", rf"tape/{_PROFILE}/(?:control_)?ledger\.parquet", parquet_state, _table_with("event_id", "state")
+    ),
     FileKind("capture reports", rf"tape/{_PROFILE}/report\.parquet", parquet_state, _table_with("figure", "value")),
     FileKind("review pages", rf"review/{_PROFILE}/{_MANIFEST}\.html", page_state, no_faults),
     FileKind("review samples", rf"review/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),

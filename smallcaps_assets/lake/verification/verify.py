@@ -12,11 +12,13 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
@@ -27,6 +29,7 @@ from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT, list_tape_files
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.certificates import (
     compare_windows,
+    compare_with_controls,
     compare_with_manifest,
     find_uncertified,
     list_certified_files,
@@ -50,6 +53,7 @@ class Verification:
         bytes: their size.
         rows: rows that were checked.
         states: number of events of the ledger by state.
+        controls: number of windows of controls by state, from their ledger.
         since: events captured since the ledger was made, which is out of date; these are no findings.
         uncertified: files that no certificate names, and files replaced since their certificate was written.
         parts: hidden files left by killed writers.
@@ -65,6 +69,7 @@ class Verification:
     bytes: int
     rows: int
     states: Mapping[str, int]
+    controls: Mapping[str, int]
     contradicted: tuple[str, ...]
     since: tuple[str, ...]
     uncertified: tuple[str, ...]
@@ -95,8 +100,10 @@ def verify(
     name = relative_path(lake, lake.ledger(profile))
     folders = [lake.tape(profile, kind) for kind in TAPE_KINDS]
     files = sorted(path for folder in folders for path in folder.rglob("*.parquet") if not path.name.startswith("."))
-    ledger, findings = _usable_ledger(tape, name, len(files))
-    ledger = ledger.unique("event_id", keep="first", maintain_order=True)
+    of_events, findings = _usable_ledger(tape, name, len(files))
+    of_events = of_events.unique("event_id", keep="first", maintain_order=True)
+    of_controls, strange = _usable_control_ledger(tape)
+    ledger = pl.concat([of_events, of_controls.select(*LEDGER).unique("event_id", keep="first", maintain_order=True)])
     certified, contradictions = list_certified_files(ledger, name)
     known = set(certified["file"])
     uncertified = [file for file in (relative_path(lake, path) for path in files) if file not in known]
@@ -115,7 +122,8 @@ def verify(
         files=sum(one.exists for one in checked),
         bytes=sum(one.bytes for one in checked),
         rows=sum(one.rows for one in checked),
-        states=dict(ledger["state"].value_counts(sort=True).iter_rows()),
+        states=dict(of_events["state"].value_counts(sort=True).iter_rows()),
+        controls=dict(of_controls["state"].value_counts(sort=True).iter_rows()),
         contradicted=_contradicted(ledger, lake),
         since=since,
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
@@ -123,6 +131,7 @@ def verify(
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
         findings=(
             *findings,
+            *strange,
             *contradictions,
             *before,
             *compare_windows(ledger, sound, tape, name),
@@ -145,6 +154,21 @@ def _usable_ledger(tape: TapeStore, name: str, files: int) -> tuple[pl.DataFrame
         expected = f"the ledger of profile {profile}"
         return LEDGER.to_frame(), [Discrepancy(name, "cannot be used", expected, first_line(error), remedy=remedy)]
     return ledger, compare_with_manifest(ledger, ManifestStore.in_lake(lake, profile), name)
+
+
+def _usable_control_ledger(tape: TapeStore) -> tuple[pl.DataFrame, list[Discrepancy]]:
+    """The ledger of the controls (CONTROL_LEDGER) and how it differs from their manifest; none where it is unusable."""
+    store = ControlStore(tape.lake, tape.profile)
+    name = relative_path(tape.lake, store.ledger_path)
+    try:
+        ledger = store.load_ledger()
+    except DAMAGE_ERRORS as error:
+        remedy, expected = how_to_restore(store.ledger_path), f"the ledger of the controls of {tape.profile}"
+        found = Discrepancy(name, "cannot be used", expected, first_line(error), remedy=remedy)
+        return CONTROL_LEDGER.to_frame(), [found]
+    if ledger.is_empty():
+        return ledger, []
+    return ledger, compare_with_controls(ledger, store, ManifestStore.in_lake(tape.lake, tape.profile), name)
 
 
 def _must_be_certified(tape: TapeStore) -> bool:

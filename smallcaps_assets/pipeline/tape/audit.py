@@ -29,7 +29,6 @@ from smallcaps_assets.errors import (
 )
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import prove
-from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span, describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -128,16 +127,16 @@ class Audit:
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
     def _windows(self) -> pl.DataFrame | None:
-        """Windows of the events of the current manifest, with `known_at`; none without one, None if it is damaged."""
+        """Windows of what is captured, with `known_at`; none without a manifest, None if it is damaged."""
         try:
-            manifest = ManifestStore.in_lake(self.tape.lake, self.tape.profile).load()
+            captured = self.tape.captured()
         except InputError:
             return pl.DataFrame(schema={"event_id": pl.String})
         except LakeError as error:
             self.damaged.append(error)
             self.log(f"damaged: {error}")
             return None
-        return with_known_at(event_windows(manifest), manifest["timestamp"])
+        return with_known_at(event_windows(captured), captured["timestamp"])
 
     def _log_examples(self, row: Mapping[str, Any], found: Differences) -> None:
         for example in found.examples.to_dicts():

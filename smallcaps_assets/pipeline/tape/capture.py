@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import are_controls, is_control_id
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TapeKind, describe_stale
 from smallcaps_assets.domain.tape.tables import WINDOWS
@@ -74,7 +75,7 @@ class Capture:
         are denied without a request.
 
         Args:
-            manifest: the events (MANIFEST).
+            manifest: the events and controls (CAPTURED).
             pairs: the partitions.
             left_out: how many events a trial excludes from `manifest`; repeated in every outcome.
             allowance: the requests that may be spent; spans beyond it stay missing and are counted in the outcomes of
@@ -102,12 +103,16 @@ class Capture:
             + (f"; stale: {stale}; the run config `upgrade: true` fetches them again" if stale else "")
             + (f"; asking again for {count_noun(len(retried), 'empty span')}" if retried else "")
         )
-        counts, stale_counts = (_count_pairs(pairs, events) for events in (windows, backlog.stale))
+        of_controls = windows.filter(is_control_id(pl.col("event_id")))
+        counts, stale_counts, control_counts = (
+            _count_pairs(pairs, events) for events in (windows, backlog.stale, of_controls)
+        )
         listed = set(windows["symbol"])
 
         def figures(pair: Pair, results: Sequence[SpanResult], spans_left: int = 0) -> Outcome:
             extra = {
                 "trial_leaves_out": left_out,
+                "control_windows": control_counts[pair],
                 "stale_windows": stale_counts[pair],
                 "contradicted_windows": self._count_contradicted(pair, windows, results),
             }
@@ -285,7 +290,7 @@ class _Work:
 
 
 def _in_order(spans: Sequence[Span]) -> list[Span]:
-    """The newest span first, then wave by wave, symbol by symbol.
+    """The newest span first, then wave by wave, those of controls alone after those of events, symbol by symbol.
 
     Symbols and the spans of each come in random order: of two runs over the same spans, each finds published what the
     other fetched, instead of both fetching the same spans at the same time.
@@ -295,7 +300,12 @@ def _in_order(spans: Sequence[Span]) -> list[Span]:
     chance = random.Random()  # noqa: S311 -- no secret
     place: Mapping[str, float] = defaultdict(chance.random)
     newest = max(spans, key=lambda span: span.start)
-    others = sorted(spans, key=lambda span: (WAVES.index(span.wave), place[span.symbol], chance.random()))
+    others = sorted(
+        spans,
+        key=lambda span: (
+            WAVES.index(span.wave), are_controls(span.events_merged), place[span.symbol], chance.random(),
+        ),
+    )  # fmt: skip
     return [newest, *(span for span in others if span is not newest)]
 
 

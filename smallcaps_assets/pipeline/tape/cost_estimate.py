@@ -8,6 +8,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import CONTROLS, is_control_id, serves_controls_only
 from smallcaps_assets.domain.tape.cost_estimate import (
     LearnedRatios,
     PlanAssumptions,
@@ -82,17 +83,17 @@ class Planner:
 
     def plan(
         self,
-        manifest: pl.DataFrame,
+        captured: pl.DataFrame,
         kinds: Sequence[TapeKind] = TAPE_KINDS,
         pairs: Sequence[tuple[str, str]] | None = None,
         *,
         upgrade: bool = False,
         retry_empty: bool = False,
     ) -> CapturePlan:
-        """The cost of the missing tape of a manifest, or of its `pairs` of (symbol, wave).
+        """The cost of the missing tape of a manifest and its controls, or of their `pairs` of (symbol, wave).
 
         Args:
-            manifest: the events (MANIFEST).
+            captured: the events and controls (CAPTURED).
             kinds: trades, quotes or both.
             pairs: the partitions; all if they are not given.
             upgrade: plan to fetch stale windows again as well.
@@ -101,7 +102,7 @@ class Planner:
         Raises:
             LakeError: a file of the lake cannot be read.
         """
-        windows = event_windows(manifest)
+        windows = event_windows(captured)
         if pairs is not None:
             asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
             windows = windows.join(asked, on=["symbol", "wave"], how="semi")
@@ -119,7 +120,7 @@ class Planner:
         newest = spans.select(*SPANS).sort("end", "symbol", descending=True, maintain_order=True).head(1)
         root = self.tape.lake.root
         return CapturePlan(
-            table=estimate_cost(spans, expected, figures, terms),
+            table=estimate_cost(*_apart(spans, expected), figures, terms),
             learned=ratios,
             rates=figures,
             bars=bars.height,
@@ -167,6 +168,13 @@ class Planner:
         some = symbols[:: -(-len(symbols) // SYMBOLS_TO_LEARN_FROM) or 1]
         asked = pl.col("skipped").is_null()
         return learn_ratios(*(self.tape.published(kind, some).filter(asked) for kind in TAPE_KINDS))
+
+
+def _apart(spans: pl.DataFrame, windows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Spans to fetch and windows; the wave of controls, and of spans that no event needs, is `controls`."""
+    by_span = pl.when(serves_controls_only()).then(pl.lit(CONTROLS)).otherwise("wave")
+    by_window = pl.when(is_control_id(pl.col("event_id"))).then(pl.lit(CONTROLS)).otherwise("wave")
+    return spans.with_columns(wave=by_span), windows.with_columns(wave=by_window)
 
 
 def free_bytes(folder: Path) -> int:

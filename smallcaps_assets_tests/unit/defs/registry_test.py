@@ -20,7 +20,7 @@ from smallcaps_assets.settings.settings import Settings, load_settings
 
 PACKAGE = Path(smallcaps_assets.__file__).parent
 STAGES = {"reference", "bars", "events", "selection", "tape", "proof", "review", "research", "nightly"}
-FOLDERS = ("manifest", "review_sheet")
+FOLDERS = ("/manifest", "review_sheet")
 
 
 @cache

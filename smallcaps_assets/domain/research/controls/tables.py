@@ -4,6 +4,8 @@ A control is a minute of the same symbol at the same New York time as its event,
 event near it. Its rows never lie among those of events: they have the type `control`.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -14,6 +16,8 @@ from smallcaps_assets.domain.tape.tables import LEDGER
 
 # the `event_type` of controls; no detector has this name
 CONTROL: Final = "control"
+# in place of a wave, in tables about the capture of events
+CONTROLS: Final = "controls"
 # What the tape of a window needs to be captured; the columns are those of MANIFEST.
 CAPTURED: Final = pl.Schema(
     {
@@ -67,6 +71,26 @@ CONTROL_TEXTS: Final = {
 }
 # One row per window of the controls, as the ledger of events; `event_id` is the control_id.
 CONTROL_LEDGER: Final = pl.Schema({**LEDGER, "event_type": pl.String()})
+
+# what `control_id` looks like; no event has such an identifier
+_CONTROL_ID: Final = rf"_{CONTROL}_\d{{8}}_\d{{6}}_[0-9a-f]{{8}}$"
+
+
+def is_control_id(identifier: pl.Expr) -> pl.Expr:
+    """Whether an identifier is that of a control."""
+    return identifier.str.contains(_CONTROL_ID)
+
+
+def are_controls(identifiers: Sequence[str]) -> bool:
+    """Whether all of some identifiers are those of controls."""
+    return all(re.search(_CONTROL_ID, identifier) for identifier in identifiers)
+
+
+def serves_controls_only() -> pl.Expr:
+    """Whether all that a span (SPANS) was fetched for are controls."""
+    merged = pl.col("events_merged")
+    only = (merged.list.len() > 0) & merged.list.eval(is_control_id(pl.element())).list.all()
+    return only.fill_null(value=False)
 
 
 def control_windows(controls: pl.DataFrame, events: pl.Series | None = None) -> pl.DataFrame:

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple, get_args
 import polars as pl
 
 from smallcaps_assets.domain.research.columns import Availability, ResearchColumn
+from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS
+from smallcaps_assets.domain.research.controls.tables import CONTROL_COLUMNS, CONTROL_TEXTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tables.bar_descriptions import (
     BAR_TEXTS,
@@ -71,6 +73,8 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "event_waves": DescribedColumns(EVENT_WAVE_COLUMNS, EVENT_WAVE_TEXTS),
     "event_outcomes": DescribedColumns(EVENT_OUTCOME_COLUMNS, EVENT_OUTCOME_TEXTS),
     "events_with_waves_enriched": DescribedColumns(ENRICHED_COLUMNS, ENRICHED_TEXTS),
+    "control_manifest": DescribedColumns(CONTROL_COLUMNS, CONTROL_TEXTS),
+    "control_features": DescribedColumns(CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.

@@ -117,6 +117,19 @@ class SymbolResearch:
         symbols = dict(zip(names, (symbol for symbol, *_ in chosen), strict=True))
         return features.with_columns(pl.col("symbol").replace_strict(symbols, return_dtype=pl.String))
 
+    def markets(self, since: Mapping[str, date]) -> Iterator[MarketData]:
+        """What the rows of symbols from a day of each on are computed from, some symbols at a time.
+
+        Symbols without bars are left out.
+
+        Raises:
+            LakeError: a file cannot be read, or the bars are not those that the events were detected from.
+        """
+        for batch in renewal_batches(self._planner.from_day(symbol, since[symbol]) for symbol in sorted(since)):
+            works = [work for work in batch if isinstance(work, Renewal) and work.bars]
+            if works:
+                yield self._market(works)[0]
+
     def _past_of(self, symbol: str, event_id: str, timestamp: datetime, name: str) -> "_Past":
         """What was known of a symbol when a minute of it was over, under another name."""
         work = self._planner.from_day(symbol, _new_york_day(timestamp))
@@ -209,17 +222,21 @@ class SymbolResearch:
         works = sorted((work for work in works if work.bars), key=lambda work: work.symbol)
         if not works:
             return {table: {} for table in SYMBOL_TABLES}
+        market, sampled = self._market(works)
+        symbols = [work.symbol for work in works]
+        events = research_events(rows_since(works, self._master(symbols)), rows_since(works, sampled))
+        return rows_by_symbol(works, self._tables(events, market))
+
+    def _market(self, works: Sequence[Renewal]) -> tuple[MarketData, pl.DataFrame]:
+        """What rows of several symbols are computed from, and their candidates with `in_causal_sample`."""
         bars = self._bars(works)
         sessions = self._calendar(works)
         if short := _lack_closes(works, bars, sessions):
             # thin symbols: all of their bars
             works = [work.whole() if work.symbol in short else work for work in works]
             bars, sessions = self._bars(works), self._calendar(works)
-        symbols = [work.symbol for work in works]
         sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
-        events = research_events(rows_since(works, self._master(symbols)), rows_since(works, sampled))
-        market = MarketData(bars, sessions, sampled, self._splits_of(symbols))
-        return rows_by_symbol(works, self._tables(events, market))
+        return MarketData(bars, sessions, sampled, self._splits_of([work.symbol for work in works])), sampled
 
     def _tables(self, events: pl.DataFrame, market: MarketData) -> BarTables:
         return tables_of_events(events, market, BarRules(market.sessions, self.detector.params, self.params))

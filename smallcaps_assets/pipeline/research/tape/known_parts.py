@@ -44,15 +44,16 @@ class _Inputs(NamedTuple):
 class KnownParts:
     """What is known of the tables of some symbols."""
 
-    def __init__(self, tape: TapeStore, rules: Sequence[object], manifest: pl.DataFrame) -> None:
+    def __init__(self, tape: TapeStore, rules: Sequence[object], manifest: pl.DataFrame, prefix: str = "") -> None:
         """Read what was kept; a damaged document counts as none.
 
         Args:
             tape: the tape of the profile.
             rules: by what rows are computed, beside the tape, the bars and the events: values with a stable repr.
-            manifest: the events (MANIFEST).
+            manifest: the events (CAPTURED).
+            prefix: before the names of the tables.
         """
-        self._tape = tape
+        self._tape, self._prefix = tape, prefix
         read_by = (tape.params, tape.budget, tape.quotes_without_trades, tape.quote_sizes_in_shares_from)
         self._rules = digest([_VERSION, *map(repr, (*read_by, *rules))])
         self._events = _events_by_symbol(manifest)
@@ -105,7 +106,7 @@ class KnownParts:
 
     @property
     def _path(self) -> Path:
-        return self._tape.lake.cache / f"research_{self._tape.profile}.json"
+        return self._tape.lake.cache / f"{self._prefix}research_{self._tape.profile}.json"
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -133,7 +134,8 @@ class KnownParts:
     def _files(self, pair: Pair, asset: str) -> str | None:
         lake, profile = self._tape.lake, self._tape.profile
         try:
-            states = [state_of(lake.research_wave(profile, table, pair[1], pair[0])) for table in ASSET_TABLES[asset]]
+            tables = [f"{self._prefix}{table}" for table in ASSET_TABLES[asset]]
+            states = [state_of(lake.research_wave(profile, table, pair[1], pair[0])) for table in tables]
         except OSError:
             return None
         return json.dumps(states)

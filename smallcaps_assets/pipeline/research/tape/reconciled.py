@@ -11,9 +11,11 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.controls.tables import serves_controls_only
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION, EVENT_RECONCILIATION
 from smallcaps_assets.domain.research.tape.reconciliation import count_classes, count_exact
 from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows
+from smallcaps_assets.domain.tape.cost_estimate import minutes_of
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import RECONCILED_EVENTS, RECONCILED_MINUTES
 from smallcaps_assets.errors import LakeError
@@ -71,10 +73,10 @@ def reconciled_windows(
     by_wave = defaultdict[str, list[Pair]](list)
     for pair in pairs:
         by_wave[pair[1]].append(pair)
-    minutes = list[tuple[str, int, int]]()
+    minutes, left_out = list[tuple[str, int, int]](), _minutes_of_controls(listing["trades"])
     for wave, own in by_wave.items():
         if wave not in missing and all(current[pair].whole for pair in own):
-            counts = _count_minutes(research, own)
+            counts = _count_minutes(research, own, left_out)
             minutes += [] if counts is None else [(wave, *counts)]
     return Reconciled(events, pl.DataFrame(minutes, RECONCILED_MINUTES, orient="row"))
 
@@ -103,9 +105,21 @@ def _current(
     return found
 
 
-def _count_minutes(research: TapeResearch, pairs: Sequence[Pair]) -> tuple[int, int] | None:
-    """How many minutes of some pairs are exact, and how many are compared; None where a file cannot be read."""
+def _minutes_of_controls(trades: pl.DataFrame) -> pl.DataFrame:
+    """`symbol` and `timestamp` of the minutes of published trades (PUBLISHED) that controls alone have."""
+    of_controls, of_events = (minutes_of(trades.filter(serves_controls_only() == which)) for which in (True, False))
+    key = ["symbol", "timestamp"]
+    return of_controls.select(key).join(of_events, on=key, how="anti").unique()
+
+
+def _count_minutes(research: TapeResearch, pairs: Sequence[Pair], left_out: pl.DataFrame) -> tuple[int, int] | None:
+    """How many minutes of some pairs are exact, and how many are compared; None where a file cannot be read.
+
+    Minutes of `left_out` (columns symbol, timestamp) do not count.
+    """
     files = [research.parts.path(pair, _ASSET) for pair in pairs]
     with suppress(LakeError), disk_errors("read", research.tape.lake.research):
-        return count_exact(count_classes(research.parts.store.scan(files, BAR_RECONCILIATION)).collect())
+        rows = research.parts.store.scan(files, BAR_RECONCILIATION)
+        counted = rows.join(left_out.lazy(), on=["symbol", "timestamp"], how="anti") if left_out.height else rows
+        return count_exact(count_classes(counted).collect())
     return None

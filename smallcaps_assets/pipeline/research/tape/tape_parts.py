@@ -100,11 +100,13 @@ class TapeParts:
         store: where they are.
         profile: the profile.
         provenance: by what rows are computed, beside the tape, the bars and the events.
+        prefix: before the names of the tables.
     """
 
     store: ResearchStore
     profile: str
     provenance: Mapping[str, str]
+    prefix: str = ""
 
     def load(self, pair: Pair, plan: TapePlan, assets: Sequence[str]) -> TapePart:
         """What is stored of a pair, and what is to be computed; files that are damaged are set aside first.
@@ -128,7 +130,7 @@ class TapeParts:
 
     def path(self, pair: Pair, table: str) -> Path:
         """The file of a table of a pair."""
-        return self.store.lake.research_wave(self.profile, table, pair[1], pair[0])
+        return self.store.lake.research_wave(self.profile, f"{self.prefix}{table}", pair[1], pair[0])
 
     def _usable(self, stored: Mapping[str, Any] | None) -> Mapping[str, str]:
         """The blocks of a file that was computed by the same rules; none of any other file."""

@@ -70,6 +70,7 @@ class TapeResearch:
         sessions: bounds of the sessions.
         log: receives progress lines.
         tick: called after each batch.
+        prefix: before the names of the tables: those of other windows than those of events have one.
     """
 
     tape: TapeStore
@@ -77,6 +78,7 @@ class TapeResearch:
     sessions: SessionParams
     log: Callable[[str], None] = lambda line: None  # noqa: ARG005
     tick: Callable[[], None] = lambda: None
+    prefix: str = ""
 
     def run(
         self,
@@ -91,7 +93,7 @@ class TapeResearch:
         its pairs; everything else is published.
 
         Args:
-            manifest: the events (MANIFEST).
+            manifest: the events (CAPTURED).
             pairs: symbol and wave.
             assets: those of ASSET_TABLES.
             listing: what `tape.listing` returned; only the tape of these symbols is listed if it is not given.
@@ -135,7 +137,8 @@ class TapeResearch:
 
     def known_parts(self, manifest: pl.DataFrame) -> KnownParts:
         """Which parts are up to date as far as that is known without opening a tape file; `manifest` as in `run`."""
-        return KnownParts(self.tape, (self.parts.provenance, self.params.quote_sizes_in_shares_from), manifest)
+        rules = (self.parts.provenance, self.params.quote_sizes_in_shares_from)
+        return KnownParts(self.tape, rules, manifest, self.prefix)
 
     def present_pairs(self, manifest: pl.DataFrame) -> list[Pair]:
         """The partitions of which there is a file or, of a symbol with events in that wave, tape; wave by wave.
@@ -152,7 +155,7 @@ class TapeResearch:
         events = manifest.select("symbol", pl.col("session").cast(pl.String)).unique()
         pairs = {(symbol, wave) for symbol, wave in events.iter_rows() if symbol in captured}
         for table in TAPE_TABLES:
-            for path in list_paths(lake.research / profile / table, "wave=*/symbol=*.parquet"):
+            for path in list_paths(lake.research / profile / f"{self.prefix}{table}", "wave=*/symbol=*.parquet"):
                 pairs.add((symbol_of(path.stem), path.parent.name.removeprefix("wave=")))
         return [(symbol, wave) for wave in WAVES for symbol, of in sorted(pairs) if of == wave]
 
@@ -177,7 +180,7 @@ class TapeResearch:
             "settings": code_version("research", settings_of_tape(self.params), self.sessions),
             "conditions": str(self._conditions["sha256"][0]) if self._conditions.height else "",
         }
-        return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance)
+        return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance, self.prefix)
 
     @cached_property
     def _conditions(self) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
+from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.pipeline.research.tape.reconciled import Reconciled, reconciled_windows
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets_tests.scenarios import default_settings
@@ -23,6 +24,7 @@ from smallcaps_assets_tests.tape_scenes import (
     capture,
     fill_bars,
     manifest_with,
+    quote_rows,
     tape_of,
     trade_rows,
     window_of,
@@ -73,6 +75,19 @@ def kpi(lake: Lake, found: Reconciled) -> dict[str, tuple[float | None, bool]]:
     kpis = capture_kpis(ledger, capture_effort(tape_of(lake)), default_settings().kpis, found.minutes)
     rows = kpis.filter(figure="reconciled_pct").select("wave", "value", "holds").iter_rows()
     return {wave: (value, holds) for wave, value, holds in rows}
+
+
+def test_minutes_of_controls_do_not_count(lake: Lake) -> None:
+    """Of two windows of a control the first begins in the window of SECOND, whose minutes count all the same."""
+    before = minutes(read(lake))
+    of_control = f"{SYMBOL}_control_20251105_165800_0123abcd"
+    _, end = window_of(SECOND)
+    for start in (end - 5 * MINUTE, end + 40 * MINUTE):
+        span = Span(SYMBOL, "RTH", start, start + 10 * MINUTE, (of_control,))
+        tape_of(lake).publish("trades", span, trade_rows(start, start + 10 * MINUTE, {}), {})
+        tape_of(lake).publish("quotes", span, quote_rows(start, start + 10 * MINUTE), {})
+    list(research_of(lake).run(MANIFEST, PAIRS))
+    assert minutes(read(lake)) == before
 
 
 def test_minutes_count_once_in_the_wave_that_they_belong_to(lake: Lake) -> None:

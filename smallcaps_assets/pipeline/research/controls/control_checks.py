@@ -1,0 +1,57 @@
+"""Checks of the published controls of a profile and of their features; each reads the lake."""
+
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.research.checks import BAR_FEATURE_BOUNDS, TABLE_CHECKS, table_checks
+from smallcaps_assets.domain.research.controls.checks import clear_of_events, same_clock, within_limits
+from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
+from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
+from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE, ControlStore
+from smallcaps_assets.lake.files.stored_tables import is_stored
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
+from smallcaps_assets.pipeline.research.controls.selecting import ControlChoice
+from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
+
+_EMPTY: Final = "no control was chosen yet"
+
+
+def checks_of_controls(table: str, choice: ControlChoice) -> Checks:
+    """The checks of the control manifest, or of the features of controls; nothing is judged before it has rows."""
+    names = ("clear_of_events", "same_clock", "limits") if table == CONTROL_MANIFEST_TABLE else TABLE_CHECKS
+    of_rows = {name: partial(_check, name, table, choice) for name in names}
+    return of_rows | {REGISTRY_COMPLETE: partial(_registry, table, choice)}
+
+
+def _registry(table: str, choice: ControlChoice) -> Finding:
+    path = choice.lake.research_table(table, choice.profile)
+    return check_registry(ResearchStore(choice.lake), {table: [path] if is_stored(path) else []})
+
+
+def _check(name: str, table: str, choice: ControlChoice) -> Finding:
+    """One check.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    lake, profile = choice.lake, choice.profile
+    schema = CONTROL_MANIFEST if table == CONTROL_MANIFEST_TABLE else CONTROL_FEATURES
+    rows = ResearchStore(lake).read(lake.research_table(table, profile), schema)
+    if rows.is_empty():
+        return Finding(name, holds=True, figures={}, examples=pl.DataFrame()).unjudged_if(condition=True, reason=_EMPTY)
+    if table == CONTROL_FEATURES_TABLE:
+        bounds = {column: found for column, found in BAR_FEATURE_BOUNDS.items() if column in schema}
+        return table_checks(rows.lazy(), ("control_of",), bounds)[name]()
+    if name == "clear_of_events":
+        return clear_of_events(rows, choice.moments_of_events(), choice.params)
+    manifest = ManifestStore.in_lake(lake, profile).load()
+    if name == "same_clock":
+        return same_clock(rows, manifest)
+    chosen = ControlStore(lake, profile).load(manifest)
+    return within_limits(chosen, manifest.height, choice.params, choice.limits.max_per_symbol)

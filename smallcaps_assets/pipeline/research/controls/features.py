@@ -1,0 +1,117 @@
+"""The features of controls, from the tape of their windows and the bars before their minutes, as those of events."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.research.bars.bar_features import event_bar_features
+from smallcaps_assets.domain.research.controls.features import control_features, control_rows
+from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
+from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
+from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.domain.versions import digest, rows_digest
+from smallcaps_assets.lake.controls import ControlStore
+from smallcaps_assets.lake.files.proven_files import prove_once
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
+
+CONTROL_FEATURES_TABLE: Final = "control_features"
+# Before the names of the tables of tape whose windows are those of controls.
+PREFIX: Final = "control_"
+# Raised with every code change that changes rows.
+CONTROL_FEATURES_VERSION: Final = "1"
+# the tables of tape that are made of controls
+_ASSETS: Final = ("micro_features", "event_tape_state")
+
+
+class PublishedFeatures(NamedTuple):
+    """The published table, the SHA-256 of its file, and what could not be computed."""
+
+    rows: pl.DataFrame
+    sha256: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ControlFeatures:
+    """Computes the features of the controls of one profile.
+
+    Attributes:
+        tape: what makes the research tables of the profile's tape; its `prefix` is PREFIX.
+        bars: what makes the research tables of bars.
+        tick: called after each symbol and wave.
+    """
+
+    tape: TapeResearch
+    bars: SymbolResearch
+    tick: Callable[[], None] = lambda: None
+
+    def publish(self) -> PublishedFeatures:
+        """Bring the tables of the controls' tape up to date, and publish CONTROL_FEATURES of all controls.
+
+        A control without tape, or without a bar in its minute, has nulls in those columns.
+
+        Raises:
+            InputError: there is no manifest yet.
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        lake, profile = self.tape.tape.lake, self.tape.tape.profile
+        manifest = ManifestStore.in_lake(lake, profile).load()
+        rows = control_rows(ControlStore(lake, profile).load(manifest))
+        problems = self._renew_tape(rows)
+        features = self._bar_features(rows)
+        files = {name: self._files(f"{PREFIX}{name}") for name in _ASSETS}
+        micro = self._read(files["micro_features"], MICRO_FEATURES)
+        state = self._read(files["event_tape_state"], EVENT_TAPE_STATE)
+        made = control_features(rows, features, micro, state)
+        parts = (f"{path.relative_to(lake.root).as_posix()} {prove_once(path)}" for of in files.values() for path in of)
+        made_from = {
+            "code": CONTROL_FEATURES_VERSION,
+            "controls": rows_digest(rows),
+            "features": rows_digest(features),
+            "parts": digest(parts),
+        }
+        path = lake.research_table(CONTROL_FEATURES_TABLE, profile)
+        return PublishedFeatures(made, self._store.publish(path, made, made_from), tuple(problems))
+
+    @property
+    def _store(self) -> ResearchStore:
+        return ResearchStore(self.tape.tape.lake)
+
+    def _renew_tape(self, rows: pl.DataFrame) -> list[str]:
+        """Bring the tables of tape of all controls up to date; returns what failed."""
+        problems = dict[str, None]()
+        for result in self.tape.run(rows, self.tape.present_pairs(rows), _ASSETS):
+            for outcome in result.outcomes.values():
+                problems |= dict.fromkeys(outcome.problems)
+            self.tick()
+        return list(problems)
+
+    def _bar_features(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """BAR_FEATURES of the minutes of controls that have a bar."""
+        own = rows.with_columns(in_causal_sample=pl.lit(None, pl.Boolean))
+        days = rows.group_by("symbol").agg(since=new_york_date(pl.col("timestamp")).min())
+        detection, params = self.bars.detector.params, self.bars.params
+        found = [
+            event_bar_features(
+                own.filter(pl.col("symbol").is_in(market.bars["symbol"].unique().implode())),
+                market,
+                detection.features,
+                params,
+            )
+            for market in self.bars.markets(dict(days.iter_rows()))
+        ]
+        return pl.concat([BAR_FEATURES.to_frame(), *found])
+
+    def _files(self, table: str) -> list[Path]:
+        lake = self.tape.tape.lake
+        return self._store.parts(lake.research / self.tape.tape.profile / table)
+
+    def _read(self, files: list[Path], schema: pl.Schema) -> pl.DataFrame:
+        return pl.concat([schema.to_frame(), *(self._store.read(path, schema) for path in files)])
