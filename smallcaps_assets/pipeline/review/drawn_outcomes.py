@@ -148,8 +148,8 @@ def _entry(row: Mapping[str, Any], without_costs: str) -> dict[str, Any]:
     }
     if state != "ok":
         return found | {"note": "Too few bars before the event for barriers: it has no label."}
-    scale, price = row["scale"], round(entry, 6)
-    net = row["net_return"]
+    scale, price, net = row["scale"], round(entry, 6), row["net_return"]
+    unknown = without_costs if row["cost_source"] is None else "its cost is not known"
     return found | {
         "profit": round(price * (1 + sign * DRAWN_SPEC.profit * scale), 6),
         "stop": round(price * (1 - sign * DRAWN_SPEC.stop * scale), 6),
@@ -160,12 +160,8 @@ def _entry(row: Mapping[str, Any], without_costs: str) -> dict[str, Any]:
         "gross": round(row["gross_return"], 6),
         "cost": row["cost_bps"] if row["cost_bps"] is None else round(row["cost_bps"], 2),
         "cost_source": row["cost_source"],
-        "net": net,
-        "without_net": None
-        if net is not None
-        else without_costs
-        if row["cost_source"] is None
-        else "its cost is not known",
+        "net": None if net is None else round(net, 6),
+        "without_net": unknown if net is None else None,
     }
 
 
