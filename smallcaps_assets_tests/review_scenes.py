@@ -99,19 +99,19 @@ def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None, profiles: Sequen
         )
 
 
-def record_outcomes(lake: Lake) -> BarTables:
-    """Publish what came after the events of the scene as the step of the research tables does; returns the tables."""
+def record_outcomes(lake: Lake, events: pl.DataFrame | None = None, bars: pl.DataFrame | None = None) -> BarTables:
+    """Publish what came after events (EVENTS), those of the scene if not given, as the research tables have it."""
     settings = default_settings()
-    events = scene_manifest().select(*EVENTS).with_columns(in_master=True, in_causal_sample=True)
-    sessions = sessions_of("2025-11-05")
+    events, bars = scene_manifest() if events is None else events, scene_bars() if bars is None else bars
+    known = events.select(*EVENTS).with_columns(in_master=True, in_causal_sample=True).select(*RESEARCH_EVENTS)
+    sessions = sessions_of(min(events["date"]), max(events["date"]))
     rules = BarRules(sessions, settings.detection, settings.research.params)
-    made = tables_of_events(events.select(*RESEARCH_EVENTS), MarketData(scene_bars(), sessions), rules)
-    store = ResearchStore(lake)
+    made = tables_of_events(known, MarketData(bars, sessions), rules)
     for table, rows in (("event_labels", made.labels), ("event_outcomes", made.outcomes)):
-        for symbol, event_id in events.select("symbol", "event_id").iter_rows():
-            own = rows.filter(event_id=event_id)
-            if own.height:
-                store.publish(lake.research_symbol(table, symbol), own, {})
+        for (symbol,), own in events.select("symbol", "event_id").group_by("symbol", maintain_order=True):
+            of_symbol = rows.join(own.select("event_id"), on="event_id", how="semi", maintain_order="left")
+            if of_symbol.height:
+                ResearchStore(lake).publish(lake.research_symbol(table, f"{symbol}"), of_symbol, {})
     return made
 
 

@@ -184,7 +184,7 @@ def test_the_outcome_is_hidden_until_asked_for_and_hidden_again_at_the_next_even
                 "no",
                 "no",
                 "+67 bps, 10:12",
-                "−29 bps, 10:11",
+                "\N{MINUS SIGN}29 bps, 10:11",
                 "stall",
             ]
         )
@@ -223,7 +223,10 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
     # an event of each type, however close it is to a stronger one
     alone = master.with_columns(event_group_id="event_id")
     fill_lake(lake, select_events(alone, settings.profiles["core"], settings.ranking).manifest)
+    outcomes = record_outcomes(lake, alone, bars)
+    record_costs(lake, outcomes.labels, 35.0)
     made = Review(lake, "core", settings).make()
+    assert made.outcomes == 100
     assert made.bytes < 1e6
     for sheet in opened(browser, made.path):
         sheet.expect_count("0 of 100 labeled · 0 good · 0 bad")
@@ -237,6 +240,9 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
         sheet.page.evaluate("id => show(byId.get(id))", zone_in_view["event_id"])
         expect(sheet.page.locator("svg .zone")).to_have_count(1)
         screenshot(sheet.page, "review-sheet.png")
+        sheet.page.keyboard.press("h")
+        expect(sheet.page.locator("#chart svg .outcome")).to_have_count(1)
+        screenshot(sheet.page, "review-outcome.png")
 
 
 def test_the_tape_is_drawn_zoomed_and_moved_and_labels_still_work(browser: Browser, home: Home) -> None:
