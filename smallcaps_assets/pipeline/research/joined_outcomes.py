@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcome_params import CostParams
 from smallcaps_assets.domain.research.outcomes.event_costs import COSTED_EVENTS, OWN_COSTS, event_costs, net_outcomes
@@ -19,14 +20,18 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.research.tables.research_labels import (
+    PRIMARY_SPEC,
     RESEARCH_LABELS,
     LabelParts,
     by_spec,
+    label_figures,
     research_labels,
 )
 from smallcaps_assets.domain.sessions import SessionParams, with_session
 from smallcaps_assets.domain.versions import code_version, digest
+from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -143,6 +148,32 @@ class JoinedOutcomes:
         features = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES).select(*_OF_FEATURES)
         of_events = events.join(features, on="event_id", how="left")
         return costs.join(labels, on=["event_id", "label_spec"]).join(of_events, on="event_id", how="left")
+
+    def figures(self, profile: Profile) -> pl.DataFrame:
+        """What labels of the primary spec gave, by `selection`, causal and master (LABEL_FIGURES).
+
+        Raises:
+            LakeError: a file is damaged, cannot be read or has other columns.
+        """
+        files, folder = self._files, self.lake.research
+        primary = pl.col("label_spec") == PRIMARY_SPEC
+        labels = files.scan(files.of_symbols(folder / "event_labels"), EVENT_LABELS).filter(primary)
+        costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).filter(primary)
+        known = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES)
+        outcomes = files.scan(files.of_symbols(folder / "event_outcomes"), EVENT_OUTCOMES)
+        rows = labels.select("event_id", "state", "tie")
+        for table, columns in (
+            (costs, ("net_return", "win")),
+            (known, ("in_causal_sample",)),
+            (outcomes, ("in_master",)),
+        ):
+            rows = rows.join(table.select("event_id", *columns), on="event_id", how="left")
+        parts = [
+            label_figures(rows.filter(column)).with_columns(selection=pl.lit(selection))
+            for selection, column in SELECTIONS.items()
+        ]
+        with disk_errors("read", folder):
+            return pl.concat(parts).collect()
 
     @property
     def _files(self) -> JoinedFiles:

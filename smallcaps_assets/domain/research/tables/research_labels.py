@@ -8,6 +8,7 @@ import polars as pl
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
+from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.research.tables.bar_tables import schema_of
 from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import TABLE_KEYS
@@ -31,6 +32,9 @@ RESEARCH_LABEL_TEXTS: Final[Mapping[str, str]] = {
     **LABEL_TEXTS,
     **COST_TEXTS,
 }
+PRIMARY_SPEC: Final = "15,1,1"
+# What `label_figures` says: labels, those with a net return, and of these the rest; shares in percent.
+LABEL_FIGURES: Final = ("labels", "net", "win_pct", "mean_net_bps", "tie_pct", "no_entry_pct")
 # the states of both halves of a tape that is complete
 _CAPTURED: Final = ("complete", "empty")
 COMPLETE_TAPE: Final = [f"{trades}/{quotes}" for trades in _CAPTURED for quotes in _CAPTURED]
@@ -77,3 +81,19 @@ def research_labels(manifest: pl.DataFrame, parts: LabelParts) -> pl.DataFrame:
 def by_spec() -> pl.Expr:
     """`label_spec` in the order of LABEL_SPECS."""
     return pl.col("label_spec").cast(pl.Enum([spec.name for spec in LABEL_SPECS]))
+
+
+def label_figures(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Figures of labels of one spec (LABEL_FIGURES), in one row.
+
+    Args:
+        rows: `state`, `tie` (EVENT_LABELS), `net_return` and `win` (EVENT_COSTS).
+    """
+    return rows.select(
+        labels=(pl.col("state") == "ok").sum().cast(pl.Int64),
+        net=pl.col("net_return").count().cast(pl.Int64),
+        win_pct=100 * pl.col("win").mean(),
+        mean_net_bps=BPS * pl.col("net_return").mean(),
+        tie_pct=100 * pl.col("tie").mean(),
+        no_entry_pct=100 * (pl.col("state") == "no_entry").mean(),
+    )
