@@ -39,11 +39,18 @@ def upstream_of(name: str, profile: Profile | None) -> list[list[str]]:
 def _enriched(outcomes: JoinedOutcomes, _: Profile | None) -> OutcomeTable:
     made = outcomes.enriched()
     known = pl.col("outcome").count()
-    shares = {f"{name.replace('_', ' ')} pct": 100 * (pl.col("outcome") == name).sum() / known for name in _OUTCOMES}
+    shares = {
+        f"{name.replace('_', ' ')} pct": (100 * (pl.col("outcome") == name).sum() / known).fill_nan(None)
+        for name in _OUTCOMES
+    }
     with_tape = 100 * pl.col("event_bar_class").is_not_null().mean()
-    events, decided, *figures = made.rows.select(
-        pl.len(), known.alias("known"), **shares, with_tape=with_tape, in_master=100 * pl.col("in_master").mean()
-    ).collect().row(0)
+    events, decided, *figures = (
+        made.rows.select(
+            pl.len(), known.alias("known"), **shares, with_tape=with_tape, in_master=100 * pl.col("in_master").mean()
+        )
+        .collect()
+        .row(0)
+    )
     first = made.rows.head(FIRST_ROWS).select(
         "symbol", new_york("timestamp"), in_words("event_type").alias("event"), "mfe_15_bps", "mae_15_bps", "outcome"
     )
@@ -62,12 +69,9 @@ def _costs(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
     assert profile is not None  # noqa: S101 -- it has one
     made = outcomes.costs(profile)
     primary = made.rows.filter(label_spec=PRIMARY_SPEC)
-    figures = outcomes.figures(profile)
     shown = {
-        f"{name.removesuffix('_pct').replace('_', ' ')}{' pct' if name.endswith('_pct') else ''} {row['selection']}": (
-            row[name]
-        )
-        for row in figures.iter_rows(named=True)
+        f"{name.replace('_', ' ')}, {row['selection']}": row[name]
+        for row in outcomes.figures(profile).iter_rows(named=True)
         for name in LABEL_FIGURES
     }
     metadata: Metadata = {
@@ -85,10 +89,7 @@ def _labels(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
     made = outcomes.labels(profile)
     primary = made.rows.lazy().filter(label_spec=PRIMARY_SPEC)
     figures = label_figures(primary).collect().row(0, named=True)
-    shown = {
-        f"{name.removesuffix('_pct').replace('_', ' ')}{' pct' if name.endswith('_pct') else ''}": value
-        for name, value in figures.items()
-    }
+    shown = {name.replace("_", " "): value for name, value in figures.items()}
     first = made.rows.filter(label_spec=PRIMARY_SPEC).head(FIRST_ROWS)
     metadata: Metadata = {
         "verdict": _verdict_of_costs(primary),
@@ -117,7 +118,9 @@ def _verdict_of_costs(primary: pl.LazyFrame) -> str:
 
 
 def _sources(primary: pl.LazyFrame) -> pl.DataFrame:
-    by_source = primary.group_by(source="cost_source").agg(events=pl.len().cast(pl.Int64), bps=pl.col("cost_bps").median())
+    by_source = primary.group_by(source="cost_source").agg(
+        events=pl.len().cast(pl.Int64), bps=pl.col("cost_bps").median()
+    )
     return by_source.sort("events", "source", descending=[True, False]).collect().rename({"bps": "median_bps"})
 
 

@@ -3,14 +3,14 @@
 All of it is hindsight, in files of its own.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from typing import Final
 
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, tolerated
 from smallcaps_assets.defs.metadata import column_schema
-from smallcaps_assets.defs.outcome_metadata import OUTCOME_TABLES, OutcomeTable, upstream_of
+from smallcaps_assets.defs.outcome_metadata import OUTCOME_TABLES, upstream_of
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
@@ -44,7 +44,7 @@ def _table(name: str, profile: Profile | None = None) -> dg.AssetsDefinition:
         key=[*([profile] if profile else []), name],
         deps=[dg.AssetKey(key) for key in upstream_of(name, profile)],
         op_tags=OUTCOME_PRIORITY,
-        metadata=column_schema(schema_of(described.columns), texts, below=True),
+        metadata=column_schema(schema_of(dict(described.columns)), texts, below=True),
         description=_DESCRIPTIONS[name].format(profile=profile),
     )
     def table(

@@ -20,7 +20,6 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
-from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.research.tables.research_labels import (
     PRIMARY_SPEC,
     RESEARCH_LABELS,
@@ -29,6 +28,7 @@ from smallcaps_assets.domain.research.tables.research_labels import (
     label_figures,
     research_labels,
 )
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.sessions import SessionParams, with_session
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.lake.files.publish import disk_errors
@@ -36,12 +36,15 @@ from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, EnrichedEvents
 from smallcaps_assets.pipeline.research.joined_files import JoinedFile, JoinedFiles, JoinedTable
 from smallcaps_assets.settings.settings import Profile
 
 EVENT_COSTS_TABLE: Final = "event_costs"
 RESEARCH_LABELS_TABLE: Final = "research_labels"
+# The tables of a profile in one file, in the order in which they are made.
+JOINED_OF_PROFILES: Final = (RESEARCH_TABLE_NAME, EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)
 # Raised with every code change that changes rows.
 COSTS_VERSION: Final = "1"
 LABELS_VERSION: Final = "1"
@@ -193,7 +196,9 @@ class JoinedOutcomes:
     def _costs_of(self, closes: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
         """What `event_costs` gives for all events, from the closes of their minutes."""
         if closes.is_empty():
-            return event_costs(COSTED_EVENTS.to_frame(), own, self._calendar(date.max, date.max), self.params)
+            return event_costs(
+                COSTED_EVENTS.to_frame(), own, self._calendar(date(2000, 1, 3), date(2000, 1, 3)), self.params
+            )
         days = closes.select(first=pl.col("timestamp").min().dt.date(), last=pl.col("timestamp").max().dt.date())
         sessions = self._calendar(*days.row(0))
         events = with_session(closes, sessions).select(
