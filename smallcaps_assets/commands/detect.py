@@ -13,6 +13,7 @@ from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Experiment, sample
 from smallcaps_assets.commands.detecting.result import BESIDE, NAMED_BY, DetectionResult
+from smallcaps_assets.commands.detecting.roads import Road, survey_road
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
@@ -77,6 +78,9 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; may be repeated"
     )
+    parser.add_argument(
+        "--from-bars", action="store_true", help="read the bars of the lake even where its candidates decide the events"
+    )
     part = parser.add_argument_group("part of the universe")
     part.add_argument("--symbols-from", type=Path, metavar="FILE", help="only the symbols of a .csv or .parquet file")
     part.add_argument("--sample", type=positive_number, metavar="N", help="only N symbols, drawn at random")
@@ -108,8 +112,9 @@ def run(arguments: Namespace) -> int:
     outputs = _outputs(arguments, (lake.root, lake_path(settings)))
     baseline = None if arguments.compare is None else _read_baseline(arguments.compare)
     configurations = [settings, *([baseline.settings] if baseline and baseline.settings else [])]
-    files = _files(arguments, lake, list(outputs.values()))
-    symbols, tests = _symbols(arguments, files, settings, lake)
+    road = _road(arguments, lake, configurations)
+    files, available = _files(arguments, lake, list(outputs.values()), road)
+    symbols, tests = _symbols(arguments, available, settings, lake)
     experiment = Experiment(
         files=files,
         symbols=symbols,
@@ -117,12 +122,14 @@ def run(arguments: Namespace) -> int:
         last=arguments.last,
         configurations=configurations,
         reference=None if arguments.bars else UniverseStore(lake).reference(),
+        candidates=road.candidates,
     )
     for path in outputs.values():
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
-        result = DetectionResult(Path(scratch), outputs, comparison, tests, files.reader.absent)
+        absent = files.reader.absent if files else {}
+        result = DetectionResult(Path(scratch), outputs, comparison, tests, absent, road)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
         source = arguments.bars or str(lake.root)
@@ -131,7 +138,7 @@ def run(arguments: Namespace) -> int:
         print(json.dumps(result.document()))
     else:
         show(*result.text())
-    problems = [*dict.fromkeys(files.problems), *result.problems(source)]
+    problems = [*dict.fromkeys(files.problems if files else ()), *result.problems(source)]
     for problem in problems:
         _log(problem)
     return _INCOMPLETE if problems else 0
@@ -180,26 +187,47 @@ def _name(arguments: Namespace) -> str:
     return " ".join([*files, *(f"--set {argument}" for argument in arguments.set)])
 
 
-def _files(arguments: Namespace, lake: Lake, exclude: list[Path]) -> BarsBySymbol:
+def _road(arguments: Namespace, lake: Lake, configurations: Sequence[Settings]) -> Road:
+    if arguments.bars:
+        return Road(None)
+    if arguments.from_bars:
+        return Road(None, "as --from-bars asks for")
+    # the lake is detected with the settings in force, without those of the flags
+    return survey_road(lake, trial_settings(), configurations, log_if_long(_log))
+
+
+def _files(arguments: Namespace, lake: Lake, exclude: list[Path], road: Road) -> tuple[BarsBySymbol | None, list[str]]:
+    """The bars of the symbols that have to be read, None if there are none; and all symbols with bars, sorted."""
     log = _log if arguments.json else show
     if arguments.bars:
         reader = BarReader(BarForm(names=arguments.columns, scale=arguments.price_scale))
-        return BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
+        files = BarsBySymbol.scan(reader, parquet_files(arguments.bars, exclude, log), log_if_long(_log))
+        return files, files.symbols
     if arguments.columns:
         raise InputError("--columns names columns of files: give --bars PATH as well. The columns of a lake are known.")
     if arguments.price_scale:
         raise InputError(
             "--price-scale is the unit of files: give --bars PATH as well. The prices of a lake are dollars."
         )
+    judged = road.candidates.with_bars() if road.candidates else []
+    if judged and road.candidates and not road.candidates.reasons:
+        return None, judged
     folder = lake.minute_bars
     # a folder in the place of a file would be left out in silence
     if not [path for path in list_paths(folder, "*/*.parquet") if is_stored(path)]:
         raise InputError(f"{lake.root}: no bars in this lake. Materialize minute_bars first, or give --bars PATH.")
+    paths = parquet_files(str(folder), exclude, log)
+    if road.candidates:
+        covered = {lake.bars(symbol) for symbol in road.candidates.coverages}
+        paths = [path for path in paths if path.parent not in covered]
+    if not paths:
+        return None, judged
     reader = BarReader(BarForm(scale=PriceScale("1")), optional=())
-    return BarsBySymbol.scan(reader, parquet_files(str(folder), exclude, log), log_if_long(_log))
+    files = BarsBySymbol.scan(reader, paths, log_if_long(_log))
+    return files, sorted({*judged, *files.symbols})
 
 
-def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake: Lake) -> tuple[list[str], list[str]]:
+def _symbols(arguments: Namespace, available: list[str], settings: Settings, lake: Lake) -> tuple[list[str], list[str]]:
     """The requested symbols that have bars, and test symbols that were left out, both sorted; logs those without bars.
 
     Raises:
@@ -208,7 +236,7 @@ def _symbols(arguments: Namespace, files: BarsBySymbol, settings: Settings, lake
     if arguments.first and arguments.last and arguments.first > arguments.last:
         raise InputError(f"--first {arguments.first} is after --last {arguments.last}: swap them.")
     tests = list[str]()
-    symbols = files.symbols
+    symbols = available
     if arguments.symbols_from:
         requested = read_symbols(arguments.symbols_from)
         for note in requested.notes:

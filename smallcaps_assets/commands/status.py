@@ -57,7 +57,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
-    Returns 1 where it names damaged files of tape, a missing `current.json`, or a state of Dagster that cannot be read.
+    Returns 1 where it names damaged files of tape, damaged splits or imported events, a missing `current.json`, or a
+    state of Dagster that cannot be read.
 
     Raises:
         InputError: the folder of --lake does not exist.
@@ -85,9 +86,10 @@ def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datet
     """What is done and missing in a lake, what runs, and what to do next."""
     counts, without_bars = count_history(lake, settings, now)
     runs, problem = _runs(settings)
-    history = [*_history(lake, counts, without_bars), *research_status(lake, settings)]
+    of_research, unreadable = research_status(lake, settings)
+    history = [*_history(lake, counts, without_bars), *of_research]
     items: list[Printable] = [*history, *describe_runs(runs, problem, now)]
-    damaged = int(problem is not None)
+    damaged = unreadable + int(problem is not None)
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):

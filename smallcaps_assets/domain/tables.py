@@ -68,6 +68,27 @@ SHARD: Final = pl.Schema({name: dtype for name, dtype in EVENTS.items() if name 
 # Every edge of the detectors, before filters and cooldown: those of a shard are the ones kept by the cooldown.
 CANDIDATES: Final = pl.Schema({**SHARD, "passes_filters": pl.Boolean(), "kept_by_cooldown": pl.Boolean()})
 
+# A bar at which the conditions of an edge hold: the edge itself, or a later one that continues it. With it are the
+# figures that thresholds are compared with and scores are made of, so that stricter settings are judged without bars.
+CONDITION_BAR: Final = pl.Struct(
+    {
+        "timestamp": UTC_US,
+        "session": pl.String(),
+        # number of the bar within its day
+        "bar": pl.Int32(),
+        **dict.fromkeys(("spike_x", "open", "high", "low", "close", "volume", "dollar_volume"), pl.Float64()),
+        **dict.fromkeys(("vwap_session", "flatness", "dollar_volume_to_event"), pl.Float64()),
+        "transactions": pl.Int64(),
+        **dict.fromkeys(("day_high", "return_5"), pl.Float64()),
+        **dict.fromkeys(("green_run", "red_run", "run_above", "run_below"), pl.Int32()),
+        **dict.fromkeys(("earlier_return", "transactions_baseline", "base_high", "base_low"), pl.Float64()),
+        "range_bars": pl.Int32(),
+        **dict.fromkeys(("range_high", "range_low"), pl.Float64()),
+    }
+)
+# Candidates as the lake keeps them. `condition_bars` are empty on days too small for any event.
+KEPT_CANDIDATES: Final = pl.Schema({**CANDIDATES, "condition_bars": pl.List(CONDITION_BAR)})
+
 MANIFEST: Final = pl.Schema(
     {
         **EVENTS,

@@ -17,7 +17,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
-from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.domain.tables import CANDIDATES, REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
@@ -147,13 +147,13 @@ class ShardOfChangingBars(RuleBasedStateMachine):
         detector = Detector(self.bars, self.shards, settings.detection, settings.sessions, REFERENCE.to_frame())
         (outcome,) = detector.run([SYMBOL])
         bars, bounds = self.bars.read(SYMBOL), bounds_between(DAYS[0], DAYS[-1], settings.sessions)
-        once = detect(bars, bounds, settings.detection, keep_candidates=True)
+        once = detect(bars, bounds, settings.detection, keep_conditions=True)
         assert_frame_equal(self.shards.read(SYMBOL), once.events, rel_tol=1e-9, abs_tol=1e-9)
         # those that are not of this shard, as after a kill or from a backup, are detected again where they are needed
         candidates, published = detector.candidates_of(SYMBOL), pl.read_parquet(self.lake.candidates_of(SYMBOL))
         assert once.candidates is not None
-        assert_frame_equal(candidates, once.candidates, rel_tol=1e-9, abs_tol=1e-9)
-        assert_frame_equal(published, candidates)
+        assert_frame_equal(published, once.candidates, rel_tol=1e-9, abs_tol=1e-9)
+        assert_frame_equal(published.select(*CANDIDATES), candidates)
         covered, volumes = self.shards.coverage(SYMBOL), dict(once.daily.select("day", "dollar_volume_day").iter_rows())
         assert covered is not None
         assert covered.sessions == self.bars.fingerprints(SYMBOL)

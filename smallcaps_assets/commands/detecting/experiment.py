@@ -1,22 +1,27 @@
-"""Detection with several configurations over part of the universe; bars are read once, batch by batch."""
+"""Detection with several configurations over part of the universe; bars or candidates are read once, batch by batch."""
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
+from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars, clean_bars
 from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, suspect_prints, with_events
+from smallcaps_assets.domain.bars.unknown import UNKNOWN
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
+from smallcaps_assets.domain.events.stricter import detect_in_candidates
+from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
+from smallcaps_assets.pipeline.events.kept_candidates import KeptCandidates
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
@@ -25,6 +30,8 @@ from smallcaps_assets.settings.settings import Settings
 # bounds of the calendar
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
+# symbols whose candidates are judged together
+_JUDGED_AT_ONCE: Final = 64
 
 
 class Found(NamedTuple):
@@ -36,7 +43,11 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The results of one batch of symbols."""
+    """The results of one batch of symbols.
+
+    Of symbols that are judged by their candidates no bar is read: `rows` are those that the lake has of them, none of
+    which is rejected, and prints are not looked for.
+    """
 
     symbols: list[str]
     rows: int
@@ -44,18 +55,23 @@ class Batch(NamedTuple):
     unknown: pl.DataFrame  # UNKNOWN
     found: list[Found]  # one for each configuration; empty if no bar is usable
     prints: pl.DataFrame  # LISTED_PRINTS, with the events of the first configuration
+    from_candidates: bool = False
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), for all configurations."""
+    """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), for all configurations.
 
-    files: BarsBySymbol
+    Symbols that have `candidates` are judged by them, which finds the same events; the others by their bars.
+    """
+
+    files: BarsBySymbol | None  # of the symbols without candidates; None if there are none
     symbols: list[str]  # sorted
     first: date | None
     last: date | None
     configurations: list[Settings]
     reference: pl.DataFrame | None
+    candidates: KeptCandidates | None = None
 
     def run(self, folder: Path, log: Callable[[str], None]) -> Iterator[Batch]:
         """Yield the results by batch, in order of symbols; each bar is read once.
@@ -64,18 +80,57 @@ class Experiment:
             folder: an empty folder for bars that have to be partitioned by symbol first.
             log: receives lines of progress.
         """
-        batches = list(self.files.batches(self.symbols, self._since(), self.last))
-        files = self.files.partition(batches, folder)
+        batches = list(self._batches())
+        of_bars = [symbols for symbols, from_candidates in batches if not from_candidates]
+        files = self.files.partition(of_bars, folder) if self.files else None
         progress = Progress(len(self.symbols), "symbols detected", log)
-        for symbols in batches:
-            yield self._batch(files, symbols)
+        for symbols, from_candidates in batches:
+            yield self._judge(symbols) if from_candidates or files is None else self._batch(files, symbols)
             progress.add(len(symbols))
-        without_symbol = files.read_nameless()
+        without_symbol = files.read_nameless() if files else BARS.to_frame()
         if without_symbol.height:
             clean = clean_bars(without_symbol)
             yield Batch(
                 [], without_symbol.height, clean.quarantined, clean.unknown, [], prints=LISTED_PRINTS.to_frame()
             )
+
+    def _batches(self) -> Iterator[tuple[list[str], bool]]:
+        """The symbols in order, and whether they are judged by their candidates."""
+        judged = self.candidates.coverages.keys() if self.candidates else ()
+        for from_candidates, part in groupby(self.symbols, key=lambda symbol: symbol in judged):
+            symbols = list(part)
+            if from_candidates:
+                for start in range(0, len(symbols), _JUDGED_AT_ONCE):
+                    yield symbols[start : start + _JUDGED_AT_ONCE], True
+            elif self.files:
+                for batch in self.files.batches(symbols, self._since(), self.last):
+                    yield batch, False
+
+    def _judge(self, symbols: list[str]) -> Batch:
+        """The results of symbols that have candidates."""
+        assert self.candidates is not None  # noqa: S101 -- only asked for where there are some
+        sessions, in_range = self.candidates.sessions(symbols), self._in_range(pl.col("day"))
+        daily = sessions.daily.filter(in_range)
+        least = min(settings.detection.filters.least_dollar_volume_day_usd for settings in self.configurations)
+        day = pl.col("date").str.to_date("%Y-%m-%d")
+        rows = self.candidates.read(symbols, least).filter(self._in_range(day))
+        found: list[Found] = []
+        for settings in self.configurations:
+            found.append(
+                self._same(settings, found)
+                or _found(detect_in_candidates(rows, daily, settings.detection, self.reference), settings)
+            )
+        bars = int(sessions.bars.filter(in_range)["bars"].sum())
+        nothing = QUARANTINED_BARS.to_frame(), UNKNOWN.to_frame()
+        return Batch(symbols, bars, *nothing, found if bars else [], LISTED_PRINTS.to_frame(), from_candidates=True)
+
+    def _in_range(self, day: pl.Expr) -> pl.Expr:
+        return day.is_between(self.first or FIRST_DATE, self.last or LAST_DATE)
+
+    def _same(self, settings: Settings, found: Sequence[Found]) -> Found | None:
+        """What a configuration before found that detects the same."""
+        of_others = zip(self.configurations, found, strict=False)
+        return next((result for other, result in of_others if _same_detection(settings, other)), None)
 
     def _since(self) -> date | None:
         """The first day whose bars are read: before the first by as many sessions as relative volume looks back."""
@@ -98,12 +153,7 @@ class Experiment:
         if bars.height:
             before = clean.good.filter(~in_range)
             for settings in self.configurations:
-                same = [
-                    result
-                    for other, result in zip(self.configurations, found, strict=False)
-                    if _same_detection(settings, other)
-                ]
-                found.append(same[0] if same else self._detect(files, bars, before, settings))
+                found.append(self._same(settings, found) or self._detect(files, bars, before, settings))
         unknown, prints = clean.unknown.filter(in_range), self._prints(bars, found)
         return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints)
 
@@ -114,9 +164,7 @@ class Experiment:
 
     def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
-        detection = _detect_events(bars, settings, self.reference, earlier)
-        days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
-        return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
+        return _found(_detect_events(bars, settings, self.reference, earlier), settings)
 
     def _earlier_days(
         self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
@@ -133,6 +181,11 @@ class Experiment:
             if days.get(symbol, 0) < settings.features.rvol_days
         ]
         return pl.concat([daily, *older])
+
+
+def _found(detection: Detection, settings: Settings) -> Found:
+    days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
+    return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
 
 
 def _clean(files: BarsBySymbol, symbols: Sequence[str], first: date | None, last: date | None) -> CleanBars:

@@ -11,6 +11,7 @@ from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.comparison import Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.commands.detecting.prints import prints_table
+from smallcaps_assets.commands.detecting.roads import Road
 from smallcaps_assets.commands.detecting.spool import Spool
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, REPEATED, reasons
 from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, count_touched, describe_prints
@@ -39,15 +40,17 @@ _OF_EVENTS: Final = (
 class DetectionResult:
     """The results of a run, accumulated batch by batch."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 -- what a run knows before its batches
         self,
         scratch: Path,
         outputs: dict[str, Path],
         comparison: Comparison | None,
         tests: Sequence[str],
         absent: Mapping[str, Collection[Path]],
+        road: Road,
     ) -> None:
         self._outputs, self._comparison, self._tests, self._absent = outputs, comparison, tests, absent
+        self._road = road
         schemas = {name: BESIDE.get(name, EVENTS) for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
@@ -64,6 +67,7 @@ class DetectionResult:
         self._unknown.update(count_unknown(batch.unknown))
         self._bad_sessions.append(batch.rejected.filter(is_of_bad_session()))
         self._counts.update(bars=batch.rows, symbols=len(batch.symbols))
+        self._road.symbols.update({"from_candidates" if batch.from_candidates else "from_bars": len(batch.symbols)})
         if batch.found:
             detected = batch.found[0]
             tables["out"] = detected.master
@@ -107,11 +111,20 @@ class DetectionResult:
         rejected: dict[str, object] = {"bars_set_aside": dict(self._rejected), **self._unknown}
         rejected |= {f"files_without_{name}": len(self._absent.get(name, ())) for name in OPTIONAL}
         rejected |= {"test_symbols_left_out": list(self._tests), _PRINTS: count_touched(self._prints)._asdict()}
-        return {**self._counts, **rejected, **(self._comparison.document() if self._comparison else {})}
+        if self._road.symbols["from_candidates"]:
+            # not known, since no bar of these symbols was read
+            rejected |= dict.fromkeys(("bars_outside_sessions", "bars_set_aside", *self._unknown, _PRINTS))
+        return {
+            "road": self._road.document(),
+            **self._counts,
+            **rejected,
+            **(self._comparison.document() if self._comparison else {}),
+        }
 
     def text(self) -> list[Printable]:
         """All figures as lines and tables."""
         lines: list[Printable] = [describe_test_symbols(self._tests, NAMED_BY)] if self._tests else []
+        lines += self._road.text()
         lines += [self._describe_rejected()] if self._rejected else []
         lines += describe_unknown(self._unknown) + describe_absent(self._absent)
         lines += [self._describe_bars(), *self._describe_prints(), self._describe_events()]
@@ -127,6 +140,8 @@ class DetectionResult:
 
     def _describe_bars(self) -> str:
         bars, symbols = count_noun(self._counts["bars"], "bar"), count_noun(self._counts["symbols"], "symbol")
+        if self._road.symbols["from_candidates"]:
+            return f"{bars} of {symbols}"
         return f"{bars} of {symbols}, {self._counts['bars_outside_sessions']:,} outside every session, ignored"
 
     def _describe_events(self) -> str:

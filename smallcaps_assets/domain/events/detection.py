@@ -10,6 +10,7 @@ import polars as pl
 from pydantic import Field, model_validator
 
 from smallcaps_assets.domain.events.candidates import find_events
+from smallcaps_assets.domain.events.condition_bars import with_condition_bars
 from smallcaps_assets.domain.events.cooldown import CooldownParams, keep_best_of_windows
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES, DetectorParams
 from smallcaps_assets.domain.events.features import (
@@ -99,7 +100,7 @@ DETECTION_COUNTS: Final = (
 class Detection(NamedTuple):
     """Events after cooldown (SHARD), dollar volume of each day (DAILY), and rows removed by each rule per symbol.
 
-    `candidates` are every edge (CANDIDATES), sorted like the events; None unless they were asked for.
+    `candidates` are every edge (CANDIDATES, or KEPT_CANDIDATES), sorted like the events; None unless asked for.
     """
 
     events: pl.DataFrame
@@ -122,6 +123,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     earlier_days: pl.DataFrame | None = None,
     types: Collection[str] = EVENT_TYPES,
     keep_candidates: bool = False,
+    keep_conditions: bool = False,
 ) -> Detection:
     """Detect events in clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
 
@@ -134,6 +136,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         earlier_days: DAILY of days before the first bar, so that detection by day equals detection of all days.
         types: event types to detect.
         keep_candidates: also return every edge, on all days; the events are the same.
+        keep_conditions: return the candidates with their `condition_bars` (KEPT_CANDIDATES).
 
     Returns:
         Events sorted by symbol, timestamp, event_type, and DETECTION_COUNTS.
@@ -142,53 +145,79 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     all_days = with_days(labeled.filter(pl.col("day").is_not_null()))
     daily = daily_dollar_volume(all_days)
     eligible = daily["dollar_volume_day"] >= params.filters.least_dollar_volume_day_usd
+    keep_candidates |= keep_conditions
     features = with_features(all_days if keep_candidates else select_days(all_days, eligible), params.features)
-    edges = find_events(features, params.detectors, params.features, types)
+    if keep_conditions:
+        features = features.with_columns(eligible=eligible.gather(features["day_start"].rle_id()))
+        rows = find_events(features, params.detectors, params.features, types, keep=pl.col("eligible"))
+    else:
+        rows = find_events(features, params.detectors, params.features, types)
+    edges = rows.filter("begins")
     found = edges.join(daily.filter(eligible), on=["symbol", "day"], how="semi") if keep_candidates else edges
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
     days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
-    facts = _with_facts(edges, days, verdicts)
-    passes = _passes(params.filters)
-    facts = (
-        facts.with_columns(passes_filters=passes.fill_null(value=False)) if keep_candidates else facts.filter(passes)
-    )
-    judged = (
-        facts.with_columns(score=score(params.score))
-        .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
-        .collect()
-    )
-    judged = judged.with_row_index(_EDGE)
-    passed = judged.filter("passes_filters") if keep_candidates else judged
-    kept = keep_best_of_windows(passed, params.cooldown)
-    candidates = _as_candidates(judged, kept[_EDGE], params.tier_min_scores) if keep_candidates else None
-    return Detection(
-        events=_as_shard(kept, params.tier_min_scores)
+    judged = judge_edges(_with_days(edges, days), verdicts, params)
+    candidates = _as_candidates(judged, params.tier_min_scores) if keep_candidates else None
+    events = (
+        as_shard(judged.kept, params.tier_min_scores)
         if candidates is None
-        else candidates.filter("kept_by_cooldown").select(*SHARD),
+        else candidates.filter("kept_by_cooldown").select(*SHARD)
+    )
+    if candidates is not None and keep_conditions:
+        candidates = with_condition_bars(candidates, rows)
+    return Detection(
+        events=events,
         daily=daily,
-        by_symbol=_counts(
+        by_symbol=count_removed(
             outside=labeled.filter(pl.col("day").is_null()),
             days=daily,
             eligible_days=daily.filter(eligible),
             found=found,
-            passed=passed,
-            kept=kept,
+            passed=judged.passed,
+            kept=judged.kept,
         ),
         candidates=candidates,
     )
 
 
-def _with_facts(found: pl.DataFrame, days: pl.DataFrame, verdicts: pl.DataFrame) -> pl.LazyFrame:
-    """Edges with the dollar and relative volume of their day and the directions that reference data permit."""
-    with_volume = found.lazy().join(days.lazy(), on=["symbol", "day"], how="left")
-    return with_volume.join(verdicts.lazy(), on="symbol", how="left")
+class JudgedEdges(NamedTuple):
+    """Edges after each step: all of them with `passes_filters`, those that pass, and those that the cooldown keeps."""
+
+    all: pl.DataFrame
+    passed: pl.DataFrame
+    kept: pl.DataFrame
 
 
-def _as_candidates(judged: pl.DataFrame, kept: pl.Series, tier_min_scores: list[float]) -> pl.DataFrame:
-    """All edges (CANDIDATES), sorted like a shard; `kept` are the numbers of those that filters and cooldown left."""
-    kept_by_cooldown = pl.col(_EDGE).is_in(kept.implode())
-    return _as_shard(judged.with_columns(kept_by_cooldown=kept_by_cooldown), tier_min_scores, CANDIDATES)
+def judge_edges(edges: pl.DataFrame, verdicts: pl.DataFrame, params: DetectionParams) -> JudgedEdges:
+    """Score edges, and apply the filters and the cooldown.
+
+    Args:
+        edges: `symbol`, `event_type`, `direction`, the figures of their bars, `dollar_volume_day` and `rvol_day`.
+        verdicts: see `reference_verdicts`.
+        params: thresholds.
+    """
+    judged = (
+        edges.lazy()
+        .join(verdicts.lazy(), on="symbol", how="left")
+        .with_columns(passes_filters=_passes(params.filters).fill_null(value=False), score=score(params.score))
+        .sort("symbol", "event_type", "timestamp", "direction", descending=[False, False, False, True])
+        .collect()
+        .with_row_index(_EDGE)
+    )
+    passed = judged.filter("passes_filters")
+    return JudgedEdges(judged, passed, keep_best_of_windows(passed, params.cooldown))
+
+
+def _with_days(edges: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    """Edges with the dollar and relative volume of their day."""
+    return edges.join(days, on=["symbol", "day"], how="left")
+
+
+def _as_candidates(judged: JudgedEdges, tier_min_scores: list[float]) -> pl.DataFrame:
+    """All edges (CANDIDATES), sorted like a shard."""
+    kept_by_cooldown = pl.col(_EDGE).is_in(judged.kept[_EDGE].implode())
+    return as_shard(judged.all.with_columns(kept_by_cooldown=kept_by_cooldown), tier_min_scores, CANDIDATES)
 
 
 def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
@@ -196,7 +225,7 @@ def with_tiers(events: pl.DataFrame, params: DetectionParams) -> pl.DataFrame:
     return events.with_columns(tier=tier(params.tier_min_scores))
 
 
-def _counts(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
+def count_removed(**steps: pl.DataFrame) -> dict[str, dict[str, int]]:
     """Rows that each rule removed (DETECTION_COUNTS) by symbol, from the rows that remain after each step."""
     unknown = steps["passed"].filter(~pl.col("float_known").fill_null(value=False))
     steps |= {"unknown": unknown}
@@ -250,7 +279,7 @@ def _passes(params: FilterParams) -> pl.Expr:
     )
 
 
-def _as_shard(events: pl.DataFrame, tier_min_scores: list[float], schema: pl.Schema = SHARD) -> pl.DataFrame:
+def as_shard(events: pl.DataFrame, tier_min_scores: list[float], schema: pl.Schema = SHARD) -> pl.DataFrame:
     """Events with their ids and the columns of `schema`, sorted by symbol, timestamp, event_type."""
     close, open_ = pl.col("close"), pl.col("open")
     colour = pl.when(close > open_).then(pl.lit("green")).when(close < open_).then(pl.lit("red"))

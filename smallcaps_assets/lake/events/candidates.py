@@ -1,5 +1,7 @@
 """Event candidates: one parquet file per symbol, beside its shard, of every edge that detection found.
 
+With each edge are its `condition_bars`, from which experiments with stricter settings are judged; only they read them.
+
 The footer says what the candidates were detected from: the settings, as a shard records them, and the sessions. So it
 is known whether they belong to a shard, or to the bars as they are now. Candidates that belong to neither are not used:
 they are detected again from the bars. A symbol's candidates are published before its shard. A kill between the two
@@ -9,11 +11,11 @@ leaves a shard whose sessions are still to be detected, which then brings both u
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import CANDIDATES
+from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shards import SYMBOL_OF_SHARD, ShardCoverage
 from smallcaps_assets.lake.files.damaged_files import set_aside
@@ -21,6 +23,9 @@ from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publ
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import combine_fingerprints
+
+# Key of a footer: the candidates have their `condition_bars`.
+_CONDITIONS: Final = "conditions"
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,10 @@ class CandidateOrigin:
 
 
 class StoredCandidates(NamedTuple):
-    """Candidates (CANDIDATES) and their origin, None where none are usable; whether a damaged file was set aside."""
+    """Candidates and their origin, None where none are usable; whether a damaged file was set aside.
+
+    They are CANDIDATES, or KEPT_CANDIDATES where these were asked for.
+    """
 
     rows: pl.DataFrame | None
     origin: CandidateOrigin | None = None
@@ -66,8 +74,10 @@ class CandidateStore:
 
     lake: Lake
 
-    def origin(self, symbol: str) -> CandidateOrigin | None:
+    def origin(self, symbol: str, *, conditions: bool = False) -> CandidateOrigin | None:
         """What the candidates of `symbol` were detected from; None where there are none, or it is not recorded.
+
+        With `conditions`, also None where the file has no `condition_bars`, which an earlier release did not keep.
 
         Raises:
             LakeError: the file cannot be read, or holds candidates of another symbol.
@@ -79,20 +89,25 @@ class CandidateStore:
         if (recorded := footer.get(SYMBOL_OF_SHARD, symbol)) != symbol:
             what = f"holds candidates of {recorded}"
             raise LakeError(f"{path}: {what}, not of {symbol}.", path).with_facts(what)
-        return origin_in(footer)
+        return None if conditions and _CONDITIONS not in footer else origin_in(footer)
 
-    def read(self, symbol: str, origins: Collection[CandidateOrigin]) -> StoredCandidates:
+    def read(self, symbol: str, origins: Collection[CandidateOrigin], *, conditions: bool = False) -> StoredCandidates:
         """The candidates of `symbol` if they are of one of these origins; a damaged file is set aside.
+
+        Args:
+            symbol: whose candidates.
+            origins: what they may have been detected from.
+            conditions: with their `condition_bars`; then a file of a release without them is not usable.
 
         Raises:
             LakeError: the disk refuses.
         """
         path = self.lake.candidates_of(symbol)
         try:
-            origin = self.origin(symbol)
+            origin = self.origin(symbol, conditions=conditions)
             if origin not in origins:
                 return StoredCandidates(None)
-            return StoredCandidates(read_table(path, CANDIDATES), origin)
+            return StoredCandidates(read_table(path, KEPT_CANDIDATES if conditions else CANDIDATES), origin)
         except LakeError as error:
             if isinstance(error.__cause__, OSError) or not path.is_file():
                 raise
@@ -100,13 +115,13 @@ class CandidateStore:
         return StoredCandidates(None, set_aside=True)
 
     def publish(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
-        """Publish candidates (CANDIDATES) of `symbol` and what they were detected from.
+        """Publish candidates (KEPT_CANDIDATES) of `symbol` and what they were detected from.
 
         Raises:
             LakeError: the disk fails.
         """
-        footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
-        rows = candidates.match_to_schema(CANDIDATES)
+        footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin), _CONDITIONS: True}
+        rows = candidates.match_to_schema(KEPT_CANDIDATES)
         publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
 
     def remove(self, symbol: str) -> None:

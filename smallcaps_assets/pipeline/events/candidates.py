@@ -12,7 +12,7 @@ from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import BARS_READ, DetectionParams, detect, with_tiers
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
-from smallcaps_assets.domain.tables import CANDIDATES
+from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
@@ -48,14 +48,14 @@ class CandidateKeeper:
 
         Args:
             works: what was detected; all of them combine.
-            found: the candidates (CANDIDATES) of the detected sessions and types.
+            found: the candidates (KEPT_CANDIDATES) of the detected sessions and types.
             coverages: of the shards that are about to be published.
         """
         works = list(works)
         valid = remains_valid(works)
         of_tests = pl.col("symbol").is_in(self.test_symbols.among(work.symbol for work in works))
         new = found.filter(~valid & ~of_tests).partition_by("symbol", as_dict=True, maintain_order=True)
-        renewed, none = {}, CANDIDATES.to_frame()
+        renewed, none = {}, KEPT_CANDIDATES.to_frame()
         for work in works:
             added = new.get((work.symbol,), none)
             try:
@@ -88,7 +88,7 @@ class CandidateKeeper:
         if rows is None:
             rows = self._detect(symbol, sessions)
             self.store.publish(symbol, rows, origin)
-        return rows
+        return rows.select(*CANDIDATES)
 
     def _renew(
         self, work: SymbolWork, added: pl.DataFrame, valid: pl.Expr, coverage: ShardCoverage
@@ -98,7 +98,7 @@ class CandidateKeeper:
         if work.usable is not None:
             before = CandidateOrigin.of_shard(work.usable)
             # a process that was killed before it published the shard has published its candidates already
-            stored = self.store.read(work.symbol, [before, after])
+            stored = self.store.read(work.symbol, [before, after], conditions=True)
             set_aside = stored.set_aside
             if stored.rows is None:
                 rows = self._detect(work.symbol, coverage.sessions)
@@ -117,9 +117,9 @@ class CandidateKeeper:
         return RenewedCandidates(figures | ({"damaged_candidates_set_aside": 1} if set_aside else {}))
 
     def _detect(self, symbol: str, sessions: Mapping[date, str]) -> pl.DataFrame:
-        """The candidates of all sessions, whose fingerprints are given, from the bars in the lake."""
+        """The candidates (KEPT_CANDIDATES) of all sessions, whose fingerprints are given, from the bars in the lake."""
         if not sessions or symbol in self.test_symbols:
-            return CANDIDATES.to_frame()
+            return KEPT_CANDIDATES.to_frame()
         bars = self.bars.read_together([symbol], columns=BARS_READ)
         require_all(bars, {symbol: sum(map(count_bars, sessions.values()))}, "bars")
         minutes, _ = select_minutes(bars)
@@ -128,7 +128,7 @@ class CandidateKeeper:
             sessions_and_earlier(min(sessions), max(sessions), self.params.features.rvol_sessions, self.sessions),
             self.params,
             reference=self.reference.filter(symbol=symbol),
-            keep_candidates=True,
+            keep_conditions=True,
         ).candidates
         assert found is not None  # noqa: S101 -- as asked for
         return found

@@ -26,7 +26,7 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
-from smallcaps_assets.domain.tables import CANDIDATES, SHARD
+from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.events.candidates import CandidateStore
@@ -306,7 +306,7 @@ class Detector:
                 )
             )
         left_out = dict(found.events.filter(of_tests).group_by("symbol").len().iter_rows())
-        candidates = CANDIDATES.to_frame() if found.candidates is None else found.candidates
+        candidates = KEPT_CANDIDATES.to_frame() if found.candidates is None else found.candidates
         return _Renewed(events, candidates, coverages, found.by_symbol, added, left_out)
 
     def _detect(self, works: Sequence[SymbolWork]) -> Detection:
@@ -330,7 +330,7 @@ class Detector:
             reference=self.reference.filter(pl.col("symbol").is_in([work.symbol for work in works])),
             earlier_days=history(to_detect, self.params.features.rvol_days),
             types=to_detect[0].types,
-            keep_candidates=self.keeps_candidates,
+            keep_conditions=self.keeps_candidates,
         )
         none = dict.fromkeys(DETECTION_COUNTS, 0)
         counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}

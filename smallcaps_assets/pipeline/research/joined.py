@@ -210,7 +210,10 @@ class JoinedResearch:
         with naming_damaged(files, self.lake.candidates, _CANDIDATES):
             for path in files:
                 prove(path)
-            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False).select(*_CANDIDATES)
+            # files of a release without condition bars lie beside others
+            rows = pl.scan_parquet(
+                files, hive_partitioning=False, glob=False, schema=_CANDIDATES, extra_columns="ignore"
+            )
             able = rows.filter(may_be_causal(self.filters, self.params)).collect()
         return with_causal_sample(able, self.filters, self.params).filter("in_causal_sample")
 

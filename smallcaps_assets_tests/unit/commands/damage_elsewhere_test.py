@@ -283,6 +283,16 @@ def test_the_reports_of_a_demo_name_what_is_damaged_and_go_on(lake: Lake, capsys
     assert f"profile core: {error}" in " ".join(capsys.readouterr().out.split())
 
 
+def test_status_fails_where_splits_are_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert outcome(["status"], capsys)[0] == 0
+    publish_frame(lake.splits, pl.DataFrame({"other": [1]}), below=lake.root)
+    code, printed = outcome(["status"], capsys)
+    assert code == 1
+    assert f"research: {lake.splits}: no column " in printed
+    assert how_to_restore(lake.splits) in printed
+    assert "profile core: " in printed
+
+
 def test_audit_fails_where_a_sampled_file_is_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     for path in lake.tape("core", "trades").glob("wave=*/symbol=*/*.parquet"):
         alter_table(path)

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
-from smallcaps_assets.domain.tables import CANDIDATES, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES, REFERENCE, SHARD
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -59,7 +59,7 @@ def expected(lake: Lake, settings: Settings | None = None, symbol: str = ONE) ->
     """The candidates of one detection of all bars of a symbol."""
     chosen, bars = settings or default_settings(), BarsStore(lake).read(symbol)
     sessions = sessions_and_earlier(DAYS[0], DAYS[-1], 60, chosen.sessions)
-    found = detect(bars, sessions, chosen.detection, keep_candidates=True).candidates
+    found = detect(bars, sessions, chosen.detection, keep_conditions=True).candidates
     assert found is not None
     return found
 
@@ -106,7 +106,7 @@ def test_candidates_have_the_edges_that_filters_and_cooldown_take(tmp_path: Path
     store(lake, [day], pl.concat([big, small.with_columns(pl.col("volume") / 100)]))
     figures = run(lake, symbols=["BIG", "TINY"])
     candidates, shard = published(lake, "BIG"), ShardStore(lake).read("BIG")
-    assert candidates.schema == CANDIDATES
+    assert candidates.schema == KEPT_CANDIDATES
     spikes = candidates.filter(event_type="volume_spike")
     assert spikes["timestamp"].dt.strftime("%H:%M").to_list() == ["14:10", "14:16"]
     assert spikes["passes_filters"].to_list() == [True, True]
@@ -124,7 +124,9 @@ def test_the_footer_says_what_they_were_detected_from(lake: Lake) -> None:
     origin = CandidateStore(lake).origin(ONE)
     assert origin is not None
     assert origin.detections == detector(lake).identities(ONE)
-    assert (provenance_of(lake.candidates_of(ONE)) or {}).keys() == {"symbol", "detections", "tiers", "sessions"}
+    assert (provenance_of(lake.candidates_of(ONE)) or {}).keys() == {
+        *("symbol", "detections", "tiers", "sessions", "conditions")
+    }
     assert published(lake)["direction"].n_unique() == 2
     key = ["symbol", "timestamp", "event_type", "direction"]
     assert published(lake).equals(published(lake).sort(key, descending=[False, False, False, True]))
@@ -209,7 +211,9 @@ def test_a_kill_between_candidates_and_shard_heals(lake: Lake, newer: str) -> No
             (lake.root / "events" / folder / name).write_bytes(content)
     if newer == "shards":  # nothing is to be detected: those who need the candidates make up for them
         assert run(lake)[ONE]["sessions_detected"] == 0
-        assert_frame_equal(detector(lake).candidates_of(ONE), expected(lake), rel_tol=1e-9, abs_tol=1e-9)
+        assert_frame_equal(
+            detector(lake).candidates_of(ONE), expected(lake).select(*CANDIDATES), rel_tol=1e-9, abs_tol=1e-9
+        )
         store(lake, [DAYS[-1]])
     run(lake)
     require_current(lake)
@@ -226,8 +230,8 @@ def test_an_old_lake_gets_candidates_when_they_are_needed_and_with_its_next_sess
     assert run(lake)[ONE]["sessions_detected"] == 0
     assert files_below(lake.root) == before
     rows = detector(lake).candidates_of(ONE)
-    assert_frame_equal(rows, expected(lake))
-    assert_frame_equal(published(lake), rows)
+    assert_frame_equal(rows, expected(lake).select(*CANDIDATES))
+    assert_frame_equal(published(lake).select(*CANDIDATES), rows)
     name = f"events/candidates/symbol={ONE}.parquet"
     assert files_below(lake.root).keys() - before.keys() == {name}
     assert {one: content for one, content in files_below(lake.root).items() if one != name} == before

@@ -1,0 +1,148 @@
+"""Candidates of a lake from which experiments can be judged: which symbols have them, and their rows."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.tables import KEPT_CANDIDATES
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
+from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
+from smallcaps_assets.pipeline.events.detection import THREADS, Detector
+
+# Why the events of a symbol come from its bars.
+NO_SHARD: Final = "without a shard of event_shards"
+OTHER_SETTINGS: Final = "with a shard of other settings than config.yaml, or of other reference data"
+OTHER_BARS: Final = "with bars that changed since their shard was detected"
+NO_CANDIDATES: Final = "without candidates of the sessions and settings of their shard"
+CANNOT_BE_READ: Final = "with a shard or candidates that cannot be read or are damaged"
+TEST_SYMBOLS: Final = "with which exchanges test"
+# What is read of candidates; the rest is that of their condition bars.
+_READ: Final = ("symbol", "event_type", "timestamp", "direction", "date", "rvol_day", "dollar_volume_day")
+_COVERED: Final = r"^(\d{4}-\d{2}-\d{2}) (\d+)-[0-9a-f]+(?: (.+))?$"
+
+
+class CoveredSessions(NamedTuple):
+    """The sessions of symbols: DAILY of days with bars in sessions, and `symbol`, `day`, `bars` of all sessions."""
+
+    daily: pl.DataFrame
+    bars: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class KeptCandidates:
+    """The candidates of a lake that were detected from its bars as they are now, with the settings in force.
+
+    Attributes:
+        detector: with the settings in force.
+        coverages: of the symbols that have such candidates.
+        reasons: how many symbols have none, by the reason.
+    """
+
+    detector: Detector
+    coverages: Mapping[str, ShardCoverage]
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    def survey(
+        cls, detector: Detector, symbols: Iterable[str], tick: Callable[[], None] = lambda: None
+    ) -> "KeptCandidates":
+        """Find which of `symbols` have candidates that can be used; every file of theirs is read once, and proven.
+
+        `tick` is called after each symbol. Nothing is written.
+        """
+        coverages, reasons = dict[str, ShardCoverage](), Counter[str]()
+
+        def look(symbol: str) -> tuple[str, ShardCoverage | str]:
+            try:
+                return symbol, _usable(detector, symbol)
+            except LakeError:
+                return symbol, CANNOT_BE_READ
+
+        # files are read and hashed at the same time
+        with ThreadPoolExecutor(THREADS) as threads:
+            for symbol, found in threads.map(look, symbols):
+                if isinstance(found, ShardCoverage):
+                    coverages[symbol] = found
+                else:
+                    reasons[found] += 1
+                tick()
+        return cls(detector, coverages, reasons)
+
+    def sessions(self, symbols: Collection[str]) -> CoveredSessions:
+        """The sessions of symbols that have candidates, in order of symbol and day."""
+        texts = {
+            symbol: ";".join(month.text for _, month in sorted(self.coverages[symbol].months.items()) if month.text)
+            for symbol in symbols
+        }
+        parts = pl.col("session").str.extract_groups(_COVERED)
+        rows = (
+            pl.DataFrame({"symbol": list(texts), "session": list(texts.values())}, schema_overrides=_TEXTS)
+            .filter(pl.col("session") != "")
+            .with_columns(pl.col("session").str.split(";"))
+            .explode("session", empty_as_null=False, keep_nulls=False)
+            .select("symbol", parts.struct.rename_fields(["day", "bars", "usd"]))
+            .unnest("session")
+            .with_columns(
+                pl.col("day").str.to_date("%Y-%m-%d"), pl.col("bars").cast(pl.Int64), pl.col("usd").cast(pl.Float64)
+            )
+            .sort("symbol", "day")
+        )
+        with_bars = rows.filter(pl.col("usd").is_not_null())
+        daily = with_bars.select("symbol", "day", dollar_volume_day="usd").match_to_schema(DAILY)
+        return CoveredSessions(daily, rows.select("symbol", "day", "bars"))
+
+    def with_bars(self) -> list[str]:
+        """The symbols that have candidates, perhaps none, and bars, sorted."""
+        counts = self.sessions(self.coverages).bars.group_by("symbol").agg(pl.col("bars").sum())
+        return counts.filter(pl.col("bars") > 0)["symbol"].sort().to_list()
+
+    def read(self, symbols: Sequence[str], least_dollars: float) -> pl.DataFrame:
+        """The columns of candidates (KEPT_CANDIDATES) that experiments read, of days of at least that dollar volume.
+
+        Raises:
+            LakeError: a file cannot be read, or was replaced by one without condition bars.
+        """
+        lake = self.detector.bars.lake
+        files = [lake.candidates_of(symbol) for symbol in symbols]
+        schema = {name: KEPT_CANDIDATES[name] for name in (*_READ, "condition_bars")}
+        if not files:
+            return pl.DataFrame(schema=schema)
+        with naming_damaged(files, lake.candidates, KEPT_CANDIDATES):
+            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=schema, extra_columns="ignore")
+            return rows.filter(pl.col("dollar_volume_day") >= least_dollars).collect()
+
+
+_TEXTS: Final = {"symbol": pl.String(), "session": pl.String()}
+
+
+def _usable(detector: Detector, symbol: str) -> ShardCoverage | str:
+    """The coverage of a symbol whose candidates can be used, or why they cannot.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    if symbol in detector.test_symbols:
+        return TEST_SYMBOLS
+    coverage = detector.shards.coverage(symbol)
+    if coverage is None:
+        return NO_SHARD
+    detections = detector.identities(symbol)
+    if coverage.detections != detections:
+        return OTHER_SETTINGS
+    files = detector.bars.months(symbol, coverage.months)
+    known = not files.opened and len(files.same) == len(coverage.months)
+    if not known and detector.fetched_sessions(symbol, coverage) != coverage.sessions:
+        return OTHER_BARS
+    store = CandidateStore(detector.bars.lake)
+    origin = store.origin(symbol, conditions=True)
+    if origin is None or origin != CandidateOrigin(detections, origin.tiers, coverage.fingerprint):
+        return NO_CANDIDATES
+    prove(detector.bars.lake.candidates_of(symbol))
+    return coverage
