@@ -1,8 +1,8 @@
 """Assets `<profile>/control_manifest` and `control_features`: minutes of earlier days to compare events with.
 
 No schedule and no capture makes them: whoever materializes the control manifest agrees that the windows of its controls
-are captured with those of the events, which costs requests; `smallcaps plan` shows how many. No edge of the lineage leads
-from it to the tape: it is chosen by the ledger, which comes after the tape.
+are captured with those of the events, which costs requests; `smallcaps plan` shows how many. No edge of the lineage
+leads from it to the tape: it is chosen by the ledger, which comes after the tape.
 """
 
 import dagster as dg
