@@ -203,16 +203,17 @@ def planted_cohort(cohorts: pl.DataFrame) -> tuple[str, ...]:
 def found_by_plant(rows: pl.DataFrame, settings: Settings, none: pl.DataFrame, effect_bps: float) -> dict[str, Any]:
     """Plant an effect into one L2 cohort: its figures, and which others win because of it.
 
-    Those inside it, its terciles, have the effect as well. Its neighbours are all the others, in which it is not, and
-    its parent, in which it is thin.
+    Those inside it, its terciles, have the effect as well. Its neighbours are its parent, in which the effect is thin,
+    and those that differ from it in one key. Others may win too, as 10 % of discoveries may be false.
     """
     keys = planted_cohort(none)
     of_keys = "|".join(keys)
     cohorts = last_cohorts(plant(rows, keys, effect_bps), settings)
     (own,) = cohorts.filter(cohort_id=f"L2|{of_keys}").to_dicts()
     inside = pl.col("cohort_id").str.starts_with(f"L3|{of_keys}|") | (pl.col("cohort_id") == own["cohort_id"])
-    winning_before = none.filter("winning")["cohort_id"].to_list()
-    others = cohorts.filter(pl.col("winning"), ~inside)["cohort_id"].to_list()
+    before = none.filter("winning")["cohort_id"]
+    winning = cohorts.filter(pl.col("winning"), ~inside, ~pl.col("cohort_id").is_in(before.implode()))["cohort_id"]
+    neighbours = [one for one in winning if _shared_keys(one, keys) >= len(KEYS) - 1]
     return {
         "cohort": own["cohort_id"],
         "n": own["n"],
@@ -221,8 +222,14 @@ def found_by_plant(rows: pl.DataFrame, settings: Settings, none: pl.DataFrame, e
         "q": own["q_value"],
         "tested": own["tested"],
         "found": own["winning"],
-        "neighbours": sorted(set(others) - set(winning_before)),
+        "neighbours": neighbours,
+        "others": sorted(set(winning) - set(neighbours)),
     }
+
+
+def _shared_keys(cohort_id: str, keys: tuple[str, ...]) -> int:
+    """How many keys of a cohort, of any level, are those given; its parent has two."""
+    return sum(one == other for one, other in zip(cohort_id.split("|")[1:], keys, strict=False))
 
 
 def main() -> None:
@@ -267,6 +274,7 @@ def main() -> None:
             "seeds_without_winning": quiet,
             "planted_found": sum(one["found"] for one in found),
             "seeds_with_winning_neighbours": sum(bool(one["neighbours"]) for one in found),
+            "seeds_with_winning_others": sum(bool(one["others"]) for one in found),
         },
         "wall_s": round(time.perf_counter() - started, 1),
         "peak_mb": round(peak_mb()),

@@ -226,7 +226,8 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
     outcomes = record_outcomes(lake, alone, bars)
     record_costs(lake, outcomes.labels, 35.0)
     made = Review(lake, "core", settings).make()
-    assert made.outcomes == 100
+    # nothing trades within 5 minutes after the others
+    assert made.outcomes == 93
     assert made.bytes < 1e6
     for sheet in opened(browser, made.path):
         sheet.expect_count("0 of 100 labeled · 0 good · 0 bad")
