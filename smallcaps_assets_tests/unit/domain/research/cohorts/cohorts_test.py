@@ -289,7 +289,7 @@ def test_what_ends_later_changes_nothing_at_an_as_of(seed: int) -> None:
 
 def test_winning_children_do_not_change_their_parents() -> None:
     events = random_events(3000, date(2024, 1, 10), 80, 2, flush=0.02)
-    generous, strict = CohortParams(cohort_min_symbols=5), CohortParams(cohort_max_q=1e-12)
+    generous, strict = CohortParams(cohort_min_symbols=5), CohortParams(cohort_min_mean_bps=1e6)
     one, other = (cohort_tables(events, params).cohorts for params in (generous, strict))
     assert one["winning"].any()
     assert not other["winning"].any()
