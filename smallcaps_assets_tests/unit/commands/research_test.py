@@ -74,6 +74,7 @@ def test_rows_are_sorted_and_keys_complete(computed: dict[str, pl.DataFrame]) ->
         "event_labels": ["event_id", pl.col("label_spec").cast(pl.Enum(["5,1,1", "15,1,1", "60,1,1"]))],
         "market_state_day": ["symbol", "date"],
         "halts": ["symbol", "start", "confidence", "event_id"],
+        "cohorts": ["as_of", "label_spec", "selection", "cohort_id"],
         "events_with_waves_enriched": ["symbol", "timestamp", "event_type"],
     }
     for name, by in order.items():

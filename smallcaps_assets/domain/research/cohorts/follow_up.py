@@ -3,7 +3,7 @@
 An event's own label never decides whether it is selected, nor its rank: its cohort is found by what was known of it.
 """
 
-from datetime import date, datetime
+from datetime import date
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -66,7 +66,7 @@ def in_selection_sample(
     Such events may train a model; they never test a cohort. The proof of a cohort is the events from `as_of` on.
     """
     first = as_of_day(as_of.year * 12 + as_of.month - 1 - params.cohort_months)
-    midnight = pl.lit(datetime(as_of.year, as_of.month, as_of.day)).dt.replace_time_zone(NEW_YORK)
+    midnight = pl.lit(as_of).cast(pl.Datetime("us")).dt.replace_time_zone(NEW_YORK).dt.convert_time_zone("UTC")
     day = pl.col("date").str.to_date("%Y-%m-%d")
     inside = (
         (pl.col("state") == "ok")
@@ -121,4 +121,4 @@ def _winning_cohort(events: pl.DataFrame, cohorts: pl.DataFrame, label_spec: str
             how="left",
             maintain_order="left",
         )
-    return rows.select("event_id", "as_of", cohort_id=pl.coalesce(levels))
+    return rows.select("event_id", "as_of", cohort_id=pl.coalesce(*levels))
