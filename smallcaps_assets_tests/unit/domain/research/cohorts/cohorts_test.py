@@ -37,9 +37,12 @@ LATER = date(2024, 3, 20)
 
 
 def close(actual: Any, expected: Any, largest: float) -> bool:
-    """As two implementations are compared: floats to 1e-9, or to 1e-12 of the column's greatest number."""
+    """As two implementations are compared: floats to 1e-9, or to 1e-12 of the column's greatest number.
+
+    A column of a few events may consist of zeros but for rounding, hence 1e-15 in any case.
+    """
     if isinstance(actual, float) and isinstance(expected, float):
-        return abs(actual - expected) <= max(1e-9 * abs(expected), 1e-12 * largest)
+        return abs(actual - expected) <= max(1e-9 * abs(expected), 1e-12 * largest, 1e-15)
     return actual == expected and (actual is None or not isinstance(expected, float))
 
 
