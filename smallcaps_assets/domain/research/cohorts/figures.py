@@ -13,9 +13,9 @@ from smallcaps_assets.domain.research.cohorts.samples import CohortSample
 from smallcaps_assets.domain.research.cohorts.spec_rows import (
     ROW_FACTS,
     TERCILES,
-    Ends,
     CohortFloats,
     CohortInts,
+    Ends,
     Ranked,
     SpecRows,
     terciles,
@@ -164,7 +164,9 @@ class _Levels:
         return np.concatenate((np.stack(finest, axis=1).ravel(), groups, parents))
 
 
-def _quantiles(keys: npt.NDArray[np.unsignedinteger], ranked: Ranked, n: CohortInts, shares: tuple[float, ...]) -> CohortFloats:
+def _quantiles(
+    keys: npt.NDArray[np.unsignedinteger], ranked: Ranked, n: CohortInts, shares: tuple[float, ...]
+) -> CohortFloats:
     """Quantiles of each cohort, interpolated linearly (type 7); NaN of a cohort without events."""
     found = np.full((len(n), len(shares)), np.nan)
     present = np.flatnonzero(n)

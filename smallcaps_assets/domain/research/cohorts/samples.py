@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.spec_rows import Flags, CohortInts, SpecRows, terciles
+from smallcaps_assets.domain.research.cohorts.spec_rows import CohortInts, Flags, SpecRows, terciles
 
 # guards floor(share x dates) against products such as 0.29 x 100 = 28.999...
 _FLOOR_GUARD = 1e-9
