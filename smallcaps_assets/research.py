@@ -18,6 +18,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
+from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS, matched_labels
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
@@ -138,6 +140,45 @@ class ResearchLake:
             LakeError: as `controls` and `features`.
         """
         return matched_difference(self.features(profile), self.controls(profile))
+
+    def control_labels(self, profile: Profile = "core") -> pl.LazyFrame:
+        """What came after each control, in the direction of its event (CONTROL_LABELS); hindsight, and gross.
+
+        One row per control with a bar in its minute, and label spec. Sorted by control_of.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: there is no such profile.
+            LakeError: the table is not there yet, damaged or cannot be read.
+        """
+        features = self._lake.research_table("control_features", _require_profile(profile))
+        # the asset that makes both
+        require_part(ResearchStore(self._lake), features)
+        return self._scan(features.with_name("control_labels.parquet"), CONTROL_LABELS)
+
+    def matched_labels(self, profile: Profile = "core") -> pl.LazyFrame:
+        """Return of the event minus return of its control (MATCHED_LABELS), per label spec; hindsight, and gross.
+
+        A difference is null where either return is. Events are chosen with hindsight: filter by `in_causal_sample`, and
+        group by `date`, since events of one date are not independent.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: as `control_labels`.
+            LakeError: as `control_labels` and `features`; or the labels of a symbol are not there yet.
+        """
+        controls = self.control_labels(profile)
+        store = ResearchStore(self._lake)
+        symbols = self.controls(profile).select(pl.col("symbol").unique().sort()).collect()["symbol"]
+        files = [self._lake.research_symbol("event_labels", symbol) for symbol in symbols]
+        for file in files:
+            require_part(store, file)
+            prove_once(file)
+        return matched_labels(self.features(profile), store.scan(files, EVENT_LABELS), controls)
 
     def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
         """Trades in the windows of events: event_id and the columns of the profile (TRADES or TRADES_ALL).

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.research import open_lake
 from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -232,5 +233,8 @@ def test_controls_are_those_of_the_specification_and_captured_apart_from_events(
     features = pl.read_parquet(lake.research_table("control_features", "core"))
     assert sorted(features["control_of"]) == sorted(chosen["control_of"])
     assert features["trades_pre3"].null_count() == 0
+    labels = pl.read_parquet(lake.research_table("control_labels", "core"))
+    assert set(labels["control_of"]) == set(features.filter(pl.col("close").is_not_null())["control_of"])
+    assert open_lake(lake.root).matched_labels("core").collect().height == labels.height
     controls = f"controls: {windows[0]:.0f} window"
     assert controls in demo.output

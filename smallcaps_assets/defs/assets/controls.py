@@ -1,7 +1,8 @@
 """Assets `<profile>/control_manifest` and `control_features`: minutes of earlier days to compare events with.
 
 No schedule and no capture makes them: whoever materializes the control manifest agrees that the windows of its controls
-are captured with those of the events, which costs requests; `smallcaps plan` shows how many.
+are captured with those of the events, which costs requests; `smallcaps plan` shows how many. No edge of the lineage
+leads from it to the tape: it is chosen by the ledger, which comes after the tape.
 """
 
 import dagster as dg
@@ -16,11 +17,16 @@ from smallcaps_assets.domain.research.controls.features import (
     CONTROL_FEATURE_TEXTS,
     CONTROL_FEATURES,
 )
+from smallcaps_assets.domain.research.controls.labels import (
+    CONTROL_LABEL_COLUMNS,
+    CONTROL_LABEL_TEXTS,
+    CONTROL_LABELS,
+)
 from smallcaps_assets.domain.research.controls.tables import CONTROL_COLUMNS, CONTROL_MANIFEST, CONTROL_TEXTS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
-from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
+from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE, CONTROL_LABELS_TABLE
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 
@@ -57,6 +63,8 @@ def _control_manifest(profile: Profile) -> dg.AssetsDefinition:
 
 def _control_features(profile: Profile) -> dg.AssetsDefinition:
     texts = describe_columns(CONTROL_FEATURE_COLUMNS.values(), CONTROL_FEATURE_TEXTS)
+    of_labels = describe_columns(CONTROL_LABEL_COLUMNS.values(), CONTROL_LABEL_TEXTS)
+    labels = next(iter(column_schema(CONTROL_LABELS, of_labels, below=True).values()))
 
     @dg.asset(
         key=[profile, CONTROL_FEATURES_TABLE],
@@ -65,10 +73,10 @@ def _control_features(profile: Profile) -> dg.AssetsDefinition:
             *(dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS),
             "event_shards",
         ],
-        metadata=column_schema(CONTROL_FEATURES, texts, below=True),
+        metadata=column_schema(CONTROL_FEATURES, texts, below=True) | {CONTROL_LABELS_TABLE: labels},
         description=f"What was known of each control of {profile} when its minute was over, in one row: bars and tape "
         "before it, computed as those of events. Compare it with the event of the row (control_of); never mix it with "
-        "events.",
+        "events. What came after, in the direction of the event, lies beside it in control_labels.",
     )
     def features(
         context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource

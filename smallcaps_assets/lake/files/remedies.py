@@ -126,7 +126,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (
-        r"research/(?P<profile>[a-z]+)/control_(?!manifest|features)[a-z_]+/.*",
+        r"research/(?P<profile>[a-z]+)/control_(?!manifest|features)[a-z_]+(/.*|\.parquet)",
         f"Materialize {{profile}}/control_features, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),
     (

@@ -7,6 +7,7 @@ import polars as pl
 
 from smallcaps_assets.domain.research.columns import Availability, ResearchColumn
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS
+from smallcaps_assets.domain.research.controls.labels import CONTROL_LABEL_COLUMNS, CONTROL_LABEL_TEXTS
 from smallcaps_assets.domain.research.controls.tables import CONTROL_COLUMNS, CONTROL_TEXTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tables.bar_descriptions import (
@@ -33,6 +34,7 @@ from smallcaps_assets.domain.research.tables.cohort_tables import (
 )
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
 from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABEL_COLUMNS, RESEARCH_LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
@@ -62,6 +64,7 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "event_scores": DescribedColumns(EVENT_SCORE_COLUMNS, SCORE_TEXTS),
     "event_labels": DescribedColumns(LABEL_COLUMNS, LABEL_TEXTS),
     "event_costs": DescribedColumns(COST_COLUMNS, COST_TEXTS),
+    "research_labels": DescribedColumns(RESEARCH_LABEL_COLUMNS, RESEARCH_LABEL_TEXTS),
     "micro_features": DescribedColumns({column.name: column for column in MICRO_COLUMNS}, MICRO_TEXTS),
     "bar_reconciliation": DescribedColumns(RECONCILIATION_COLUMNS, RECONCILIATION_TEXTS),
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),
@@ -75,6 +78,7 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "events_with_waves_enriched": DescribedColumns(ENRICHED_COLUMNS, ENRICHED_TEXTS),
     "control_manifest": DescribedColumns(CONTROL_COLUMNS, CONTROL_TEXTS),
     "control_features": DescribedColumns(CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS),
+    "control_labels": DescribedColumns(CONTROL_LABEL_COLUMNS, CONTROL_LABEL_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.

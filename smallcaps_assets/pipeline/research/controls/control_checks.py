@@ -15,7 +15,7 @@ from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks
-from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
+from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE, CONTROL_LABELS_TABLE
 from smallcaps_assets.pipeline.research.controls.selecting import ControlChoice
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
 
@@ -30,8 +30,11 @@ def checks_of_controls(table: str, choice: ControlChoice) -> Checks:
 
 
 def _registry(table: str, choice: ControlChoice) -> Finding:
-    path = choice.lake.research_table(table, choice.profile)
-    return check_registry(ResearchStore(choice.lake), {table: [path] if is_stored(path) else []})
+    tables = [table, *([CONTROL_LABELS_TABLE] if table == CONTROL_FEATURES_TABLE else [])]
+    paths = {name: choice.lake.research_table(name, choice.profile) for name in tables}
+    return check_registry(
+        ResearchStore(choice.lake), {name: [path] if is_stored(path) else [] for name, path in paths.items()}
+    )
 
 
 def _check(name: str, table: str, choice: ControlChoice) -> Finding:

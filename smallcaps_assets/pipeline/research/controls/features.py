@@ -1,4 +1,4 @@
-"""The features of controls, from the tape of their windows and the bars before their minutes, as those of events."""
+"""Features and labels of controls, from the tape of their windows and from the bars, as those of events."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,12 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.bars.bar_features import event_bar_features
 from smallcaps_assets.domain.research.controls.features import control_features, control_rows
+from smallcaps_assets.domain.research.controls.labels import control_labels
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
+from smallcaps_assets.domain.research.sample import RESEARCH_EVENTS
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.versions import digest, rows_digest
@@ -19,9 +21,11 @@ from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, tables_of_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 
 CONTROL_FEATURES_TABLE: Final = "control_features"
+CONTROL_LABELS_TABLE: Final = "control_labels"
 # Before the names of the tables of tape whose windows are those of controls.
 PREFIX: Final = "control_"
 # Raised with every code change that changes rows.
@@ -53,9 +57,9 @@ class ControlFeatures:
     tick: Callable[[], None] = lambda: None
 
     def publish(self) -> PublishedFeatures:
-        """Bring the tables of the controls' tape up to date, and publish CONTROL_FEATURES of all controls.
+        """Bring the tables of the controls' tape up to date, and publish CONTROL_FEATURES and CONTROL_LABELS of all.
 
-        A control without tape, or without a bar in its minute, has nulls in those columns.
+        A control without tape, or without a bar in its minute, has nulls in those columns; without a bar, no labels.
 
         Raises:
             InputError: there is no manifest yet.
@@ -65,7 +69,7 @@ class ControlFeatures:
         manifest = ManifestStore.in_lake(lake, profile).load()
         rows = control_rows(ControlStore(lake, profile).load(manifest))
         problems = self._renew_tape(rows)
-        features = self._bar_features(rows)
+        features, labels = self._from_bars(rows)
         files = {name: self._files(f"{PREFIX}{name}") for name in _ASSETS}
         micro = self._read(files["micro_features"], MICRO_FEATURES)
         state = self._read(files["event_tape_state"], EVENT_TAPE_STATE)
@@ -77,6 +81,10 @@ class ControlFeatures:
             "features": rows_digest(features),
             "parts": digest(parts),
         }
+        of_labels = {"code": CONTROL_FEATURES_VERSION, "controls": rows_digest(rows), "labels": rows_digest(labels)}
+        # hindsight, in a file of its own
+        path = lake.research_table(CONTROL_LABELS_TABLE, profile)
+        self._store.publish(path, control_labels(rows, labels), of_labels)
         path = lake.research_table(CONTROL_FEATURES_TABLE, profile)
         return PublishedFeatures(made, self._store.publish(path, made, made_from), tuple(problems))
 
@@ -93,21 +101,23 @@ class ControlFeatures:
             self.tick()
         return list(problems)
 
-    def _bar_features(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """BAR_FEATURES of the minutes of controls that have a bar."""
-        own = rows.with_columns(in_causal_sample=pl.lit(None, pl.Boolean))
+    def _from_bars(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """BAR_FEATURES and EVENT_LABELS of the minutes of controls that have a bar."""
+        own = rows.with_columns(in_master=pl.lit(value=False)).match_to_schema(
+            RESEARCH_EVENTS, missing_columns="insert", extra_columns="ignore"
+        )
         days = rows.group_by("symbol").agg(since=new_york_date(pl.col("timestamp")).min())
         detection, params = self.bars.detector.params, self.bars.params
-        found = [
-            event_bar_features(
+        made = [
+            tables_of_events(
                 own.filter(pl.col("symbol").is_in(market.bars["symbol"].unique().implode())),
                 market,
-                detection.features,
-                params,
+                BarRules(market.sessions, detection, params),
             )
             for market in self.bars.markets(dict(days.iter_rows()))
         ]
-        return pl.concat([BAR_FEATURES.to_frame(), *found])
+        features = pl.concat([BAR_FEATURES.to_frame(), *(part.features for part in made)])
+        return features, pl.concat([EVENT_LABELS.to_frame(), *(part.labels for part in made)])
 
     def _files(self, table: str) -> list[Path]:
         lake = self.tape.tape.lake

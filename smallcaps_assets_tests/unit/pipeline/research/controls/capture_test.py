@@ -11,13 +11,16 @@ import pytest
 from smallcaps_assets.commands.report import profile_report
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import CONTROLS, with_controls
+from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.controls import ControlStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger, capture_effort
@@ -25,7 +28,9 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.lake.verification.verify import verify
-from smallcaps_assets.pipeline.research.controls.features import PREFIX
+from smallcaps_assets.pipeline.events.detection import Detector
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls, ControlChoice
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -49,7 +54,8 @@ MANIFEST = manifest_of(FIRST, AGAIN, OTHER).with_columns(
 class Scene:
     """A lake with bars of three days, a manifest and its captured tape."""
 
-    def __init__(self, lake: Lake, market: SimulatedMarket) -> None:
+    def __init__(self, lake: Lake, market: SimulatedMarket, *, without: str | None = None) -> None:
+        """`without`: a New York time at which no earlier day has a bar."""
         self.lake, self.settings = lake, default_settings()
         self.tape = TapeStore(lake, "core", self.settings.profiles["core"])
         self.manifests = ManifestStore.in_lake(lake, "core")
@@ -58,7 +64,10 @@ class Scene:
         publish_frame(lake.master, master_of(FIRST, AGAIN, OTHER), below=lake.root)
         # bars of AVLO on two earlier days; of CRVO on the day of its event alone
         for symbol, days in (("AVLO", DAYS), ("CRVO", DAYS[2:])):
+            clock = pl.col("timestamp").dt.convert_time_zone("America/New_York").dt.to_string("%H:%M")
+            is_last = pl.col("timestamp").dt.date() == DAYS[-1]
             bars = pl.concat(bars_from(f"{day} 09:30", flat(120), symbol) for day in days)
+            bars = bars.filter((clock != pl.lit(without)) | is_last) if without else bars
             BarsStore(lake).add(symbol, DAYS[0].replace(day=1), [*days], bars, QUARANTINED_BARS.to_frame())
         self.freeze(MANIFEST, "a" * 16)
 
@@ -92,6 +101,18 @@ class Scene:
 
     def choose(self, share: float = 1.0) -> ChosenControls:
         return self.choice(share).publish()
+
+    def features(self) -> ControlFeatures:
+        detector = Detector(
+            BarsStore(self.lake),
+            ShardStore(self.lake),
+            self.settings.detection,
+            self.settings.sessions,
+            REFERENCE.to_frame(),
+        )
+        assert not [problem for outcome in detector.run(["AVLO", "CRVO"]) for problem in outcome.problems]
+        tape = TapeResearch(self.tape, self.settings.research.params, self.settings.sessions, prefix=PREFIX)
+        return ControlFeatures(tape, SymbolResearch(detector, self.settings.research.params, None))
 
     def tape_files(self) -> dict[str, object]:
         return {name: found for name, found in files_below(self.lake.root).items() if name.startswith("tape/")}
@@ -240,3 +261,34 @@ def test_tables_of_controls_are_beside_those_of_events(scene: Scene) -> None:
     # nothing is computed again
     again = list(replace(research, prefix=PREFIX).run(controls, [("AVLO", "RTH")], ("micro_features",)))
     assert [result.computed for result in again] == [()]
+
+
+@pytest.mark.parametrize("without", [None, "10:00"])
+def test_features_and_labels_of_controls(lake: Lake, small_market: SimulatedMarket, without: str | None) -> None:
+    """Of tape in any case; of bars where the minute has one: at 10.00 for two hours, so that every return is 0."""
+    scene = Scene(lake, small_market, without=without)
+    scene.capture()
+    scene.certify()
+    chosen = scene.choose().selection.controls
+    scene.capture()
+    made = scene.features().publish()
+    assert not made.problems
+    rows = made.rows
+    assert rows["control_of"].to_list() == chosen.sort("timestamp", "control_of")["control_of"].to_list()
+    assert rows["close"].to_list() == [None if without else 10.0] * 2
+    assert rows["return_5"].to_list() == [None if without else 0.0] * 2
+    # each event has its own window and direction, also where both have one control
+    assert rows.sort("control_of")["seconds_pre_all"].to_list() == [600.0, 180.0]
+    assert rows["trades_pre3"].null_count() == 0
+    labels = pl.read_parquet(lake.research_table("control_labels", "core"))
+    assert labels.schema == CONTROL_LABELS
+    expected = [] if without else [*["15,1,1", "5,1,1", "60,1,1"] * 2]
+    assert sorted(labels["label_spec"]) == sorted(expected)
+    if not without:
+        assert labels["entry"].to_list() == [10.0] * 6
+        assert labels["return_15"].to_list() == [0.0] * 6
+        assert labels.filter(label_spec="15,1,1")["date"].sort().to_list() == rows.select(
+            pl.col("timestamp").dt.strftime("%Y-%m-%d")
+        ).to_series().sort().to_list()  # fmt: skip
+    # the same rows give the same files
+    assert scene.features().publish().sha256 == made.sha256
