@@ -12,6 +12,9 @@ from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.review.labels import parse_labels
@@ -170,11 +173,14 @@ def _fill_research(lake: Lake) -> None:
         for symbol in SYMBOLS:
             store.publish(lake.research_symbol(table, symbol), schema.to_frame(), {"rows": "0"})
     store.publish(lake.research_table("event_scores"), EVENT_SCORES.to_frame(), {})
+    store.publish(lake.research_table("events_with_waves_enriched"), ENRICHED.to_frame(), {})
     for profile in PROFILES:
         rows = MANIFEST.select(pl.col("event_id").cast(pl.String)).match_to_schema(
             RESEARCH_TABLE, missing_columns="insert"
         )
         store.publish(lake.research_table("research_table", profile), rows, {})
+        for table, schema in {"event_costs": EVENT_COSTS, "research_labels": RESEARCH_LABELS}.items():
+            store.publish(lake.research_table(table, profile), schema.to_frame(), {})
         for table, schema in TAPE_TABLES.items():
             for symbol in SYMBOLS:
                 store.publish(lake.research_wave(profile, table, "RTH", symbol), schema.to_frame(), {})

@@ -16,6 +16,8 @@ from smallcaps_assets.runtime.system_errors import system_error
 
 # of steps in a run: those whose inputs are complete run in this order, others have 0
 RESEARCH_PRIORITY: Final = {"dagster/priority": "-10"}
+# after the research tables of tape, which a night makes before research_table
+OUTCOME_PRIORITY: Final = {"dagster/priority": "-20"}
 REPORT_PRIORITY: Final = {"dagster/priority": "-100"}
 # outcomes of one partition, by the name of the asset
 GroupOutcome = Mapping[str, Outcome]

@@ -32,22 +32,30 @@ from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
-from smallcaps_assets.defs.wave_research import PartsStep, log_research_checks, materialized_keys, refresh_table
+from smallcaps_assets.defs.wave_research import (
+    PartsStep,
+    log_research_checks,
+    materialized_keys,
+    refresh_outcomes,
+    refresh_table,
+)
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.files.publish import DerivedTable, publish_frame
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
-from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
-# the research of a night, in the order of what depends on what; that of a profile is its table
-_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE)
+# the research of a night, in the order of what depends on what; those of a profile are its tables
+_RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)
 # symbols that failed are retried by the next night. A run whose process died is retried by Dagster, from its first
 # step on: finished work is skipped, and the report covers the whole night
 NIGHTLY_TAGS: Final = {"dagster/retry_on_asset_or_op_failure": "false", "dagster/retry_strategy": "ALL_STEPS"}
@@ -84,14 +92,14 @@ def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
 
 def _research_of(settings: Settings) -> list[str | list[str]]:
     """The research assets of a night; none where they are switched off."""
-    of_profiles = [[profile, RESEARCH_TABLE_NAME] for profile in PROFILES]
+    of_profiles = [[profile, table] for profile in PROFILES for table in JOINED_OF_PROFILES]
     return [*_RESEARCH, *of_profiles] if settings.research.enabled else []
 
 
 def nightly_config(settings: Settings) -> dict[str, Any]:
     """The run config of a night: steps that may fail without ending it."""
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
-    research += [SYMBOL_RESEARCH, *(f"{profile}__{RESEARCH_TABLE_NAME}" for profile in PROFILES)]
+    research += [SYMBOL_RESEARCH, *(f"{profile}__{table}" for profile in PROFILES for table in JOINED_OF_PROFILES)]
     steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
     return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
 
@@ -196,6 +204,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         research = totals["research"]
         if settings.load().research.enabled:
             research += refresh_table(context, profile, settings, lake)
+            research += refresh_outcomes(context, profile, settings, lake)
             research += log_research_checks(context, profile, settings, lake)
         again = f"Launch {profile}_waves again: only what is missing is requested."
         failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []

@@ -15,7 +15,9 @@ from smallcaps_assets.pipeline.research.bars.bar_checks import (
     checks_of_research,
 )
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
-from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
@@ -40,8 +42,8 @@ _UP_TO_DATE_TEXT: Final = (
 
 def research_checks() -> list[dg.AssetChecksDefinition]:
     """The checks, one step per table."""
-    of_lake = [_checks(table) for table in (*SYMBOL_ASSETS, EVENT_SCORES_TABLE)]
-    return [*of_lake, *(_checks(RESEARCH_TABLE_NAME, profile) for profile in PROFILES)]
+    of_lake = [_checks(table) for table in (*SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)]
+    return [*of_lake, *(_checks(table, profile) for profile in PROFILES for table in JOINED_OF_PROFILES)]
 
 
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:

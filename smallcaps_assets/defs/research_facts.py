@@ -7,12 +7,15 @@ from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS
+from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, LABEL_COLUMNS
 from smallcaps_assets.domain.research.tables.research_table import TABLE_KEYS
+from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
-from smallcaps_assets.pipeline.research import joined
+from smallcaps_assets.pipeline.research import joined, joined_outcomes
 from smallcaps_assets.pipeline.research.bars import renewals
 from smallcaps_assets.pipeline.research.controls import features, selecting
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, ENRICHED_VERSION
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, settings_of_tape
 from smallcaps_assets.pipeline.research.tape.tape_step import TAPE_TABLES_VERSION
 from smallcaps_assets.settings.settings import Profile
@@ -76,7 +79,18 @@ def facts_of_research() -> dict[str, AssetFacts]:
                 settings.sessions,
             ),
             lineage=from_columns(["master_events"], {"event_id": ["event_id"], "score_percentile": ["score"]}),
-        )
+        ),
+        ENRICHED_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(ENRICHED_TABLE),
+            stage="research",
+            paid=False,
+            group=RESEARCH,
+            version=ENRICHED_VERSION,
+            lineage={
+                **from_columns(["master_events"], {name: [name] for name in EVENTS}),
+                **from_columns([joined.EVENT_SCORES_TABLE], _same(EVENT_SCORE_COLUMNS)),
+            },
+        ),
     }
 
 
@@ -95,6 +109,7 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
                 **from_columns([joined.EVENT_SCORES_TABLE], _same(EVENT_SCORE_COLUMNS)),
             },
         ),
+        **_facts_of_outcomes(profile),
         **_facts_of_tape(profile),
         **_facts_of_controls(profile),
     }
@@ -127,6 +142,45 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             lineage=from_columns(
                 chosen, {name: [name] for name in ("control_id", "control_of", "symbol", "timestamp")}
             ),
+        ),
+    }
+
+
+def _facts_of_outcomes(profile: Profile) -> dict[str, AssetFacts]:
+    """The rows of the assets of costs and of labels with costs."""
+    of_costs = joined_outcomes.EVENT_COSTS_TABLE
+    return {
+        of_costs: AssetFacts(
+            path=lambda lake: lake.research_table(of_costs, profile),
+            stage="research",
+            paid=False,
+            group=research_group(profile),
+            version=joined_outcomes.COSTS_VERSION,
+            decided_by=lambda settings: (
+                joined_outcomes.settings_of_costs(settings.research.params),
+                settings.sessions,
+            ),
+            lineage={
+                **from_columns(["event_labels"], {"event_id": ["event_id"], "net_return": ["gross_return"]}),
+                **from_columns(
+                    [profile, "micro_features"], {"cost_bps": ["spread_bps_at_end", "effective_spread_bps"]}
+                ),
+            },
+        ),
+        joined_outcomes.RESEARCH_LABELS_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(joined_outcomes.RESEARCH_LABELS_TABLE, profile),
+            stage="research",
+            paid=False,
+            group=research_group(profile),
+            version=joined_outcomes.LABELS_VERSION,
+            lineage={
+                **from_columns([profile, of_costs], {name: [name] for name in COST_COLUMNS}),
+                **from_columns(["event_labels"], {name: [name] for name in LABEL_COLUMNS}),
+                **from_columns(
+                    [profile, "manifest"],
+                    {**{name: [name] for name in TABLE_KEYS}, "feature_from": ["timestamp", "window_before_min"]},
+                ),
+            },
         ),
     }
 

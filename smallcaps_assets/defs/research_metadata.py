@@ -9,7 +9,7 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.pipeline.pictures import around_event_picture, market_state_picture, percentile_picture
-from smallcaps_assets.pipeline.research.joined import JoinedTable
+from smallcaps_assets.pipeline.research.joined_files import JoinedTable
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents
 
 # pictures of the tape around events, by name: column of MEANS_AROUND, and what it is

@@ -28,6 +28,7 @@ from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
 from smallcaps_assets.pipeline.research.controls.selecting import ControlChoice
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
+from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
@@ -127,6 +128,10 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def joined_research(self, settings: Settings) -> JoinedResearch:
         """What makes the research tables over all symbols."""
         return JoinedResearch(self.lake, settings.research.params, settings.filters, settings.sessions)
+
+    def joined_outcomes(self, settings: Settings) -> JoinedOutcomes:
+        """What makes the tables of outcomes over all symbols."""
+        return JoinedOutcomes(self.lake, settings.research.params, settings.sessions)
 
     def around_events(
         self, profile: Profile, settings: Settings, table: pl.DataFrame, log: Callable[[str], None]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
+from smallcaps_assets.defs.outcome_metadata import OUTCOME_TABLES, upstream_of
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     data_version_tags,
@@ -25,6 +26,12 @@ from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import (
+    EVENT_COSTS_TABLE,
+    JOINED_OF_PROFILES,
+    RESEARCH_LABELS_TABLE,
+)
 from smallcaps_assets.pipeline.research.tape.tape_checks import checks_of_tape_research
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
@@ -133,6 +140,28 @@ def refresh_table(
     return []
 
 
+def refresh_outcomes(
+    context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
+) -> list[str]:
+    """Bring costs and labels of a profile, and the events of the lake with waves, up to date and record them.
+
+    Returns why that failed; what fails does not keep the others from it.
+    """
+    problems, outcomes = list[str](), lake.joined_outcomes(settings.load())
+    tables: list[tuple[str, Profile | None]] = [(EVENT_COSTS_TABLE, profile), (RESEARCH_LABELS_TABLE, profile)]
+    for name, of_profile in [*tables, (ENRICHED_TABLE, None)]:
+        asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
+        try:
+            provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))
+            made = OUTCOME_TABLES[name](outcomes, of_profile)
+            tags = provenance | data_version_tags(made.sha256)
+            context.log_event(dg.AssetMaterialization(asset, metadata=made.metadata, tags=tags))
+        except UNFORESEEN as error:
+            _log_failure(context, name, error)
+            problems.append(f"{name}: {error}")
+    return problems
+
+
 def log_research_checks(
     context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
 ) -> list[str]:
@@ -144,11 +173,11 @@ def log_research_checks(
     tape = lake.tape_research(profile, loaded, context.log.info)
 
     def checks_of(name: str) -> Checks:
-        if name == RESEARCH_TABLE_NAME:
+        if name in JOINED_OF_PROFILES:
             return checks_of_research(name, lake.symbol_research(loaded), profile)
         return checks_of_tape_research(tape, lake.manifests(profile).load(), name)
 
-    for name in (*ASSET_TABLES, RESEARCH_TABLE_NAME):
+    for name in (*ASSET_TABLES, *JOINED_OF_PROFILES):
         asset = dg.AssetKey([profile, name])
         try:
             checks = checks_of(name)

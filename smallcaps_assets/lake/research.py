@@ -4,13 +4,14 @@ The footer of each says which table it is a part of, of which profile, wave and 
 so that a part is computed again only when that has changed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.domain.versions import digest
@@ -18,7 +19,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.locks import exclusive_lock
-from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
+from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, publish_lazy
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
@@ -156,6 +157,18 @@ class ResearchStore:
         provenance = {PLACE: research_place(self.lake, path), COMPUTED_FROM: dict(computed_from)}
         return publish_frame(path, rows, provenance, sweeps=False, below=self.lake.root)
 
+    def publish_parts(
+        self, path: Path, schema: pl.Schema, parts: Iterator[pl.DataFrame], computed_from: Mapping[str, Any]
+    ) -> str:
+        """As `publish`, of rows that come in parts (of `schema`), so that not all of them are in memory.
+
+        Raises:
+            LakeError: as `publish`.
+        """
+        provenance = {PLACE: research_place(self.lake, path), COMPUTED_FROM: dict(computed_from)}
+        frame, written = stream_parts(schema, parts)
+        return publish_lazy(path, frame, written, provenance, sweeps=False, below=self.lake.root)
+
     def remove(self, path: Path) -> None:
         """Remove a file whose rows no longer exist, such as those of a symbol without events.
 
@@ -176,3 +189,20 @@ def require_part(store: ResearchStore, path: Path) -> None:
         place = research_place(store.lake, path)
         asset = "/".join(name for name in (place.get("profile"), place["table"]) if name)
         raise LakeError(f"{path}: does not exist. Materialize {asset}, which makes it without a request.", path)
+
+
+def stream_parts(schema: pl.Schema, parts: Iterator[pl.DataFrame]) -> tuple[pl.LazyFrame, Callable[[], int]]:
+    """Parts of `schema` as one table, which can be read once and whole; and how many rows of it were read."""
+    read = 0
+
+    def frames(
+        columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _batch: int | None
+    ) -> Iterator[pl.DataFrame]:
+        nonlocal read
+        if predicate is not None or rows is not None:
+            raise NotImplementedError("only the whole table is read")
+        for part in parts:
+            read += part.height
+            yield part if columns is None else part.select(columns)
+
+    return register_io_source(frames, schema=schema), lambda: read

@@ -36,7 +36,7 @@ from smallcaps_assets_tests.scenarios import new_york
 
 ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 REPORT = "nightly_report"
-RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", *PROFILES}
+RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", "events_with_waves_enriched.parquet", *PROFILES}
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ from smallcaps_assets_tests.other_tools import TOOLS, rows_by_symbol
 BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
-RESEARCH_OF_SYMBOLS = ("event_bar_features", "halts", "market_state_day")
-RESEARCH_OF_PROFILES = ("research_table", "control_manifest", "control_features")
+RESEARCH_OF_SYMBOLS = ("event_bar_features", "halts", "event_waves", "event_labels", "market_state_day")
+RESEARCH_OF_PROFILES = ("research_table", "event_costs", "research_labels", "control_manifest", "control_features")
 PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 
@@ -478,6 +478,13 @@ def all_keys() -> set[dg.AssetKey]:
         ("coverage", {"minute_bars"}),
         *((table, {"minute_bars", "event_shards", "splits"}) for table in RESEARCH_OF_SYMBOLS),
         ("event_scores", {"master_events", "event_shards", "event_bar_features"}),
+        (
+            "events_with_waves_enriched",
+            {"master_events", "event_shards", "event_waves", "event_scores"}
+            | {f"{profile}/{table}" for profile in PROFILES for table in ("bar_reconciliation", "event_tape_state")},
+        ),
+        ("core/event_costs", {"event_labels", "event_bar_features", "core/micro_features"}),
+        ("core/research_labels", {"event_labels", "core/manifest", "core/micro_features", "core/event_costs"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),
         *((f"{profile}/tape_trades", {f"{profile}/manifest"}) for profile in PROFILES),
@@ -504,7 +511,9 @@ def test_groups_owners_and_kinds() -> None:
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
-    assert {groups[name] for name in (*RESEARCH_OF_SYMBOLS, "event_scores")} == {"research"}
+    assert {groups[name] for name in (*RESEARCH_OF_SYMBOLS, "event_scores", "events_with_waves_enriched")} == {
+        "research"
+    }
     for name, group in groups.items():
         if "/" in name:
             assert group == (

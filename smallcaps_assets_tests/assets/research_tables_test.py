@@ -4,9 +4,11 @@ from datetime import timedelta
 
 import dagster as dg
 import polars as pl
+import pytest
 
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -19,6 +21,7 @@ from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
 TABLE = ["core", "research_table"]
+OUTCOMES = ("events_with_waves_enriched", ["core", "event_costs"], ["core", "research_labels"])
 
 
 def figures(platform: Platform, *asset: str) -> dict[str, object]:
@@ -33,7 +36,7 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     result = made.run(*SYMBOL_ASSETS, **ALL)
     for table in SYMBOL_ASSETS:
         assert recorded_by(made, result, table) == set(SYMBOLS_OF_MARKET)
-    made.run("event_scores", TABLE)
+    made.run("event_scores", TABLE, *OUTCOMES)
     assert made.gate.requests == []
     after = files_below(made.root)
     # bars, shards, MASTER and manifests are what they were
@@ -51,11 +54,48 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
         f"{manifest.height}; their columns are null."
     )
     assert figures(made, "event_scores")["dagster/row_count"] == pl.read_parquet(made.lake.master).height
+    hindsight = check_outcomes(made, manifest)
     # nothing changed: nothing is written
     made.run(*SYMBOL_ASSETS, **ALL)
-    made.run("event_scores", TABLE)
+    made.run("event_scores", TABLE, *OUTCOMES)
     assert files_below(made.root) == after
-    assert figures(made, *TABLE)["unchanged"] is True
+    for asset in (TABLE, ["events_with_waves_enriched"], ["core", "event_costs"], ["core", "research_labels"]):
+        assert figures(made, *asset)["unchanged"] is True
+    assert check_outcomes(made, manifest) == hindsight
+
+
+def check_outcomes(made: Platform, manifest: pl.DataFrame) -> dict[str, object]:
+    """The tables of outcomes agree with each other and with what is shown of them; returns what is shown of labels."""
+    lake = made.lake
+    enriched = pl.read_parquet(lake.research_table("events_with_waves_enriched"))
+    costs = pl.read_parquet(lake.research_table("event_costs", "core"))
+    labels = pl.read_parquet(lake.research_table("research_labels", "core"))
+    parts = [pl.read_parquet(path, glob=False) for path in sorted((lake.research / "event_labels").glob("*.parquet"))]
+    assert enriched.schema == ENRICHED
+    assert enriched["event_id"].equals(pl.read_parquet(lake.master)["event_id"])
+    # a row per event and spec, in the order of the specs; without tape or a default no cost is known
+    assert costs["label_spec"].to_list() == ["5,1,1", "15,1,1", "60,1,1"] * enriched.height
+    assert costs["event_id"].unique(maintain_order=True).equals(enriched["event_id"].sort())
+    assert costs["cost_source"].unique().to_list() == ["none"]
+    gross = labels.select("event_id", "label_spec", "t1", "gross_return", "uniqueness")
+    assert gross.join(pl.concat(parts), on=gross.columns, how="anti", nulls_equal=True).is_empty()
+    order = manifest.sort("symbol", "timestamp", "event_type")
+    assert labels.filter(label_spec="60,1,1").select(TABLE_KEYS).equals(order.select(TABLE_KEYS))
+    # without tape features go back to the start of the date: 00:00 in New York is 05:00 UTC in winter, else 04:00
+    assert set(labels["feature_from"].dt.hour()) <= {4, 5}
+    shown = figures(made, "core", "research_labels")
+    assert shown["verdict"] == f"The cost of 0 of {manifest.height} events is known."
+    primary = labels.filter(label_spec="15,1,1")
+    ties = primary["tie"].drop_nulls()
+    assert shown["tie pct"] == pytest.approx(100 * ties.sum() / ties.len(), abs=0.1)
+    assert "win pct" not in shown
+    outcomes = dict(enriched["outcome"].drop_nulls().value_counts(normalize=True).iter_rows())
+    assert figures(made, "events_with_waves_enriched")["continuation pct"] == pytest.approx(
+        100 * outcomes["continuation"], abs=0.1
+    )
+    own = pl.concat(parts).filter(label_spec="15,1,1", state="ok")
+    assert figures(made, "core", "event_costs")["labels, master"] == own.height
+    return {name: value for name, value in shown.items() if name != "unchanged"}
 
 
 def test_no_column_of_the_table_is_hindsight() -> None:

@@ -18,6 +18,7 @@ from smallcaps_assets.defs.tape_research_checks import TAPE_RESEARCH_CHECKS
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
@@ -122,7 +123,8 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
     with_events = {str(tape_key(*pair)) for pair in manifest(planned).select("symbol", "session").iter_rows()}
     for asset in ASSET_TABLES:
         assert {partition for name, partition in recorded if name == asset} == with_events
-    assert ("research_table", None) in recorded
+    joined = ("research_table", "event_costs", "research_labels", "events_with_waves_enriched")
+    assert {(name, None) for name in joined} <= recorded
     shown = figures_of(mended, "research_table")
     assert {
         "spread bps RTH",
@@ -133,7 +135,8 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
         (check.asset_key.path[-1], check.check_name): check.passed for check in mended.get_asset_check_evaluations()
     }
     assert {checks[asset, name] for asset, names in TAPE_RESEARCH_CHECKS.items() for name in names} == {True}
-    assert checks["research_table", REGISTRY_COMPLETE]
+    for name in JOINED_OF_PROFILES:
+        assert checks[name, REGISTRY_COMPLETE]
     captured = ledger(planned).filter(state="complete")["event_id"]
     micro = pl.concat(map(pl.read_parquet, planned.lake.research.rglob("micro_features/*/*.parquet")))
     assert set(captured) <= set(micro["event_id"])

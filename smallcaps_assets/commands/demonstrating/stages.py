@@ -10,7 +10,9 @@ from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
-from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
@@ -71,7 +73,7 @@ def stages(
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
-    of_research = (RESEARCH_TABLE_NAME, CONTROL_MANIFEST_TABLE)
+    of_research = (*JOINED_OF_PROFILES, CONTROL_MANIFEST_TABLE)
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
@@ -83,6 +85,8 @@ def stages(
         tables = [dg.AssetKey([profile, name]) for name in names]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
+    if with_research:
+        yield Stage("events with what followed them", [dg.AssetKey(ENRICHED_TABLE)])
 
 
 def control_stages(pairs: Sequence[tuple[str, str]]) -> Iterator[Stage]:

@@ -52,7 +52,8 @@ class Spool:
     def _write_parts(self, least: int = _PART_ROWS) -> None:
         """Write what waits, in whole parts; and the rest if it has at least as many rows."""
         while sum(rows.height for rows in self._waiting) >= least:
-            together = pl.concat(self._waiting)
+            # in one chunk: the row groups of a file follow the chunks of its rows
+            together = pl.concat(self._waiting, rechunk=True)
             self._write(together.head(_PART_ROWS))
             rest = together.slice(_PART_ROWS)
             self._waiting = [rest] if rest.height else []

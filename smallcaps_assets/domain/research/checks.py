@@ -1,5 +1,6 @@
 """Checks of a published research table (research specification, section 9)."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -39,7 +40,8 @@ LABEL_BOUNDS: Final[Mapping[str, Bounds]] = {
     "label": (-1, 1),
     "exit_price": (0, None),
     **{f"stale_min_{horizon}": (0, None) for horizon in (1, 5, 15, 30, 60, "close")},
-    "uniqueness": (0, 1),
+    # above 0
+    "uniqueness": (sys.float_info.min, 1),
     "concurrent_max": (1, None),
 }
 WAVE_BOUNDS: Final[Mapping[str, Bounds]] = {"leg": (1, None), "duration_s": (0, None), "retracement": (0, None)}

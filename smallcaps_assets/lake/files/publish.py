@@ -249,27 +249,30 @@ def publish_changed(
     return True
 
 
-def publish_lazy(
+def publish_lazy(  # noqa: PLR0913 -- as publish_frame, and the rows
     path: Path,
     frame: pl.LazyFrame,
-    rows: int,
+    rows: int | Callable[[], int],
     provenance: Mapping[str, Any] | None = None,
     *,
     sweeps: bool = True,
-) -> None:
+    below: Path | None = None,
+) -> str:
     """Publish a frame of `rows` rows that may be larger than memory; otherwise as `publish_frame`.
+
+    Where only the frame knows how many rows it has, `rows` tells it when they are written.
 
     Raises:
         LakeError: the file cannot be written, or the written file has another schema or row count.
     """
 
-    def write(part: Path) -> None:
+    def write(part: Path) -> str:
         metadata = _metadata(provenance)
         frame.sink_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
-        _verify_written(path, part, frame.collect_schema(), rows)
-        seal(part)
+        _verify_written(path, part, frame.collect_schema(), rows if isinstance(rows, int) else rows())
+        return seal(part)
 
-    publish(path, write, sweeps=sweeps)
+    return publish(path, write, sweeps=sweeps, below=below)
 
 
 def _metadata(provenance: Mapping[str, Any] | None) -> dict[str, str]:

@@ -1,11 +1,10 @@
 """Research tables of a lake over all symbols: the scores of events, and the table of a profile."""
 
-from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import polars as pl
 
@@ -26,21 +25,20 @@ from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
-from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.events.shards import ShardStore
-from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
+from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable, content_of
 from smallcaps_assets.settings.settings import Profile
 
 EVENT_SCORES_TABLE: Final = "event_scores"
@@ -61,15 +59,6 @@ _DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
 _CANDIDATES: Final = pl.Schema({name: CANDIDATES[name] for name in (*_KEPT, *_DECIDING)})
 # files of candidates that are read together
 _FILES_AT_ONCE: Final = 200
-_ALL: Final = pl.lit(value=True)
-
-
-class JoinedTable(NamedTuple):
-    """A published table, the SHA-256 of its file, and whether it was made from the same inputs before."""
-
-    rows: pl.DataFrame
-    sha256: str
-    unchanged: bool
 
 
 @dataclass(frozen=True)
@@ -98,7 +87,7 @@ class JoinedResearch:
             LakeError: a file is damaged or cannot be read or written.
         """
         candidates = self._candidate_files()
-        return self._publish(
+        return self._files.publish(
             self.lake.research_table(EVENT_SCORES_TABLE),
             EVENT_SCORES,
             self._inputs_of_scores(candidates),
@@ -112,7 +101,7 @@ class JoinedResearch:
             InputError: there is no MASTER yet.
             LakeError: a file is damaged or cannot be read.
         """
-        known = self._store.recorded(self.lake.research_table(EVENT_SCORES_TABLE)) or {}
+        known = self._files.store.recorded(self.lake.research_table(EVENT_SCORES_TABLE)) or {}
         now = self._inputs_of_scores(self._candidate_files())
         return [words for name, words in _INPUTS_OF_SCORES.items() if known.get(name) != now.get(name)]
 
@@ -128,38 +117,38 @@ class JoinedResearch:
         current = ManifestStore.in_lake(self.lake, profile).current()
         symbols = set(current.rows["symbol"])
         files = {
-            "event_bar_features": self._of_symbols(self.lake.research / "event_bar_features", symbols),
-            EVENT_SCORES_TABLE: self._of_lake(EVENT_SCORES_TABLE),
-            "micro_features": self._of_symbols(self.lake.research / profile / "micro_features", symbols),
-            "event_tape_state": self._of_symbols(self.lake.research / profile / "event_tape_state", symbols),
+            "event_bar_features": self._files.of_symbols(self.lake.research / "event_bar_features", symbols),
+            EVENT_SCORES_TABLE: self._files.of_lake(EVENT_SCORES_TABLE),
+            "micro_features": self._files.of_symbols(self.lake.research / profile / "micro_features", symbols),
+            "event_tape_state": self._files.of_symbols(self.lake.research / profile / "event_tape_state", symbols),
         }
-        parts = (f"{self._relative(path)} {self._prove_part(path)}" for paths in files.values() for path in paths)
+        parts = self._files.proofs([path for paths in files.values() for path in paths])
         inputs = {"code": TABLE_VERSION, "manifest": current.sidecar["sha256"], "parts": digest(parts)}
 
         def join() -> pl.DataFrame:
             known = current.rows["event_id"]
             of_segments = pl.col("segment").is_in(TABLE_SEGMENTS)
             read = ResearchParts(
-                features=self._rows_of(files["event_bar_features"], BAR_FEATURES, known),
-                scores=self._rows_of(files[EVENT_SCORES_TABLE], EVENT_SCORES, known),
-                micro=self._rows_of(files["micro_features"], MICRO_FEATURES, known, of_segments),
-                state=self._rows_of(files["event_tape_state"], EVENT_TAPE_STATE, known),
+                features=self._files.rows_of(files["event_bar_features"], BAR_FEATURES, known),
+                scores=self._files.rows_of(files[EVENT_SCORES_TABLE], EVENT_SCORES, known),
+                micro=self._files.rows_of(files["micro_features"], MICRO_FEATURES, known, of_segments),
+                state=self._files.rows_of(files["event_tape_state"], EVENT_TAPE_STATE, known),
             )
             return research_table(current.rows, read)
 
-        return self._publish(self.lake.research_table(RESEARCH_TABLE_NAME, profile), RESEARCH_TABLE, inputs, join)
+        return self._files.publish(self.lake.research_table(RESEARCH_TABLE_NAME, profile), RESEARCH_TABLE, inputs, join)
 
     def market_by_month(self) -> pl.DataFrame:
         """Days of symbols with a short sale restriction triggered, and halts: `month`, `ssr_days`, `halts`."""
-        files = self._store.parts(self.lake.research / MARKET_STATE_DAY)
+        files = self._files.store.parts(self.lake.research / MARKET_STATE_DAY)
         counts = (pl.col("ssr_triggered").sum().cast(pl.Int64), pl.col("halts").sum())
         with disk_errors("read", self.lake.research):
-            days = self._store.scan(files, MARKET_STATE).group_by(month=pl.col("date").str.head(7)).agg(*counts)
+            days = self._files.store.scan(files, MARKET_STATE).group_by(month=pl.col("date").str.head(7)).agg(*counts)
             return days.rename({"ssr_triggered": "ssr_days"}).sort("month").collect()
 
     @property
-    def _store(self) -> ResearchStore:
-        return ResearchStore(self.lake)
+    def _files(self) -> JoinedFiles:
+        return JoinedFiles(self.lake)
 
     def _candidate_files(self) -> list[Path]:
         return [*filter(self._belongs, sorted(list_paths(self.lake.candidates, f"{KEY}*.parquet")))]
@@ -170,7 +159,7 @@ class JoinedResearch:
         inputs = {
             "code": code_version(SCORES_VERSION, *settings_of_scores(self.params, self.filters), self.sessions),
             "master": prove_once(self.lake.master),
-            "candidates": digest(f"{path.name} {_content(path)}" for path in candidates),
+            "candidates": digest(f"{path.name} {content_of(path)}" for path in candidates),
         }
         if is_stored(self.lake.imported_events):
             inputs["imported"] = prove_once(self.lake.imported_events)
@@ -217,60 +206,8 @@ class JoinedResearch:
             able = rows.filter(may_be_causal(self.filters, self.params)).collect()
         return with_causal_sample(able, self.filters, self.params).filter("in_causal_sample")
 
-    def _publish(
-        self,
-        path: Path,
-        schema: Mapping[str, pl.DataType],
-        inputs: Mapping[str, Any],
-        make: Callable[[], pl.DataFrame],
-    ) -> JoinedTable:
-        """The table at `path`; it is made unless it was made from these inputs."""
-        if self._store.computed_from(path) == inputs:
-            return JoinedTable(self._store.read(path, schema), prove_once(path), unchanged=True)
-        rows = make()
-        return JoinedTable(rows, self._store.publish(path, rows, inputs), unchanged=False)
-
-    def _prove_part(self, path: Path) -> str | None:
-        """The hash of a file that another step makes; one that is damaged is set aside, so that this makes it again.
-
-        Raises:
-            LakeError: it is damaged, or cannot be read.
-        """
-        try:
-            return prove_once(path)
-        except LakeError:
-            self._store.computed_from(path)
-            raise
-
-    def _of_lake(self, table: str) -> list[Path]:
-        path = self.lake.research_table(table)
-        return [path] if is_stored(path) else []
-
-    def _of_symbols(self, folder: Path, symbols: Collection[str]) -> list[Path]:
-        return [path for path in self._store.parts(folder) if symbol_of(path.stem) in symbols]
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.lake.root).as_posix()
-
-    def _rows_of(
-        self,
-        files: list[Path],
-        schema: Mapping[str, pl.DataType],
-        events: pl.Series,
-        condition: pl.Expr = _ALL,
-    ) -> pl.DataFrame:
-        """The rows of some events in files that are proved."""
-        with naming_damaged(files, self.lake.research, schema):
-            rows = self._store.scan(files, schema).filter(pl.col("event_id").is_in(events.implode()) & condition)
-            return rows.collect()
-
 
 def settings_of_scores(params: ResearchParams, filters: FilterParams) -> tuple[Any, ...]:
     """The settings that decide the scores."""
     of_scores = set(ScoreNormParams.model_fields) | set(SampleParams.model_fields)
     return params.model_dump(mode="json", include=of_scores), filters.min_close_usd, filters.max_close_usd
-
-
-def _content(path: Path) -> str | None:
-    with disk_errors("read", path):
-        return content_sha256(path)

@@ -33,7 +33,7 @@ def test_a_code_version_contains_the_version_and_depends_on_settings() -> None:
     assert code_version("7") == "7"
 
 
-OF_BARS = {"event_bar_features", "halts", "market_state_day"}
+OF_BARS = {"event_bar_features", "halts", "event_waves", "event_labels", "market_state_day"}
 
 
 def of_profiles(name: str) -> set[str]:
@@ -51,10 +51,18 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
         (
             "sessions.premarket_open",
             "05:00",
-            {"event_shards", "master_events", "event_scores"} | OF_BARS | OF_TAPE | of_profiles("review_sheet"),
+            {"event_shards", "master_events", "event_scores"}
+            | OF_BARS
+            | OF_TAPE
+            | of_profiles("review_sheet")
+            | of_profiles("event_costs")
+            | of_profiles("control_manifest")
+            | of_profiles("control_features"),
         ),
-        ("research.halt_min_trades", 60, OF_BARS | OF_TAPE),
+        ("research.halt_min_trades", 60, OF_BARS | OF_TAPE | of_profiles("control_features")),
         ("research.score_days", 30, {"event_scores"}),
+        ("research.wave_horizon_min", 45, OF_BARS),
+        ("research.fee_bps", 2.0, of_profiles("event_costs")),
         ("research.enabled", False, set()),
         ("cooldown.group_window_min", 7, {"master_events"}),
         # the tiers of events build on it

@@ -34,6 +34,7 @@ from smallcaps_assets.domain.research.tables.cohort_tables import (
 )
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED_COLUMNS, ENRICHED_TEXTS
 from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, COST_TEXTS, LABEL_COLUMNS, LABEL_TEXTS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABEL_COLUMNS, RESEARCH_LABEL_TEXTS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALT_COLUMNS, TAPE_STATE_COLUMNS
@@ -63,6 +64,7 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "event_scores": DescribedColumns(EVENT_SCORE_COLUMNS, SCORE_TEXTS),
     "event_labels": DescribedColumns(LABEL_COLUMNS, LABEL_TEXTS),
     "event_costs": DescribedColumns(COST_COLUMNS, COST_TEXTS),
+    "research_labels": DescribedColumns(RESEARCH_LABEL_COLUMNS, RESEARCH_LABEL_TEXTS),
     "micro_features": DescribedColumns({column.name: column for column in MICRO_COLUMNS}, MICRO_TEXTS),
     "bar_reconciliation": DescribedColumns(RECONCILIATION_COLUMNS, RECONCILIATION_TEXTS),
     "event_reconciliation": DescribedColumns(EVENT_RECONCILIATION_COLUMNS, EVENT_RECONCILIATION_TEXTS),

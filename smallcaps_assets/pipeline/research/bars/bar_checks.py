@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.checks import (
     BAR_FEATURE_BOUNDS,
+    COST_BOUNDS,
     HALT_BOUNDS,
     LABEL_BOUNDS,
     MARKET_STATE_BOUNDS,
@@ -23,7 +24,9 @@ from smallcaps_assets.domain.research.checks import (
     table_checks,
 )
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
-from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES
 from smallcaps_assets.domain.words import count_clause
@@ -32,6 +35,8 @@ from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.bars.symbol_tables import BESIDE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME, JoinedResearch
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
 from smallcaps_assets.settings.settings import Profile
 
@@ -51,6 +56,9 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
     "market_state_day": (MARKET_STATE, ("symbol", "date"), MARKET_STATE_BOUNDS),
     EVENT_SCORES_TABLE: (EVENT_SCORES, ("event_id",), SCORE_BOUNDS),
     RESEARCH_TABLE_NAME: (RESEARCH_TABLE, ("event_id",), {**BAR_FEATURE_BOUNDS, **SCORE_BOUNDS}),
+    ENRICHED_TABLE: (ENRICHED, ("event_id",), {**OUTCOME_BOUNDS, **SCORE_BOUNDS}),
+    EVENT_COSTS_TABLE: (EVENT_COSTS, ("event_id", "label_spec"), COST_BOUNDS),
+    RESEARCH_LABELS_TABLE: (RESEARCH_LABELS, ("event_id", "label_spec"), {**LABEL_BOUNDS, **COST_BOUNDS}),
 }
 
 

@@ -1,0 +1,225 @@
+"""Research tables over all symbols of what came after events: hindsight, in files of their own.
+
+Each is made in parts, so that memory does not grow with the lake, and only when what it is made from has changed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
+from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
+from smallcaps_assets.domain.research.outcome_params import CostParams
+from smallcaps_assets.domain.research.outcomes.event_costs import COSTED_EVENTS, OWN_COSTS, event_costs, net_outcomes
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
+from smallcaps_assets.domain.research.tables.research_labels import (
+    PRIMARY_SPEC,
+    RESEARCH_LABELS,
+    LabelParts,
+    by_spec,
+    label_figures,
+    research_labels,
+)
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
+from smallcaps_assets.domain.sessions import SessionParams, with_session
+from smallcaps_assets.domain.versions import code_version, digest
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import naming_damaged
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, EnrichedEvents
+from smallcaps_assets.pipeline.research.joined_files import JoinedFile, JoinedFiles, JoinedTable
+from smallcaps_assets.settings.settings import Profile
+
+EVENT_COSTS_TABLE: Final = "event_costs"
+RESEARCH_LABELS_TABLE: Final = "research_labels"
+# The tables of a profile in one file, in the order in which they are made.
+JOINED_OF_PROFILES: Final = (RESEARCH_TABLE_NAME, EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)
+# Raised with every code change that changes rows.
+COSTS_VERSION: Final = "1"
+LABELS_VERSION: Final = "1"
+# rows of labels whose costs are computed at a time
+_ROWS_AT_ONCE: Final = 200_000
+_GROSS: Final = pl.Schema({name: EVENT_LABELS[name] for name in ("event_id", "label_spec", "gross_return")})
+_CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
+_OWN: Final = pl.Schema({**OWN_COSTS, "segment": MICRO_FEATURES["segment"]})
+_STATES: Final = pl.Schema({name: MICRO_FEATURES[name] for name in ("event_id", "segment", "capture_state")})
+_OF_MINUTE: Final = pl.col("segment") == "bar"
+# what `outcomes_of` takes from each table
+_OF_LABELS: Final = ("event_id", "label_spec", "state", "entry_at", "t1", "tie", "label", "halt_in_label")
+_OF_COSTS: Final = ("event_id", "label_spec", "cost_bps", "net_return")
+_OF_EVENTS: Final = ("event_id", "symbol", "event_type", "direction", "timestamp", "date", "session", "in_master")
+_OF_FEATURES: Final = ("event_id", "flatness_score", "in_causal_sample")
+
+
+@dataclass(frozen=True)
+class JoinedOutcomes:
+    """Makes the tables of outcomes over all symbols of a lake.
+
+    Attributes:
+        lake: the lake.
+        params: settings of the research tables.
+        sessions: bounds of the sessions.
+    """
+
+    lake: Lake
+    params: ResearchParams
+    sessions: SessionParams
+
+    def enriched(self) -> JoinedFile:
+        """Publish ENRICHED of every event of which there are outcomes, in MASTER order; see EnrichedEvents.
+
+        Raises:
+            InputError: there is no MASTER yet.
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        return EnrichedEvents(self.lake).publish()
+
+    def costs(self, profile: Profile) -> JoinedFile:
+        """Publish EVENT_COSTS of every event with labels, by event_id and in the order of the specs.
+
+        The own cost of an event is that of its minute in the tape of the profile.
+
+        Raises:
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        files, folder = self._files, self.lake.research
+        parts = {
+            "labels": files.of_symbols(folder / "event_labels"),
+            "features": files.of_symbols(folder / "event_bar_features"),
+            "micro": files.of_symbols(folder / profile / "micro_features"),
+        }
+        inputs = {"code": code_version(COSTS_VERSION, settings_of_costs(self.params), self.sessions)} | {
+            name: files.contents(paths) for name, paths in parts.items()
+        }
+        path = self.lake.research_table(EVENT_COSTS_TABLE, profile)
+        return files.publish_parts(path, EVENT_COSTS, inputs, partial(self._costs, parts))
+
+    def labels(self, profile: Profile) -> JoinedTable:
+        """Publish RESEARCH_LABELS of the current manifest of a profile.
+
+        Events whose labels are not made yet have no row; figures of costs that are not made yet are null.
+
+        Raises:
+            InputError: there is no manifest yet.
+            LakeError: a file is damaged or cannot be read or written.
+        """
+        files, current = self._files, ManifestStore.in_lake(self.lake, profile).current()
+        symbols = set(current.rows["symbol"])
+        labels = files.of_symbols(self.lake.research / "event_labels", symbols)
+        micro = files.of_symbols(self.lake.research / profile / "micro_features", symbols)
+        costs = files.of_lake(EVENT_COSTS_TABLE, profile)
+        parts = digest(files.proofs([*labels, *micro, *costs]))
+        inputs = {"code": LABELS_VERSION, "manifest": current.sidecar["sha256"], "parts": parts}
+
+        def join() -> pl.DataFrame:
+            known = current.rows["event_id"]
+            read = LabelParts(
+                labels=files.rows_of(labels, EVENT_LABELS, known),
+                costs=files.rows_of(costs, EVENT_COSTS, known),
+                states=files.rows_of(micro, _STATES, known, _OF_MINUTE).drop("segment"),
+            )
+            return research_labels(current.rows, read)
+
+        path = self.lake.research_table(RESEARCH_LABELS_TABLE, profile)
+        return files.publish(path, RESEARCH_LABELS, inputs, join)
+
+    def outcomes_of(self, profile: Profile) -> pl.LazyFrame:
+        """A row per event and label spec of `event_costs` of a profile, to be aggregated; in no order.
+
+        Columns: event_id, label_spec, state, entry_at, t1, tie, label, halt_in_label, cost_bps, net_return, symbol,
+        event_type, direction, timestamp, date, session, in_master, mfe_15_bps, flatness_score, in_causal_sample.
+        Those of an event are null where `events_with_waves_enriched` is behind. Files are proved first.
+
+        Raises:
+            LakeError: a file is damaged, cannot be read or has other columns.
+        """
+        files, folder = self._files, self.lake.research
+        labels = files.scan(files.of_symbols(folder / "event_labels"), EVENT_LABELS).select(*_OF_LABELS)
+        costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).select(*_OF_COSTS)
+        events = files.scan(files.of_lake(ENRICHED_TABLE), ENRICHED).select(*_OF_EVENTS, "mfe_15_bps")
+        features = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES).select(*_OF_FEATURES)
+        of_events = events.join(features, on="event_id", how="left")
+        return costs.join(labels, on=["event_id", "label_spec"]).join(of_events, on="event_id", how="left")
+
+    def figures(self, profile: Profile) -> pl.DataFrame:
+        """What labels of the primary spec gave, by `selection`, causal and master (LABEL_FIGURES).
+
+        Raises:
+            LakeError: a file is damaged, cannot be read or has other columns.
+        """
+        files, folder = self._files, self.lake.research
+        primary = pl.col("label_spec") == PRIMARY_SPEC
+        labels = files.scan(files.of_symbols(folder / "event_labels"), EVENT_LABELS).filter(primary)
+        costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).filter(primary)
+        known = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES)
+        outcomes = files.scan(files.of_symbols(folder / "event_outcomes"), EVENT_OUTCOMES)
+        rows = labels.select("event_id", "state", "tie")
+        for table, columns in (
+            (costs, ("net_return", "win")),
+            (known, ("in_causal_sample",)),
+            (outcomes, ("in_master",)),
+        ):
+            rows = rows.join(table.select("event_id", *columns), on="event_id", how="left")
+        parts = [
+            label_figures(rows.filter(column)).with_columns(selection=pl.lit(selection))
+            for selection, column in SELECTIONS.items()
+        ]
+        with disk_errors("read", folder):
+            return pl.concat(parts).collect()
+
+    @property
+    def _files(self) -> JoinedFiles:
+        return JoinedFiles(self.lake)
+
+    def _costs(self, parts: dict[str, list[Path]]) -> Iterator[pl.DataFrame]:
+        read = self._read
+        closes = read(parts["features"], _CLOSES)
+        own = read(parts["micro"], _OWN, _OF_MINUTE).select(*OWN_COSTS)
+        costs = self._costs_of(closes, own)
+        del closes, own
+        # by event_id and spec; text that repeats takes a number for each row
+        labels = read(parts["labels"], _GROSS, with_specs=True).sort("event_id", "label_spec")
+        for some in labels.iter_slices(_ROWS_AT_ONCE):
+            yield net_outcomes(some.cast({"label_spec": pl.String}), costs).match_to_schema(EVENT_COSTS)
+
+    def _costs_of(self, closes: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+        """What `event_costs` gives for all events, from the closes of their minutes."""
+        if closes.is_empty():
+            return event_costs(
+                COSTED_EVENTS.to_frame(), own, self._calendar(date(2000, 1, 3), date(2000, 1, 3)), self.params
+            )
+        days = closes.select(first=pl.col("timestamp").min().dt.date(), last=pl.col("timestamp").max().dt.date())
+        sessions = self._calendar(*days.row(0))
+        events = with_session(closes, sessions).select(
+            "event_id", pl.col("session").cast(pl.String), pl.col("day").dt.to_string("%Y-%m-%d").alias("date"), "close"
+        )
+        return event_costs(events, own, sessions, self.params)
+
+    def _calendar(self, first: date, last: date) -> pl.DataFrame:
+        return sessions_and_earlier(first, last, 0, self.sessions)
+
+    def _read(
+        self, files: list[Path], schema: pl.Schema, condition: pl.Expr | None = None, *, with_specs: bool = False
+    ) -> pl.DataFrame:
+        """Columns of files, each proved first."""
+        rows = self._files.scan(files, schema)
+        rows = rows if condition is None else rows.filter(condition)
+        rows = rows.with_columns(by_spec()) if with_specs else rows
+        with naming_damaged(files, self.lake.research, schema):
+            return rows.collect()
+
+
+def settings_of_costs(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide the costs."""
+    return params.model_dump(mode="json", include=set(CostParams.model_fields))
