@@ -12,7 +12,7 @@ from typing import Final
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Experiment, sample
-from smallcaps_assets.commands.detecting.result import BESIDE, NAMED_BY, DetectionResult
+from smallcaps_assets.commands.detecting.result import FURTHER_OUTPUTS, NAMED_BY, DetectionResult
 from smallcaps_assets.commands.detecting.roads import Road, survey_road
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
@@ -162,7 +162,7 @@ def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
                 f"--{name} {path}: is a folder. Give the path of the file to write, e.g. {path / 'events.parquet'}."
             )
     if "out" in outputs:
-        outputs |= {name: outputs["out"].with_name(f"{outputs['out'].stem}.{name}.parquet") for name in BESIDE}
+        outputs |= {name: outputs["out"].with_name(f"{outputs['out'].stem}.{name}.parquet") for name in FURTHER_OUTPUTS}
     taken = set() if arguments.compare is None else {arguments.compare.resolve()}
     for path in outputs.values():
         if path.resolve() in taken:

@@ -56,7 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}; cohorts are not computed yet and not written",
+        help=f"an empty or new folder for {', '.join(RESEARCH_TABLES)}",
     )
 
 
@@ -81,7 +81,9 @@ def run(arguments: Namespace) -> int:
     release = version(_DISTRIBUTION)
     origin = {"version": release, "settings": params.model_dump(mode="json")}
     with _new_folder(arguments.out) as folder, _parts_within(folder) as parts:
-        tables = research_tables(inputs, ResearchSettings(params, settings.detection, settings.sessions), parts, _log)
+        tables = research_tables(
+            inputs, ResearchSettings(params, settings.detection, settings.sessions, settings.ranking), parts, _log
+        )
         for name, table in tables.items():
             _write(folder / f"{name}.parquet", table, origin)
     print(json.dumps({"rows": {name: table.height for name, table in tables.items()}, "version": release}))

@@ -36,7 +36,7 @@ from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessChec
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 SMALL_CAPS: Final = "small_caps"
-UP_TO_DATE: Final = "up_to_date"
+LATENESS_CHECK: Final = "up_to_date"
 WATCHED: Final[Mapping[str, Callable[[LatenessCheck], Lateness]]] = {
     "minute_bars": LatenessCheck.check_bars,
     "master_events": LatenessCheck.check_master,
@@ -255,7 +255,7 @@ def lateness_check(settings: SettingsResource, lake: LakeResource) -> LatenessCh
 
 def _up_to_date(asset: str) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        name=UP_TO_DATE,
+        name=LATENESS_CHECK,
         asset=asset,
         description="The last session whose deadline (nightly.due, New York time) has passed is published. On weekends "
         "and holidays nothing new is expected.",
@@ -271,7 +271,7 @@ def up_to_date_result(found: Lateness) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity.ERROR if found.is_wholly_late else dg.AssetCheckSeverity.WARN
     judged = found.session is not None and found.followed > 0
     return dg.AssetCheckResult(
-        check_name=UP_TO_DATE,
+        check_name=LATENESS_CHECK,
         passed=judged and not found.is_late,
         severity=severity,
         description=found.sentence() if judged or found.is_late else f"Not judged yet. {found.sentence()}",

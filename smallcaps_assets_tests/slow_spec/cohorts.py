@@ -36,7 +36,8 @@ def mean(values: Iterable[float]) -> float | None:
 def wilson(rate: float, n: float) -> tuple[float, float]:
     middle = rate + Z * Z / (2 * n)
     half = Z * math.sqrt(rate * (1 - rate) / n + Z * Z / (4 * n * n))
-    return (middle - half) / (1 + Z * Z / n), (middle + half) / (1 + Z * Z / n)
+    # a share: rounding may leave it
+    return max((middle - half) / (1 + Z * Z / n), 0.0), min((middle + half) / (1 + Z * Z / n), 1.0)
 
 
 def student_tail(t: float, degrees: int) -> float:

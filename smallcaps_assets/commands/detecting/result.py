@@ -27,7 +27,7 @@ from smallcaps_assets.pipeline.imports.bar_messages import describe_bad_rows, de
 _QUARANTINE: Final = "quarantine"
 _PRINTS: Final = "suspect_prints"
 # Tables written beside the events, and only if they have rows
-BESIDE: Final = {_QUARANTINE: QUARANTINED_BARS, _PRINTS: LISTED_PRINTS}
+FURTHER_OUTPUTS: Final = {_QUARANTINE: QUARANTINED_BARS, _PRINTS: LISTED_PRINTS}
 NAMED_BY: Final = "--symbols-from or universe.symbols"
 _SHOWN: Final = 5
 _OF_EVENTS: Final = (
@@ -51,7 +51,7 @@ class DetectionResult:
     ) -> None:
         self._outputs, self._comparison, self._tests, self._absent = outputs, comparison, tests, absent
         self._road = road
-        schemas = {name: BESIDE.get(name, EVENTS) for name in outputs}
+        schemas = {name: FURTHER_OUTPUTS.get(name, EVENTS) for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
         self._unknown = Counter[str](dict.fromkeys((f"{name}_unknown" for name in OPTIONAL), 0))
@@ -85,7 +85,7 @@ class DetectionResult:
         Raises:
             InputError: no bar of `source` is usable; only the rejected bars were written.
         """
-        for name in BESIDE.keys() & self._spools.keys():
+        for name in FURTHER_OUTPUTS.keys() & self._spools.keys():
             if self._spools[name].rows:
                 self._spools[name].publish(self._outputs[name])
             else:
@@ -98,7 +98,7 @@ class DetectionResult:
                 f"events were written."
                 f"{sessions}"
             )
-        for name in (name for name in self._spools if name not in BESIDE):
+        for name in (name for name in self._spools if name not in FURTHER_OUTPUTS):
             self._spools[name].publish(self._outputs[name])
 
     def problems(self, source: str) -> list[str]:
@@ -133,7 +133,7 @@ class DetectionResult:
         else:
             rows = [(kind, way, f"{count:,}") for (kind, way), count in sorted(self._kinds.items())]
             lines += [TextTable(("type", "direction", "events"), rows, left=2)] if rows else []
-        for name in (name for name in self._spools if name not in BESIDE):
+        for name in (name for name in self._spools if name not in FURTHER_OUTPUTS):
             kind = "" if name == "out" else f" {name}"
             lines.append(f"{count_noun(self._spools[name].rows, 'event')}{kind} written to {self._outputs[name]}")
         return lines

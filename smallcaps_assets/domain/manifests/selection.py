@@ -137,12 +137,12 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         funnel.append({"step": step, "rows": passing.height})
         if unknown := _unknown(master, step, passing["row"]):
             funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
-    rows = _rank(master.select(*_RANKED).with_row_index("row")[passing["row"]], ranking)
+    rows = rank_events(master.select(*_RANKED).with_row_index("row")[passing["row"]], ranking)
     funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
     for step, keep in _limits(profile).items():
         rows = rows.filter(keep)
         funnel.append({"step": step, "rows": rows.height})
-    rows = master[rows["row"]].with_columns(time_bucket=_time_bucket(ranking))
+    rows = master[rows["row"]].with_columns(time_bucket=time_bucket(ranking))
     offered = rows.group_by("time_bucket").len().sort("time_bucket").iter_rows()
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
@@ -217,7 +217,7 @@ def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
 _RANKED: Final = ("symbol", "date", "event_group_id", "event_type", "score", "rvol_day", "dollar_volume", "event_id")
 
 
-def _rank(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
+def rank_events(rows: pl.DataFrame, ranking: RankingParams) -> pl.DataFrame:
     """Rows in rank order. Only the few rows with equal values are compared by further columns."""
     weight = pl.col("event_type").replace_strict(ranking.type_weights, return_dtype=pl.Float64)
     valued = rows.with_columns(value=pl.col("score") * weight)
@@ -249,7 +249,8 @@ def _minutes(extended: int, ordinary: int) -> pl.Expr:
     return pl.when("extended").then(pl.lit(extended, dtype=pl.Int64)).otherwise(pl.lit(ordinary, dtype=pl.Int64))
 
 
-def _time_bucket(ranking: RankingParams) -> pl.Expr:
+def time_bucket(ranking: RankingParams) -> pl.Expr:
+    """The name of the time bucket of an event, by its `session` and `timestamp`."""
     clock = pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
     name = pl.lit(None, dtype=pl.String)
     for bucket in reversed(ranking.time_buckets):

@@ -11,7 +11,7 @@ from smallcaps_assets.domain.tables import UTC_NS
 OPENING_LEAD: Final = timedelta(seconds=60)
 
 
-def is_before(start: datetime) -> pl.Expr:
+def stamped_before(start: datetime) -> pl.Expr:
     """Whether a row lies before `start` (UTC; Boolean, null where its timestamp is)."""
     return pl.col("timestamp") < pl.lit(start).cast(UTC_NS)
 
@@ -23,10 +23,10 @@ def keep_opening_book(quotes: pl.DataFrame, start: datetime) -> pl.DataFrame:
         quotes: quotes of a span, requested from OPENING_LEAD before its start.
         start: the start of the span.
     """
-    before = quotes.select(is_before(start).sum()).item()
+    before = quotes.select(stamped_before(start).sum()).item()
     return quotes.slice(max(before - 1, 0))
 
 
 def count_opening_book(quotes: pl.DataFrame, start: datetime) -> int:
     """Number of rows before the start of the span: 1 with an opening book, otherwise 0."""
-    return int(quotes.select(is_before(start).sum()).item())
+    return int(quotes.select(stamped_before(start).sum()).item())

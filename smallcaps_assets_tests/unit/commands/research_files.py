@@ -43,6 +43,10 @@ CONTRACT: Final = {
     "market_state_day": """symbol s, date s, prior_close, ssr_triggered b, halts_known b, halts i, split_on_date b,
         days_since_split i, split_ratio, reverse_split b""",
     "halts": "symbol s, confidence i, event_id s, start ns, date s, end ns, seconds, n5 i",
+    "cohorts": """as_of dt, label_spec s, selection s, cohort_id s, level s, n i, n_days i, n_symbols i,
+        max_symbol_share, effective_n, win_rate, wilson_{lo,hi,eff_lo,eff_hi}, mean, median, p05, p95, se, t, p,
+        share_up, share_down, tie_share, mean_mfe_15, cost_bps_median, halt_share, no_entry_share, confirm_n i,
+        confirm_mean, flatness_b1, flatness_b2, q_value, tested i, winning b""",
     "events_with_waves_enriched": """event_id s, in_master b, theta, theta_default b, wave_horizon_s,
         path_ambiguous_bars i, legs i, confirmed_legs i, first_leg_direction s, first_leg_return, first_leg_s,
         first_pullback, velocity_{1,5,10}_bps_per_min, acceleration_10_bps_per_min2, velocity_pre_5,
@@ -55,6 +59,7 @@ _TYPES: Final = {
     "s": pl.String(),
     "i": pl.Int64(),
     "b": pl.Boolean(),
+    "dt": pl.Date(),
     "ts": pl.Datetime("us", "UTC"),
     "ns": pl.Datetime("ns", "UTC"),
 }

@@ -15,12 +15,12 @@ import polars.selectors as cs
 from smallcaps_assets.domain.research.cohorts.figures import cohort_figures
 from smallcaps_assets.domain.research.cohorts.judgement import judge_cohorts
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.samples import Sample, take_sample
+from smallcaps_assets.domain.research.cohorts.samples import CohortSample, take_sample
 from smallcaps_assets.domain.research.cohorts.spec_rows import (
     COHORT_EVENTS,
     SELECTIONS,
     TERCILES,
-    Ints,
+    CohortInts,
     SpecRows,
     month_number,
     spec_rows,
@@ -41,7 +41,7 @@ class CohortTables(NamedTuple):
 class _Names(NamedTuple):
     """The number of each group's parent, and level and cohort_id of every cohort by its number (see figures)."""
 
-    parent: Ints
+    parent: CohortInts
     cohorts: pl.DataFrame
 
 
@@ -148,7 +148,7 @@ def _figures(rows: SpecRows, as_ofs: range, params: CohortParams) -> dict[str, n
     return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
-def _members(rows: SpecRows, sample: Sample, winning: Ints, names: _Names) -> pl.DataFrame:
+def _members(rows: SpecRows, sample: CohortSample, winning: CohortInts, names: _Names) -> pl.DataFrame:
     """event_id, cohort_id and part of the events of a sample that have a winning cohort: the finest."""
     is_winning = np.zeros(names.cohorts.height, np.bool_)
     is_winning[winning] = True

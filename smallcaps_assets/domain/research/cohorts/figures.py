@@ -9,13 +9,13 @@ from typing import Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.cohorts.samples import Sample
+from smallcaps_assets.domain.research.cohorts.samples import CohortSample
 from smallcaps_assets.domain.research.cohorts.spec_rows import (
-    FACTS,
+    ROW_FACTS,
     TERCILES,
+    CohortFloats,
+    CohortInts,
     Ends,
-    Floats,
-    Ints,
     Ranked,
     SpecRows,
     terciles,
@@ -25,11 +25,11 @@ Numbers = npt.NDArray[np.int64] | npt.NDArray[np.float64]
 Terciles = npt.NDArray[np.uint8]
 _Number = TypeVar("_Number", np.int64, np.float64)
 _OUTSIDE: Final = 255
-_WIN, _LABEL, _TIE, _HALT, _HAS_MFE = FACTS
+_WIN, _LABEL, _TIE, _HALT, _HAS_MFE = ROW_FACTS
 _RETURN_SHARES: Final = (0.0, 0.05, 0.5, 0.95, 1.0)
 
 
-def cohort_figures(rows: SpecRows, sample: Sample, selection: str) -> dict[str, Numbers]:
+def cohort_figures(rows: SpecRows, sample: CohortSample, selection: str) -> dict[str, Numbers]:
     """Figures of the cohorts that have an event in `select`, by name.
 
     They are those of research specification, 6.3, that need the events, and `cohort`, the number, `wins`, how many
@@ -50,7 +50,7 @@ def cohort_figures(rows: SpecRows, sample: Sample, selection: str) -> dict[str, 
     costs = _quantiles(levels.sorted_keys(code, rows.costs.place[sample.select], size), rows.costs, n, (0.5,))
     n_symbols, most = _concentration(levels.sorted_keys(code, rows.symbol[sample.select], rows.symbols), n)
     overlapping = rows.overlapping[sample.select]
-    alone = levels.rolled_up(np.bincount(code[~overlapping], minlength=levels.finest))
+    single = levels.rolled_up(np.bincount(code[~overlapping], minlength=levels.finest))
     confirm = rows.group[sample.confirm] * TERCILES + sample.confirm_terciles
     confirm_n = levels.rolled_up(np.bincount(confirm, minlength=levels.finest))
     confirm_sum = levels.sums(confirm, rows.net[sample.confirm])
@@ -60,7 +60,7 @@ def cohort_figures(rows: SpecRows, sample: Sample, selection: str) -> dict[str, 
         **by_date,
         "n_symbols": n_symbols,
         "max_symbol_share": _share(most, n),
-        "effective_n": alone + levels.effective(rows.ends, key),
+        "effective_n": single + levels.effective(rows.ends, key),
         "largest": np.maximum(-returns[:, 0], returns[:, 4]),
         "p05": returns[:, 1],
         "median": returns[:, 2],
@@ -74,9 +74,9 @@ def cohort_figures(rows: SpecRows, sample: Sample, selection: str) -> dict[str, 
     return {"cohort": present, **{name: values[present] for name, values in figures.items()}}
 
 
-def _counts(levels: "_Levels", rows: SpecRows, sample: Sample, code: Ints) -> dict[str, Numbers]:
-    """What counts of FACTS tell."""
-    kinds = FACTS.shape[1]
+def _counts(levels: "_Levels", rows: SpecRows, sample: CohortSample, code: CohortInts) -> dict[str, Numbers]:
+    """What counts of ROW_FACTS tell."""
+    kinds = ROW_FACTS.shape[1]
     facts = np.bincount(code * kinds + rows.facts[sample.select], minlength=levels.finest * kinds)
     tally = levels.rolled_up(facts.reshape(levels.finest, kinds))
     n, wins = tally.sum(axis=1), tally @ _WIN
@@ -92,7 +92,7 @@ def _counts(levels: "_Levels", rows: SpecRows, sample: Sample, code: Ints) -> di
     }
 
 
-def _by_date(levels: "_Levels", rows: SpecRows, sample: Sample, code: Ints) -> dict[str, Numbers]:
+def _by_date(levels: "_Levels", rows: SpecRows, sample: CohortSample, code: CohortInts) -> dict[str, Numbers]:
     """Mean of the net return, its error clustered by date, and the number of dates."""
     net, day = rows.net[sample.select], rows.day[sample.select]
     numbers = np.cumsum(sample.select_dates) - 1
@@ -110,7 +110,7 @@ def _by_date(levels: "_Levels", rows: SpecRows, sample: Sample, code: Ints) -> d
     return {"n_days": n_days, "mean": mean, "se": np.where(n_days > 1, se, np.nan)}
 
 
-def _no_entry(levels: "_Levels", rows: SpecRows, sample: Sample, selection: str) -> Ints:
+def _no_entry(levels: "_Levels", rows: SpecRows, sample: CohortSample, selection: str) -> CohortInts:
     """Events without an entry on the dates of `select`."""
     others = rows.no_entry
     inside = sample.select_dates[others.day] & others.selections[selection]
@@ -121,7 +121,7 @@ def _no_entry(levels: "_Levels", rows: SpecRows, sample: Sample, selection: str)
 class _Levels:
     """Figures of cohorts of three levels."""
 
-    def __init__(self, parent: Ints) -> None:
+    def __init__(self, parent: CohortInts) -> None:
         """`parent`: ascending number of the cohort of level 1, by group."""
         self._parent, self._groups = parent, len(parent)
         self.finest = self._groups * TERCILES
@@ -132,11 +132,11 @@ class _Levels:
         groups = finest.reshape(self._groups, TERCILES, *finest.shape[1:]).sum(axis=1)
         return np.concatenate((finest, groups, np.add.reduceat(groups, self._first, axis=0)))
 
-    def sums(self, code: Ints, values: Floats) -> Floats:
+    def sums(self, code: CohortInts, values: CohortFloats) -> CohortFloats:
         """Sums of values, by their cohorts of level 3."""
         return self.rolled_up(_weighted(code, values, self.finest))
 
-    def sorted_keys(self, code: Ints, rank: Ints, size: int) -> npt.NDArray[np.unsignedinteger]:
+    def sorted_keys(self, code: CohortInts, rank: CohortInts, size: int) -> npt.NDArray[np.unsignedinteger]:
         """`cohort x size + rank` of all events of all cohorts, ascending.
 
         Args:
@@ -150,7 +150,7 @@ class _Levels:
         dtype = np.min_scalar_type((self.finest + 2 * self._groups) * size)
         return np.concatenate([np.sort((cohort * size + rank).astype(dtype)) for cohort in levels])
 
-    def effective(self, ends: dict[int, Ends], key: Terciles) -> Floats:
+    def effective(self, ends: dict[int, Ends], key: Terciles) -> CohortFloats:
         """Sum of the uniqueness of those labels of each cohort that may overlap.
 
         Args:
@@ -164,7 +164,9 @@ class _Levels:
         return np.concatenate((np.stack(finest, axis=1).ravel(), groups, parents))
 
 
-def _quantiles(keys: npt.NDArray[np.unsignedinteger], ranked: Ranked, n: Ints, shares: tuple[float, ...]) -> Floats:
+def _quantiles(
+    keys: npt.NDArray[np.unsignedinteger], ranked: Ranked, n: CohortInts, shares: tuple[float, ...]
+) -> CohortFloats:
     """Quantiles of each cohort, interpolated linearly (type 7); NaN of a cohort without events."""
     found = np.full((len(n), len(shares)), np.nan)
     present = np.flatnonzero(n)
@@ -177,7 +179,7 @@ def _quantiles(keys: npt.NDArray[np.unsignedinteger], ranked: Ranked, n: Ints, s
     return found
 
 
-def _concentration(keys: npt.NDArray[np.unsignedinteger], n: Ints) -> tuple[Ints, Ints]:
+def _concentration(keys: npt.NDArray[np.unsignedinteger], n: CohortInts) -> tuple[CohortInts, CohortInts]:
     """How many symbols each cohort has, and the events of the one with the most."""
     runs = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
     events = np.diff(np.append(runs, len(keys)))
@@ -189,7 +191,7 @@ def _concentration(keys: npt.NDArray[np.unsignedinteger], n: Ints) -> tuple[Ints
     return symbols, most
 
 
-def _sum_of_uniqueness(ends: Ends, inside: npt.NDArray[np.bool_], groups: int) -> Floats:
+def _sum_of_uniqueness(ends: Ends, inside: npt.NDArray[np.bool_], groups: int) -> CohortFloats:
     """Sum of the uniqueness of some labels, by group.
 
     Uniqueness is the mean of 1/c over the minutes of a label, c labels holding a minute. Summed over the labels of a
@@ -197,18 +199,18 @@ def _sum_of_uniqueness(ends: Ends, inside: npt.NDArray[np.bool_], groups: int) -
     From one symbol or group to the next c is 0: all labels have ended.
     """
     own = np.flatnonzero(inside)
-    stretch = np.diff(ends.minutes[own])
+    between = np.diff(ends.minutes[own])
     count = np.cumsum(ends.sign[own], dtype=np.int64)[:-1]
     weight = np.cumsum(ends.weight[own])[:-1]
-    added = np.where(count > 0, stretch * weight / np.maximum(count, 1), 0)
+    added = np.where(count > 0, between * weight / np.maximum(count, 1), 0)
     return _weighted(ends.group[own[:-1]], added, groups)
 
 
-def _weighted(code: Ints, values: Floats, codes: int) -> Floats:
+def _weighted(code: CohortInts, values: CohortFloats, codes: int) -> CohortFloats:
     """Sums of values by code; NumPy gives whole numbers where there are no values."""
     return np.bincount(code, values, minlength=codes).astype(np.float64, copy=False)
 
 
-def _share(part: Numbers, whole: Numbers) -> Floats:
-    shares: Floats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+def _share(part: Numbers, whole: Numbers) -> CohortFloats:
+    shares: CohortFloats = np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return shares

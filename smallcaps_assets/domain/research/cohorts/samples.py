@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.spec_rows import Flags, Ints, SpecRows, terciles
+from smallcaps_assets.domain.research.cohorts.spec_rows import CohortInts, Flags, SpecRows, terciles
 
 # guards floor(share x dates) against products such as 0.29 x 100 = 28.999...
 _FLOOR_GUARD = 1e-9
 
 
-class Sample(NamedTuple):
+class CohortSample(NamedTuple):
     """The sample of one as_of, label_spec and selection.
 
     Attributes:
@@ -24,15 +24,15 @@ class Sample(NamedTuple):
         confirm_terciles: of the rows of `confirm`.
     """
 
-    select: Ints
-    confirm: Ints
+    select: CohortInts
+    confirm: CohortInts
     select_dates: Flags
     bounds: tuple[float, float] | None
     select_terciles: npt.NDArray[np.uint8]
     confirm_terciles: npt.NDArray[np.uint8]
 
 
-def take_sample(rows: SpecRows, selection: str, as_of: int, params: CohortParams) -> Sample:
+def take_sample(rows: SpecRows, selection: str, as_of: int, params: CohortParams) -> CohortSample:
     """The sample of `selection` at `as_of`, a month counted from year 0: labels that were over when it began."""
     first, end = rows.months.searchsorted((as_of - params.cohort_months, as_of))
     low, high = rows.day.searchsorted((first, end))
@@ -47,10 +47,10 @@ def take_sample(rows: SpecRows, selection: str, as_of: int, params: CohortParams
     tercile = terciles(rows.flatness[chosen], bounds)
     select_dates = np.zeros(rows.dates, np.bool_)
     select_dates[earlier] = True
-    return Sample(chosen[:split], chosen[split:], select_dates, bounds, tercile[:split], tercile[split:])
+    return CohortSample(chosen[:split], chosen[split:], select_dates, bounds, tercile[:split], tercile[split:])
 
 
-def _bounds(rows: SpecRows, chosen: Ints) -> tuple[float, float] | None:
+def _bounds(rows: SpecRows, chosen: CohortInts) -> tuple[float, float] | None:
     """The quantiles 1/3 and 2/3 of flatness, interpolated linearly (type 7)."""
     in_sample = np.zeros(len(rows.day), np.bool_)
     in_sample[chosen] = True
@@ -60,7 +60,7 @@ def _bounds(rows: SpecRows, chosen: Ints) -> tuple[float, float] | None:
     return _third(rows, present, 1), _third(rows, present, 2)
 
 
-def _third(rows: SpecRows, present: Ints, thirds: int) -> float:
+def _third(rows: SpecRows, present: CohortInts, thirds: int) -> float:
     """In whole numbers, so that a quantile which is one of the values equals it."""
     place, rest = divmod((len(present) - 1) * thirds, 3)
     around = present[[place, min(place + 1, len(present) - 1)]]

@@ -12,8 +12,8 @@ import polars as pl
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import UTC_US
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+CohortInts = npt.NDArray[np.int64]
+CohortFloats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.uint32]
 
@@ -47,15 +47,15 @@ _REQUIRED: Final = ("symbol", "entry_at", "t1", "tie", "label", "cost_bps")
 TERCILES: Final = 4  # 1, 2, 3 and `na`
 UNKNOWN_TERCILE: Final = 3
 # The facts of a row in one number: win, label, tie, halt, and whether its greatest move is known.
-FACTS: Final = np.stack(np.unravel_index(np.arange(2 * 3 * 2 * 3 * 2), (2, 3, 2, 3, 2)))
+ROW_FACTS: Final = np.stack(np.unravel_index(np.arange(2 * 3 * 2 * 3 * 2), (2, 3, 2, 3, 2)))
 _US_PER_MIN: Final = 60_000_000
 
 
 class Ranked(NamedTuple):
     """Values in ascending order, and the place that each row has among them."""
 
-    place: Ints
-    values: Floats
+    place: CohortInts
+    values: CohortFloats
 
 
 class Ends(NamedTuple):
@@ -70,10 +70,10 @@ class Ends(NamedTuple):
     """
 
     rows: Places
-    group: Ints
-    minutes: Ints
+    group: CohortInts
+    minutes: CohortInts
     sign: npt.NDArray[np.int8]
-    weight: Floats
+    weight: CohortFloats
 
 
 class SpecRows(NamedTuple):
@@ -88,7 +88,7 @@ class SpecRows(NamedTuple):
         day: number of the date.
         known_from: first as_of, as a month, at which date and label are over.
         flatness: NaN where it is null.
-        facts: index to FACTS.
+        facts: index to ROW_FACTS.
         net: net return.
         mfe: greatest move in bps, 0 where it is not known.
         selections: which rows each selection has.
@@ -103,21 +103,21 @@ class SpecRows(NamedTuple):
     """
 
     event_ids: pl.Series
-    group: Ints
-    parent: Ints
+    group: CohortInts
+    parent: CohortInts
     dates: int
-    months: Ints
-    day: Ints
-    known_from: Ints
-    flatness: Floats
-    facts: Ints
-    net: Floats
-    mfe: Floats
+    months: CohortInts
+    day: CohortInts
+    known_from: CohortInts
+    flatness: CohortFloats
+    facts: CohortInts
+    net: CohortFloats
+    mfe: CohortFloats
     selections: dict[str, Flags]
     by_flatness: Places
     returns: Ranked
     costs: Ranked
-    symbol: Ints
+    symbol: CohortInts
     symbols: int
     ends: dict[int, Ends]
     overlapping: Flags
@@ -127,13 +127,13 @@ class SpecRows(NamedTuple):
 class NoEntry(NamedTuple):
     """Events without an entry."""
 
-    group: Ints
-    day: Ints
-    flatness: Floats
+    group: CohortInts
+    day: CohortInts
+    flatness: CohortFloats
     selections: dict[str, Flags]
 
 
-def spec_rows(events: pl.DataFrame, parent: Ints) -> SpecRows:
+def spec_rows(events: pl.DataFrame, parent: CohortInts) -> SpecRows:
     """The rows of one label_spec.
 
     Args:
@@ -192,7 +192,7 @@ def month_number(days: pl.Series) -> pl.Series:
     return (days.dt.year().cast(pl.Int64) * 12 + days.dt.month() - 1).cast(pl.Int64)
 
 
-def terciles(flatness: Floats, bounds: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
+def terciles(flatness: CohortFloats, bounds: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
     """0, 1 or 2 by the bounds, which belong to the lower tercile; UNKNOWN_TERCILE of NaN, or where there are none."""
     if bounds is None:
         return np.full(len(flatness), UNKNOWN_TERCILE, np.uint8)
@@ -201,17 +201,17 @@ def terciles(flatness: Floats, bounds: tuple[float, float] | None) -> npt.NDArra
     return found
 
 
-def _known_from(rows: pl.DataFrame) -> Ints:
+def _known_from(rows: pl.DataFrame) -> CohortInts:
     ended = month_number(rows["t1"].dt.convert_time_zone(NEW_YORK).dt.date())
-    known_from: Ints = np.maximum(month_number(rows["day"]).to_numpy(), ended.to_numpy()) + 1
+    known_from: CohortInts = np.maximum(month_number(rows["day"]).to_numpy(), ended.to_numpy()) + 1
     return known_from
 
 
-def _floats(rows: pl.DataFrame, name: str) -> Floats:
+def _floats(rows: pl.DataFrame, name: str) -> CohortFloats:
     return rows[name].fill_null(float("nan")).to_numpy()
 
 
-def _places(days: pl.Series, distinct: pl.Series) -> Ints:
+def _places(days: pl.Series, distinct: pl.Series) -> CohortInts:
     return distinct.search_sorted(days).cast(pl.Int64).to_numpy()
 
 
@@ -219,7 +219,7 @@ def _selections(rows: pl.DataFrame) -> dict[str, Flags]:
     return {name: rows[flag].fill_null(value=False).to_numpy() for name, flag in SELECTIONS.items()}
 
 
-def _facts(rows: pl.DataFrame) -> Ints:
+def _facts(rows: pl.DataFrame) -> CohortInts:
     halt = pl.col("halt_in_label").cast(pl.Int64).fill_null(2)
     parts = (pl.col("net_return") > 0, pl.col("label") + 1, pl.col("tie"), halt, pl.col("mfe_15_bps").is_not_null())
     columns = (part.cast(pl.Int64).alias(str(number)) for number, part in enumerate(parts))
@@ -234,7 +234,7 @@ def _ranked(values: pl.Series) -> Ranked:
     return Ranked(place, values.to_numpy()[order])
 
 
-def _ends(rows: pl.DataFrame, level_groups: dict[int, Ints]) -> tuple[dict[int, Ends], Flags]:
+def _ends(rows: pl.DataFrame, level_groups: dict[int, CohortInts]) -> tuple[dict[int, Ends], Flags]:
     """Starts and ends of labels that meet one of the same symbol, type and direction; others overlap in no cohort."""
     symbol = rows["symbol_number"].to_numpy()
     start = rows["entry_at"].dt.epoch("us").to_numpy() // _US_PER_MIN

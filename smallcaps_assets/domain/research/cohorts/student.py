@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+_Floats = npt.NDArray[np.float64]
 # The continued fraction needs about sqrt(degrees of freedom) steps.
 _MOST_STEPS: Final = 10_000
 _PRECISION: Final = 1e-15
@@ -14,7 +14,7 @@ _PRECISION: Final = 1e-15
 _TINY: Final = 1e-300
 
 
-def upper_tail(t: Floats, degrees: Floats) -> Floats:
+def upper_tail(t: _Floats, degrees: _Floats) -> _Floats:
     """P(T > t) of Student's t distribution.
 
     Args:
@@ -27,7 +27,7 @@ def upper_tail(t: Floats, degrees: Floats) -> Floats:
     return np.where(t > 0, half, 1 - half)
 
 
-def incomplete_beta(a: Floats, b: Floats, x: Floats, rest: Floats) -> Floats:
+def incomplete_beta(a: _Floats, b: _Floats, x: _Floats, rest: _Floats) -> _Floats:
     """The regularized incomplete beta function I_x(a, b), by a continued fraction.
 
     The fraction converges fast for x below (a + 1)/(a + b + 2); above it, I_x(a, b) = 1 - I_(1-x)(b, a) is used.
@@ -47,7 +47,7 @@ def incomplete_beta(a: Floats, b: Floats, x: Floats, rest: Floats) -> Floats:
     return np.where(swapped, 1 - value, value)
 
 
-def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
+def _fraction(a: _Floats, b: _Floats, x: _Floats) -> _Floats:
     """The continued fraction of the incomplete beta function, by the method of Lentz."""
     c = np.ones_like(x)
     d = 1 / _not_zero(1 - (a + b) * x / (a + 1))
@@ -64,15 +64,15 @@ def _fraction(a: Floats, b: Floats, x: Floats) -> Floats:
     return found
 
 
-def _not_zero(values: Floats) -> Floats:
+def _not_zero(values: _Floats) -> _Floats:
     return np.where(np.abs(values) < _TINY, _TINY, values)
 
 
-def _log_beta(a: Floats, b: Floats) -> Floats:
+def _log_beta(a: _Floats, b: _Floats) -> _Floats:
     return _log_gamma(a) + _log_gamma(b) - _log_gamma(a + b)
 
 
-def _log_gamma(values: Floats) -> Floats:
+def _log_gamma(values: _Floats) -> _Floats:
     """Degrees of freedom are few distinct numbers."""
     distinct, places = np.unique(values, return_inverse=True)
     return np.array([math.lgamma(value) for value in distinct.tolist()])[places]

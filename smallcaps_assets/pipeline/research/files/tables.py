@@ -1,6 +1,6 @@
 """All research tables of anybody's files, in parts of bounded size."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -9,9 +9,12 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import clean_bars, reasons
 from smallcaps_assets.domain.events.detection import DetectionParams
+from smallcaps_assets.domain.manifests.selection import RankingParams
 from smallcaps_assets.domain.research.bars.event_scores import event_scores
 from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.cohorts.cohorts import cohort_tables
+from smallcaps_assets.domain.research.cohorts.events import LABEL_FACTS, OUTCOME_FACTS, PRE_FACTS, cohort_events
 from smallcaps_assets.domain.research.micro.days import sort_rows
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
@@ -24,6 +27,7 @@ from smallcaps_assets.domain.research.tables.bar_tables import (
     EVENT_RECONCILIATION,
     EVENT_SCORES,
 )
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import (
     ENRICHED,
     WITH_WAVES,
@@ -54,8 +58,11 @@ RESEARCH_TABLES: Final[Mapping[str, pl.Schema]] = {
     "event_labels": LABELS_WITH_COSTS,
     "market_state_day": MARKET_STATE,
     "halts": HALTS,
+    "cohorts": COHORTS,
     "events_with_waves_enriched": ENRICHED,
 }
+# what cohorts are made of
+_COHORT_PARTS: Final = ("event_labels", "events_with_waves_enriched", "event_bar_features")
 _LEGS: Final = ("event_id", "leg")
 # the order of rows of micro_features
 SEGMENT_ORDER: Final = ("event_id", pl.col("segment").cast(pl.Enum(list(SEGMENTS))))
@@ -73,11 +80,12 @@ _ORDER: Final = ("symbol", "timestamp", "sequence_number")
 
 
 class ResearchSettings(NamedTuple):
-    """Settings of the research tables, of the detection of candidates, and of the sessions."""
+    """Settings of the research tables, of the detection of candidates, of the sessions, and of the time buckets."""
 
     params: ResearchParams
     detection: DetectionParams
     sessions: SessionParams
+    ranking: RankingParams
 
 
 def research_tables(
@@ -110,6 +118,9 @@ def research_tables(
     scores = work.scores(scored)
     costs = work.costs(pl.concat(part.costed for part in of_bars), [part.costs for part in of_tape])
     parts = work.parts
+    labels = _with_costs(
+        parts["event_labels"].merged("event_id", costs["event_id"].sort(), EVENTS_AT_ONCE, LABEL_ORDER), costs
+    )
     return {
         "micro_features": parts["micro_features"].merged(
             "event_id", inputs.events["event_id"], EVENTS_AT_ONCE, SEGMENT_ORDER
@@ -117,11 +128,10 @@ def research_tables(
         "bar_reconciliation": parts["bar_reconciliation"].one_after_another(),
         "event_bar_features": _with_scores(parts["event_bar_features"].one_after_another(), scores),
         "event_waves": parts["event_waves"].merged("event_id", scored["event_id"].sort(), EVENTS_AT_ONCE, _LEGS),
-        "event_labels": _with_costs(
-            parts["event_labels"].merged("event_id", costs["event_id"].sort(), EVENTS_AT_ONCE, LABEL_ORDER), costs
-        ),
+        "event_labels": labels,
         "market_state_day": parts["market_state_day"].one_after_another(),
         "halts": ordered_frame(halts.sort("symbol", "start", "confidence", "event_id").match_to_schema(HALTS)),
+        "cohorts": ordered_frame(work.cohorts(costs)),
         "events_with_waves_enriched": _enriched(
             parts["events_with_waves_enriched"].one_after_another(),
             EnrichedParts(
@@ -139,6 +149,10 @@ def _with_scores(features: OrderedTable, scores: pl.DataFrame) -> OrderedTable:
             yield part.join(scores, on="event_id", how="left", maintain_order="left").match_to_schema(_FEATURES)
 
     return OrderedTable(_FEATURES, features.height, frames)
+
+
+def _columns_of(table: OrderedTable, names: Sequence[str]) -> pl.DataFrame:
+    return pl.concat([table.schema.to_frame().select(names), *(part.select(names) for part in table.frames())])
 
 
 def _enriched(outcomes: OrderedTable, parts: EnrichedParts) -> OrderedTable:
@@ -301,3 +315,14 @@ class _Work:
     def costs(self, costed: pl.DataFrame, own: list[pl.DataFrame]) -> pl.DataFrame:
         """What `event_costs` gives for the events that have a bar, from the OWN_COSTS of all batches."""
         return event_costs(costed, pl.concat([OWN_COSTS.to_frame(), *own]), self._sessions, self._settings.params)
+
+    def cohorts(self, costs: pl.DataFrame) -> pl.DataFrame:
+        """COHORTS of all labels with their costs (EVENT_COSTS)."""
+        in_parts = {name: self.parts[name].one_after_another() for name in _COHORT_PARTS}
+        events = cohort_events(
+            _columns_of(_with_costs(in_parts["event_labels"], costs), LABEL_FACTS),
+            _columns_of(in_parts["events_with_waves_enriched"], OUTCOME_FACTS),
+            _columns_of(in_parts["event_bar_features"], PRE_FACTS),
+            self._settings.ranking,
+        )
+        return cohort_tables(events, self._settings.params).cohorts
