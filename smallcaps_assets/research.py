@@ -17,12 +17,13 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS, matched_labels
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
-from smallcaps_assets.domain.research.tables.research_labels import PRIMARY_SPEC, RESEARCH_LABELS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
