@@ -5,6 +5,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcomes.event_labels import OK
+from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
@@ -23,7 +25,6 @@ from smallcaps_assets.pipeline.research.costs_of_others import CostsOfOthers
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import sessions_between
 from smallcaps_assets_tests.unit.commands.detect_roads_test import DAYS, LIVELY, SYMBOLS, made  # noqa: F401 -- fixture
 
 CHANGE = {"detectors": {"volume_spike": {"regular": {"min_spike_x": 9.0}}, "flush": {"min_spike_x": 2.5}}}
@@ -159,19 +160,22 @@ def test_flags_without_their_other_are_refused(
 
 
 def test_events_of_the_tape_stand_for_those_without(tmp_path: Path) -> None:
-    """A has 40 bps of its own; B, without tape, is a session later, of the same session and price: A's 40; C is not."""
+    """A, of the lake, has 40 bps of its own; B is of its session and price a day later: A's 40; C's price is higher."""
     lake, settings = new_lake(tmp_path), default_settings()
-    days = sessions_between(DAYS[0], DAYS[1])
-    at = [pl.datetime(day.year, day.month, day.day, 15, time_zone="UTC").cast(pl.Datetime("us", "UTC")) for day in days]
-    closes = pl.select(
-        event_id=pl.Series(["A", "B", "C"]),
-        timestamp=pl.concat_list(at[0], at[1], at[1]).explode(),
-        close=pl.Series([3.0, 4.0, 30.0]),
-    )
+    one, two = (datetime(day.year, day.month, day.day, 15, tzinfo=UTC) for day in DAYS[:2])
+    schema = {name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")}
+    # B is of the lake too, at another price
+    known = pl.DataFrame([("A", one, 3.0), ("B", two, 30.0)], schema=schema, orient="row")
+    closes = pl.DataFrame([("B", two, 4.0), ("C", two, 30.0)], schema=schema, orient="row")
     micro = pl.DataFrame({"event_id": ["A"], "segment": ["bar"], "spread_bps_at_end": [40.0]})
-    rows = micro.match_to_schema(MICRO_FEATURES, missing_columns="insert")
-    ResearchStore(lake).publish(lake.research_wave("plus", "micro_features", "RTH", SYMBOLS[0]), rows, {})
+    for path, rows, columns in (
+        (lake.research_wave("plus", "micro_features", "RTH", "AAA"), micro, MICRO_FEATURES),
+        (lake.research_symbol("event_bar_features", "AAA"), known, BAR_FEATURES),
+    ):
+        ResearchStore(lake).publish(path, rows.match_to_schema(columns, missing_columns="insert"), {})
     params = settings.research.params.model_copy(update={"cost_min_events": 1, "fee_bps": 2.0})
     found = CostsOfOthers(lake, params, settings.sessions, "plus").of(closes)
-    assert found.rows() == [("A", 42.0, "nbbo"), ("B", 42.0, "trailing"), ("C", None, "none")]
-    assert CostsOfOthers(lake, params, settings.sessions, "core").of(closes)["cost_bps"].to_list() == [None] * 3
+    assert found.rows() == [("B", 42.0, "trailing"), ("C", None, "none")]
+    own = CostsOfOthers(lake, params, settings.sessions, "plus").of(pl.concat([known.head(1), closes]))
+    assert own.rows() == [("A", 42.0, "nbbo"), ("B", 42.0, "trailing"), ("C", None, "none")]
+    assert CostsOfOthers(lake, params, settings.sessions, "core").of(closes)["cost_bps"].to_list() == [None, None]
