@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
-from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, PRIMARY_SPEC, label_figures
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, label_figures
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import (
