@@ -21,8 +21,10 @@ EXAMPLES = [
     (
         "docs/experiments.md",
         "  outcomes",
-        "smallcaps detect --set detectors.volume_spike.regular.min_spike_x=5 --compare lake/events/master.parquet "
-        "--outcomes",
+        (
+            "smallcaps detect --set detectors.volume_spike.regular.min_spike_x=5 --compare lake/events/master.parquet "
+            "--outcomes"
+        ),
     ),
     (
         "docs/experiments.md",
