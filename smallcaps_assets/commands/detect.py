@@ -20,8 +20,8 @@ from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
-from smallcaps_assets.domain.research.tables.research_labels import PRIMARY_SPEC
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError

@@ -127,7 +127,7 @@ class Outcomes:
         keys = ["label_spec", "side", "returns"]
         parts = [ok.select(*keys[:2], "date", returns=pl.lit(name), value=f"{name}_return") for name in (GROSS, NET)]
         found = mean_returns(pl.concat(parts), keys).to_dicts()
-        return labels, {tuple(row.pop(key) for key in keys): row for row in found}  # type: ignore[misc]
+        return labels, {tuple(row.pop(key) for key in keys): row for row in found}
 
 
 def _table(spec: str, rows: Sequence[dict[str, Any]]) -> TextTable:
