@@ -19,12 +19,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import polars as pl
 from memory import peak_mb
-from smallcaps_assets.domain.research.cohorts.events import cohort_events
 
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
 from smallcaps_assets.domain.research.cohorts.cohorts import cohort_tables
+from smallcaps_assets.domain.research.cohorts.events import cohort_events
 from smallcaps_assets.domain.research.outcomes.event_costs import OWN_COSTS, event_costs, net_outcomes
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
