@@ -13,8 +13,8 @@ from smallcaps_assets.settings.settings import PROFILES, Profile
 
 _TEXTS: Final[Mapping[str, str]] = {
     FAMILY_SHOWN: "Every cohort says how many cohorts were tested together with it.",
-    NO_OWN_OUTCOME: "The cohorts at the begin of the month of the last event are the same, bit for bit, when all outcomes "
-    "from then on are others: an event's outcome never reaches its selection.",
+    NO_OWN_OUTCOME: "Cohorts as of the month of the last event are the same, bit for bit, when all outcomes from then on "
+    "are others: an event's outcome never reaches its selection.",
 }
 
 

@@ -23,7 +23,7 @@ def cohorts_metadata(made: JoinedCohorts) -> Metadata:
     causal = primary.filter(selection="causal")
     shown = primary if causal.is_empty() else causal
     selection = "master" if causal.is_empty() else "causal"
-    last = shown.filter(pl.col("as_of") == shown["as_of"].max())
+    last = shown.filter(pl.col("as_of") == pl.col("as_of").max())
     metadata: Metadata = {"verdict": _verdict(last), "dagster/row_count": made.cohorts.rows.height}
     if not last.is_empty():
         best = last.sort("mean", "cohort_id", descending=[True, False])

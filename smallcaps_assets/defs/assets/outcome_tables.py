@@ -26,8 +26,8 @@ _DESCRIPTIONS: Final = {
     "agree. Columns of tape are those of the first profile that has the event: core, plus, premium.",
     EVENT_COSTS_TABLE: "Hindsight: cost and net return of every event and label spec. The cost is the spread of the "
     "event's minute in the tape of {profile}, else the median of recent events like it, else the default.",
-    COHORTS_TABLE: "Hindsight: which kinds of events paid after costs in {profile}, as it was known at the begin of each "
-    "month, with errors clustered by date and corrected for the number of cohorts tested together. Beside it, "
+    COHORTS_TABLE: "Hindsight: which kinds of events paid after costs in {profile}, as known when each month began, "
+    "with errors clustered by date and corrected for the number of cohorts tested together. Beside it, "
     "cohort_members has the events of winning cohorts.",
     RESEARCH_LABELS_TABLE: "Hindsight: labels with net returns of the events of {profile}, beside its research table, "
     "with the times that purging needs.",

@@ -32,7 +32,7 @@ def _family_shown(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
     rows = ResearchStore(outcomes.lake).read(outcomes.lake.research_table(COHORTS_TABLE, profile), COHORTS)
     family = pl.col("q_value").count().over(FAMILY).cast(pl.Int64)
     breaking = rows.filter(pl.col("tested").ne_missing(family)).select(*COHORT_KEYS, "tested")
-    found = finding(FAMILY_SHOWN, breaking, {"largest family": rows["tested"].max()})  # type: ignore[dict-item]  # a count
+    found = finding(FAMILY_SHOWN, breaking, {"cohorts": rows.height})
     return found.unjudged_if(rows.is_empty(), "there are no cohorts yet")
 
 

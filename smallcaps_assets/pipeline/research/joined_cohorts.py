@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.spec_rows import COHORT_EVENTS, month_number
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
+from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
@@ -91,7 +92,7 @@ def cohorts_before(events: pl.DataFrame, params: CohortParams) -> tuple[date, pl
     if events.is_empty():
         return None
     as_of = as_of_day(int(month_number(events["date"].str.to_date("%Y-%m-%d")).max()))  # type: ignore[arg-type]  # a number
-    later = pl.col("t1").dt.date() >= as_of
+    later = pl.col("t1").dt.convert_time_zone(NEW_YORK).dt.date() >= as_of
     changed = events.with_columns(
         net_return=pl.when(later).then(0.5 - pl.col("net_return")).otherwise("net_return"),
         label=pl.when(later).then(-pl.col("label")).otherwise("label"),
