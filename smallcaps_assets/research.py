@@ -18,11 +18,16 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS, matched_labels
+from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import InputError
@@ -39,6 +44,10 @@ from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, load
 _KNOWN: Final = {
     name: column.dtype for name, column in RESEARCH_TABLE_COLUMNS.items() if column.availability in {"key", "pre"}
 }
+# what follows an event, of the events with waves
+_FOLLOWED: Final = {name: dtype for name, dtype in EVENT_OUTCOMES.items() if name not in RESEARCH_LABELS}
+# The columns of `outcomes`.
+OUTCOMES: Final = pl.Schema({**RESEARCH_LABELS, **_FOLLOWED})
 # folders of which a lake has at least one
 _PARTS: Final = ("bars", "events", "manifests", "tape", "reference")
 
@@ -114,7 +123,7 @@ class ResearchLake:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
 
         One row per as_of, label_spec, selection and cohort. Claims about returns need `selection` "causal". `tested`
-        says how many cohorts were tested together; what a cohort shows counts from its `as_of` on. Sorted by these keys.
+        says how many cohorts were tested together; a cohort is proved by events from its `as_of` on. Sorted by the keys.
 
         Args:
             as_of: the first day of a month; all if not given.
@@ -134,6 +143,33 @@ class ResearchLake:
             there_are = f"{known[0]} to {known[-1]}, the first day of each month" if len(known) else "none yet"
             raise InputError(f"as_of {as_of}: {profile} has no cohorts of this day. There are {there_are}.")
         return rows.filter(pl.col("as_of") == as_of)
+
+    def outcomes(self, label_spec: str = PRIMARY_SPEC, profile: Profile = "core") -> pl.LazyFrame:
+        """Hindsight: what came after each event of the current manifest, one row per event with labels (OUTCOMES).
+
+        The columns are those of `research_labels` (entry, barriers, label, times, costs, net return) and, of each
+        event, legs, velocities, excursions and outcome. All but those that identify the event, `date`, `t0` and
+        `feature_from` is known after the event only: use it as what is to be explained, never as a feature. Sorted by
+        symbol, timestamp and event_type.
+
+        Args:
+            label_spec: minutes, profit and stop barrier: 5,1,1 or 15,1,1 or 60,1,1.
+            profile: core, plus or premium, whose manifest and costs they are.
+
+        Raises:
+            InputError: there is no such profile or label spec.
+            LakeError: a table is not there yet, damaged or cannot be read.
+        """
+        specs = [spec.name for spec in LABEL_SPECS]
+        if label_spec not in specs:
+            raise InputError(f"label spec {label_spec!r} is unknown. The specs are {', '.join(map(repr, specs))}.")
+        labels = self._lake.research_table("research_labels", _require_profile(profile))
+        enriched = self._lake.research_table("events_with_waves_enriched")
+        for path in (labels, enriched):
+            require_part(ResearchStore(self._lake), path)
+        rows = self._scan(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
+        followed = self._scan(enriched, ENRICHED).select("event_id", *_FOLLOWED)
+        return rows.join(followed, on="event_id", how="left", maintain_order="left")
 
     def controls(self, profile: Profile = "core") -> pl.LazyFrame:
         """What was known of each control when its minute was over (CONTROL_FEATURES), one row per control.

@@ -8,15 +8,20 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
-from smallcaps_assets.domain.tables import UTC_NS
+from smallcaps_assets.domain.research.bars.bar_features import MarketData
+from smallcaps_assets.domain.research.outcomes.event_costs import net_outcomes
+from smallcaps_assets.domain.research.sample import RESEARCH_EVENTS
+from smallcaps_assets.domain.tables import EVENTS, UTC_NS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_events
 from smallcaps_assets_tests.conftest import event, manifest_of
-from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
+from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, sessions_of
 
 MANIFEST_ID: Final = "core_20251202_031500"
 # opens at 10.00, closes at 10.40 on nine times the volume; its typical price is 10.30
@@ -44,6 +49,8 @@ TRADES: Final = (
     (21, 10.20, 100, 11, [199], 0),
     (25, 10.32, 100, 11, [], 10),
 )
+# what comes after it: from its open at 10.40 the price falls to 10.37, and a minute later rises to 10.47
+AFTER_BREAK: Final = ((10.4, 10.42, 10.37, 10.41, 10_000.0, 40), (10.41, 10.47, 10.4, 10.46, 10_000.0, 40))
 OF_BREAK: Final[dict[str, Any]] = {"high": 10.5, "close": 10.4, "volume": 90_000.0}
 
 
@@ -71,7 +78,7 @@ def scene_manifest() -> pl.DataFrame:
 
 def scene_bars() -> pl.DataFrame:
     """Bars (BARS) around the first two."""
-    opening = bars_from("2025-11-05 09:30", [*flat(40), BREAK, *flat(30, 10.4)])
+    opening = bars_from("2025-11-05 09:30", [*flat(40), BREAK, *AFTER_BREAK, *flat(28, 10.44)])
     premarket = bars_from("2025-11-05 08:00", [*flat(30), BREAK, *flat(10, 10.4)], "BRTX")
     return pl.concat([opening, premarket])
 
@@ -90,6 +97,28 @@ def fill_lake(lake: Lake, manifest: pl.DataFrame | None = None, profiles: Sequen
             master_sha256="0" * 64,
             now=datetime(2025, 12, 2, 3, 15, tzinfo=UTC),
         )
+
+
+def record_outcomes(lake: Lake, events: pl.DataFrame | None = None, bars: pl.DataFrame | None = None) -> BarTables:
+    """Publish what came after events (EVENTS), those of the scene if not given, as the research tables have it."""
+    settings = default_settings()
+    events, bars = scene_manifest() if events is None else events, scene_bars() if bars is None else bars
+    known = events.select(*EVENTS).with_columns(in_master=True, in_causal_sample=True).select(*RESEARCH_EVENTS)
+    sessions = sessions_of(min(events["date"]), max(events["date"]))
+    rules = BarRules(sessions, settings.detection, settings.research.params)
+    made = tables_of_events(known, MarketData(bars, sessions), rules)
+    for table, rows in (("event_labels", made.labels), ("event_outcomes", made.outcomes)):
+        for (symbol,), own in events.select("symbol", "event_id").group_by("symbol", maintain_order=True):
+            of_symbol = rows.join(own.select("event_id"), on="event_id", how="semi", maintain_order="left")
+            if of_symbol.height:
+                ResearchStore(lake).publish(lake.research_symbol(table, f"{symbol}"), of_symbol, {})
+    return made
+
+
+def record_costs(lake: Lake, labels: pl.DataFrame, cost_bps: float, profile: str = "core") -> None:
+    """Publish the costs of events in a profile, all the same."""
+    costs = labels.select("event_id").unique().with_columns(cost_bps=pl.lit(cost_bps), cost_source=pl.lit("nbbo"))
+    ResearchStore(lake).publish(lake.research_table("event_costs", profile), net_outcomes(labels, costs), {})
 
 
 def capture_break(lake: Lake, profile: str = "core", kinds: Sequence[str] = TAPE_KINDS) -> TapeStore:

@@ -13,7 +13,7 @@ from smallcaps_assets.settings.settings import PROFILES, Profile
 
 _TEXTS: Final[Mapping[str, str]] = {
     FAMILY_SHOWN: "Every cohort says how many cohorts were tested together with it.",
-    NO_OWN_OUTCOME: "Cohorts as of the month of the last event are the same, bit for bit, when all outcomes from then on "
+    NO_OWN_OUTCOME: "Cohorts as of the month of the last event are the same, bit for bit, when all later outcomes "
     "are others: an event's outcome never reaches its selection.",
 }
 

@@ -7,7 +7,8 @@ import polars as pl
 
 from smallcaps_assets.defs.cohort_metadata import cohorts_metadata
 from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
-from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, PRIMARY_SPEC, label_figures
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, label_figures
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.research.joined_cohorts import publish_cohorts

@@ -105,7 +105,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=profile,
             kinds=frozenset({"html"}),
-            version="1",
+            version="2",
             decided_by=lambda settings: (
                 settings.review,
                 settings.sessions,

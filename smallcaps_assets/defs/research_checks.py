@@ -18,7 +18,7 @@ from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
-from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
+from smallcaps_assets.pipeline.research.registry_check import HINDSIGHT_APART, REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
 
 ROW_CHECKS: Final = {
@@ -35,6 +35,10 @@ _OUTCOME_RANGES_TEXT: Final = (
     "Of each event, the greatest adverse excursion is not above 0, the greatest favourable one not below it, and every "
     "other figure within its bounds."
 )
+_HINDSIGHT_TEXT: Final = (
+    "No file of features, of bars, scores or research tables, has a column of waves, outcomes, labels or costs that is "
+    "hindsight."
+)
 _UP_TO_DATE_TEXT: Final = (
     "Computed from bars, events, imported events and settings as they are now. The sensor staleness reports changes."
 )
@@ -50,6 +54,7 @@ def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinit
     asset = dg.AssetKey([profile, table] if profile else [table])
     texts = {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
     texts |= {OUTCOME_RANGES: _OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
+    texts |= {HINDSIGHT_APART: _HINDSIGHT_TEXT} if table == ENRICHED_TABLE else {}
     texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
 
     @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)

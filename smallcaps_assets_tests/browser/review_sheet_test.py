@@ -38,6 +38,8 @@ from smallcaps_assets_tests.review_scenes import (
     consolidation_break,
     fill_lake,
     opening_range_break,
+    record_costs,
+    record_outcomes,
     scene_bars,
     without_bars,
 )
@@ -132,7 +134,14 @@ def test_without_storage_labels_survive_a_reload_and_the_page_warns(browser: Bro
 def test_the_chart_shows_price_volume_vwap_range_and_base(sheet: Opened) -> None:
     page = sheet.page
     sheet.show(opening_range_break())
+    # what came after is hidden until asked for
+    expect(page.locator("svg .volume")).to_have_count(41)
+    expect(page.locator("#hindsight dd").first).to_be_hidden()
+    expect(page.locator("#hidden-note")).to_contain_text("Hidden, so that you judge by what was known")
+    page.keyboard.press("h")
     expect(page.locator("svg .volume")).to_have_count(71)
+    expect(page.locator("#hidden-note")).to_be_hidden()
+    expect(page.locator("#legend")).to_contain_text("no outcome: The lake has no event_labels of AEMD yet.")
     expect(page.locator("svg .zone")).to_have_count(1)
     expect(page.locator("#chart")).to_contain_text("opening range 09:30")
     expect(page.locator("svg .event-tag")).to_have_text("▲ opening range break 10:10")
@@ -142,7 +151,6 @@ def test_the_chart_shows_price_volume_vwap_range_and_base(sheet: Opened) -> None
     page.keyboard.press("h")
     expect(page.locator("svg .volume")).to_have_count(41)
     expect(page.locator("#hindsight dd").first).to_be_hidden()
-    page.keyboard.press("h")
     sheet.show(consolidation_break())
     expect(page.locator("#chart")).to_contain_text("base 08:00")
     sheet.show(without_bars())
@@ -151,6 +159,44 @@ def test_the_chart_shows_price_volume_vwap_range_and_base(sheet: Opened) -> None
     expect(page.locator("#list li")).to_have_count(1)
     page.locator("#by-session").select_option("PM")
     expect(page.locator("#chart")).to_contain_text("No event matches these filters.")
+
+
+def test_the_outcome_is_hidden_until_asked_for_and_hidden_again_at_the_next_event(browser: Browser, home: Home) -> None:
+    made = record_outcomes(home.lake)
+    record_costs(home.lake, made.labels, 20.0)
+    for sheet in opened(browser, Review(home.lake, "core", default_settings()).make().path):
+        page = sheet.page
+        sheet.show(opening_range_break())
+        outcome, figures = page.locator("#chart svg .outcome"), page.locator("#outcome dd")
+        expect(outcome).to_have_count(0)
+        expect(figures).to_have_count(0)
+        expect(page.locator("#chart")).to_contain_text("hidden: H shows what came after")
+        page.keyboard.press("h")
+        for words in ("entry 10:11 $10.40", "profit $10.452", "stop $10.348", "exit 10:12 +0.50 %", "MFE +67 bps"):
+            expect(outcome).to_contain_text(words)
+        expect(outcome.locator(".barrier")).to_have_count(3)
+        expect(figures).to_have_text(
+            [
+                "10:12, profit barrier",
+                "+0.50 %",
+                "20.0 bps (nbbo)",
+                "+0.30 %",
+                "no",
+                "no",
+                "+67 bps, 10:12",
+                "\N{MINUS SIGN}29 bps, 10:11",
+                "stall",
+            ]
+        )
+        # labels work meanwhile; the next event without a label is hidden again, one with a label is not
+        page.keyboard.press("g")
+        sheet.expect_count("1 of 3 labeled · 1 good · 0 bad")
+        sheet.show(consolidation_break())
+        expect(page.locator("#hide")).to_be_checked()
+        expect(outcome).to_have_count(0)
+        page.keyboard.press("h")
+        sheet.show(opening_range_break())
+        expect(outcome).to_have_count(1)
 
 
 def test_text_in_the_data_is_not_executed(browser: Browser, tmp_path: Path) -> None:
@@ -177,7 +223,11 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
     # an event of each type, however close it is to a stronger one
     alone = master.with_columns(event_group_id="event_id")
     fill_lake(lake, select_events(alone, settings.profiles["core"], settings.ranking).manifest)
+    outcomes = record_outcomes(lake, alone, bars)
+    record_costs(lake, outcomes.labels, 35.0)
     made = Review(lake, "core", settings).make()
+    # nothing trades within 5 minutes after the others
+    assert made.outcomes == 93
     assert made.bytes < 1e6
     for sheet in opened(browser, made.path):
         sheet.expect_count("0 of 100 labeled · 0 good · 0 bad")
@@ -191,6 +241,9 @@ def test_a_sheet_of_100_simulated_events_is_below_1_mb(browser: Browser, lake: L
         sheet.page.evaluate("id => show(byId.get(id))", zone_in_view["event_id"])
         expect(sheet.page.locator("svg .zone")).to_have_count(1)
         screenshot(sheet.page, "review-sheet.png")
+        sheet.page.keyboard.press("h")
+        expect(sheet.page.locator("#chart svg .outcome")).to_have_count(1)
+        screenshot(sheet.page, "review-outcome.png")
 
 
 def test_the_tape_is_drawn_zoomed_and_moved_and_labels_still_work(browser: Browser, home: Home) -> None:
@@ -199,6 +252,8 @@ def test_the_tape_is_drawn_zoomed_and_moved_and_labels_still_work(browser: Brows
     for sheet in opened(browser, made.path):
         page = sheet.page
         sheet.show(opening_range_break())
+        expect(page.locator("#tape-readout")).to_contain_text("10:07:00 to 10:11:00 New York")
+        page.keyboard.press("h")
         expect(page.locator("#tape-count")).to_have_text("all 6 trades, all 8 changes of bid or ask")
         # two bought and one sold on exchange, one sold off-exchange, one with no side, one that counts for nothing
         marks = {"exchange.buy": 2, "exchange.sell": 1, "trf.sell": 1, "exchange.unsigned": 1, "uncounted": 1}
@@ -264,6 +319,8 @@ def test_the_page_of_an_event_shows_its_halt(browser: Browser, lake: Lake, tmp_p
         page = opened_page.page
         expect(page).to_have_title(f"{spike['event_id']} · core")
         expect(page.get_by_role("button", name="Good")).to_be_hidden()
+        expect(page.locator("#tape svg .halt")).to_have_count(0)
+        page.keyboard.press("h")
         expect(page.locator("#tape svg .halt")).to_have_count(1)
         expect(page.locator("#tape svg .halt-tag")).to_contain_text("(tape)")
         expect(page.locator("#tape-legend")).to_contain_text("bid above ask")

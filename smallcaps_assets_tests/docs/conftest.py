@@ -19,6 +19,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.pacing import TokenBucket
 from smallcaps_assets.market_data.transport import Transport
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
+from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -58,10 +59,15 @@ def yaml_block(page: str, key: str) -> dict[str, Any]:
 
 
 def make_research_table(lake: Lake) -> None:
-    """Make the research table of profile core, which the documents read, where the demo did not."""
+    """Make the research tables of profile core, which the documents read, where the demo did not."""
+    settings = load_settings(overrides={})
     if not lake.research_table("research_table", "core").is_file():
-        settings = load_settings(overrides={})
         JoinedResearch(lake, settings.research.params, settings.filters, settings.sessions).table("core")
+    if not lake.research_table("research_labels", "core").is_file():
+        outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions)
+        outcomes.enriched()
+        outcomes.costs("core")
+        outcomes.labels("core")
 
 
 @pytest.fixture(scope="session")

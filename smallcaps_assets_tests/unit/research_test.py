@@ -7,12 +7,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
+from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
 from smallcaps_assets.domain.tables import BARS, EVENTS
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
-from smallcaps_assets.research import ResearchLake, open_lake
+from smallcaps_assets.research import OUTCOMES, ResearchLake, open_lake
 from smallcaps_assets_tests.whole_lake import BARS as WRITTEN_BARS
 from smallcaps_assets_tests.whole_lake import MANIFEST, ONE
 
@@ -44,6 +46,25 @@ def test_features_have_keys_and_what_was_known_only(opened: ResearchLake, whole_
     assert found.select("event_id", "close").rows() == [("one", 2.5)]
     assert set(TABLE_KEYS) < set(found.columns)
     assert {RESEARCH_TABLE_COLUMNS[name].availability for name in found.columns} == {"key", "pre"}
+
+
+def test_outcomes_join_labels_of_one_spec_with_what_followed(opened: ResearchLake, whole_lake: Lake) -> None:
+    store, lake = ResearchStore(whole_lake), whole_lake
+    rows = [("one", "15,1,1", 0.1), ("one", "5,1,1", 0.2), ("other", "15,1,1", 0.3)]
+    labels = pl.DataFrame(rows, schema=["event_id", "label_spec", "net_return"], orient="row")
+    followed = pl.DataFrame({"event_id": ["other"], "mfe_15_bps": [7.0], "outcome": ["stall"]})
+    for path, table, schema in (
+        (lake.research_table("research_labels", "core"), labels, RESEARCH_LABELS),
+        (lake.research_table("events_with_waves_enriched"), followed, ENRICHED),
+    ):
+        store.publish(path, table.match_to_schema(schema, missing_columns="insert"), {})
+    found = opened.outcomes()
+    assert found.collect_schema() == OUTCOMES
+    columns = ("event_id", "net_return", "mfe_15_bps", "outcome")
+    assert found.select(columns).collect().rows() == [("one", 0.1, None, None), ("other", 0.3, 7.0, "stall")]
+    assert opened.outcomes("5,1,1").select("event_id", "net_return").collect().rows() == [("one", 0.2)]
+    with pytest.raises(InputError, match=r"label spec '30,1,1' is unknown. The specs are '5,1,1', '15,1,1', '60,1,1'"):
+        opened.outcomes("30,1,1")
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])

@@ -34,7 +34,8 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
         ],
         description=f"A page of events of the current manifest of {profile}, drawn by type, session and score, to be "
         "labeled by a person: open it with a double click, label events, export the labels, run `smallcaps review "
-        "FILE`. Shows the tape of events that are captured by then. Sends no vendor requests.",
+        "FILE`. Shows the tape of events that are captured by then, and on request what came after. Sends no vendor "
+        "requests.",
     )
     def review_sheet(
         settings: SettingsResource, lake: LakeResource
@@ -50,6 +51,7 @@ def _review_sheet(profile: Profile) -> dg.AssetsDefinition:
             "sample_id": made.sheet.sample_id,
             "events without bars": without_bars,
             "events with tape": made.tapes,
+            "events with outcome": made.outcomes,
             "dagster/row_count": made.sheet.events.height,
         }
         yield dg.MaterializeResult(metadata=review_metadata(reviewed) | figures)

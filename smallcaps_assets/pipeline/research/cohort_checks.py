@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.research.cohorts.judgement import FAMILY
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, COHORTS
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
@@ -45,5 +45,5 @@ def _no_own_outcome(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
     as_of, before, after = found
     breaking = after.join(before, on=[*COHORTS], how="anti", nulls_equal=True).select(*COHORT_KEYS)
     missing = before.join(after, on=[*COHORTS], how="anti", nulls_equal=True).select(*COHORT_KEYS)
-    figures = {"as_of": f"{as_of}", "cohorts": before.height}
+    figures: dict[str, Figure] = {"as_of": f"{as_of}", "cohorts": before.height}
     return finding(NO_OWN_OUTCOME, pl.concat([breaking, missing]).unique(), figures)

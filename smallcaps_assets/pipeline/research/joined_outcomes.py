@@ -13,6 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import RankingParams
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcome_params import CostParams
@@ -22,7 +23,6 @@ from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import (
-    PRIMARY_SPEC,
     RESEARCH_LABELS,
     LabelParts,
     by_spec,

@@ -11,6 +11,10 @@ from smallcaps_assets.domain.research.tables.table_registry import TABLE_REGISTR
 from smallcaps_assets.lake.research import ResearchStore
 
 REGISTRY_COMPLETE: Final = "registry_complete"
+HINDSIGHT_APART: Final = "hindsight_apart"
+# tables of what came after events, and those of features
+_HINDSIGHT_TABLES: Final = ("event_outcomes", "event_labels", "event_costs", "events_with_waves_enriched")
+_FEATURE_TABLES: Final = ("event_bar_features", "event_scores", "research_table")
 
 
 def check_registry(store: ResearchStore, files: Mapping[str, Sequence[Path]]) -> Finding:
@@ -36,3 +40,32 @@ def check_registry(store: ResearchStore, files: Mapping[str, Sequence[Path]]) ->
     }
     found = finding(REGISTRY_COMPLETE, pl.concat(gaps), figures)
     return found.unjudged_if(not figures["files"], "nothing is computed yet")
+
+
+def check_hindsight_apart(store: ResearchStore, files: Sequence[Path]) -> Finding:
+    """Whether files of features, of which a model may use all columns, lack every column that is hindsight.
+
+    Columns such as `return_5` look back in features and ahead in labels: their name tells nothing.
+
+    Args:
+        store: the research tables.
+        files: the files of tables of features.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    hindsight = {
+        name
+        for table in _HINDSIGHT_TABLES
+        for name, column in TABLE_REGISTRY[table].columns.items()
+        if column.availability == "post" and not any(name in TABLE_REGISTRY[one].columns for one in _FEATURE_TABLES)
+    }
+    rows = [
+        (path.relative_to(store.lake.root).as_posix(), name)
+        for path in files
+        for name in store.columns(path)
+        if name in hindsight
+    ]
+    breaking = pl.DataFrame(rows, {"file": pl.String, "column": pl.String}, orient="row")
+    found = finding(HINDSIGHT_APART, breaking, {"columns": len(hindsight), "files": len(files)})
+    return found.unjudged_if(not files, "no features are computed yet")

@@ -18,11 +18,18 @@ from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.review.labels import EXPORT_FORMAT, EXPORT_VERSION
 from smallcaps_assets.domain.review.sample import CHART_BARS, Charts, ReviewParams
 from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.pipeline.review.drawn_outcomes import DRAWN_SPEC, OUTCOME_FIGURES
 from smallcaps_assets.pipeline.review.tape_document import describe_figures
 
 HINDSIGHT: Final = "HINDSIGHT: "
 # In the order in which the page runs them.
-_SCRIPTS: Final = {"TAPE SCRIPT": "tape.js", "TAPE PANEL SCRIPT": "tape_panel.js", "SCRIPT": "sheet.js"}
+_SCRIPTS: Final = {
+    "TAPE SCRIPT": "tape.js",
+    "TAPE PANEL SCRIPT": "tape_panel.js",
+    "OUTCOME SCRIPT": "outcome.js",
+    "SCRIPT": "sheet.js",
+}
+_STYLES: Final = ("sheet.css", "tape.css", "outcome.css")
 # Figures beside the chart, in this order: label on the page, number format.
 SHEET_FIGURES: Final = {
     "score": ("score", "0.000"),
@@ -64,17 +71,25 @@ class Heading(NamedTuple):
 
 # By event, what `tape_document` makes of its tape, or why it is damaged: {"damage": reason}.
 Tapes = Mapping[str, Mapping[str, Any]]
+# By event, what `drawn_outcomes` finds.
+Outcomes = Mapping[str, Mapping[str, Any]]
 
 
-def render_sheet(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tapes = MappingProxyType({})) -> str:
-    """The HTML page of events (SAMPLE, or MANIFEST where there is no sample), their charts and their tape."""
-    style = _part("sheet.css") + _part("tape.css")
+def render_sheet(
+    heading: Heading,
+    events: pl.DataFrame,
+    charts: Charts,
+    tapes: Tapes = MappingProxyType({}),
+    outcomes: Outcomes = MappingProxyType({}),
+) -> str:
+    """The HTML page of events (SAMPLE, or MANIFEST where there is no sample), their charts, tape and outcomes."""
+    style = "".join(map(_part, _STYLES))
     scripts = {name: _part(file) for name, file in _SCRIPTS.items()}
     allowed = " ".join(map(_hash_of, scripts.values()))
     parts = {
         "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {allowed}",
         "STYLE": style,
-        "DATA": _inert(_document(heading, events, charts, tapes)),
+        "DATA": _inert(_document(heading, events, charts, tapes) | {"outcomes": _outcomes(outcomes)}),
         **scripts,
     }
     page = _part("sheet.html")
@@ -120,6 +135,12 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tap
         "tape": describe_figures(),
         "events": [event | {"tape": tapes.get(event["id"])} for event in _events(events, charts)],
     }
+
+
+def _outcomes(outcomes: Outcomes) -> dict[str, Any]:
+    """What is known of each event, and the figures with their names and meanings."""
+    figures = [{"name": name, "label": label, "help": text} for name, label, text in OUTCOME_FIGURES]
+    return {"spec": DRAWN_SPEC.name, "figures": figures, "of": dict(outcomes)}
 
 
 def _events(events: pl.DataFrame, charts: Charts) -> list[dict[str, Any]]:

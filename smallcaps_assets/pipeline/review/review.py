@@ -19,6 +19,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.pipeline.calendar import sessions_between
+from smallcaps_assets.pipeline.review.drawn_outcomes import drawn_outcomes
 from smallcaps_assets.pipeline.review.drawn_tape import TapeReader
 from smallcaps_assets.pipeline.review.market_marks import market_marks
 from smallcaps_assets.pipeline.review.page import Heading, render_sheet
@@ -33,13 +34,14 @@ EVENT_LIMITS: Final = DrawingLimits(trades=10_000, quotes=10_000, volumes=7_200)
 
 
 class PublishedSheet(NamedTuple):
-    """A published sheet: its path, its size, the chart data that it shows, and the events whose tape it shows."""
+    """A published sheet: its path, its size, the chart data, and the events whose tape and whose outcome it shows."""
 
     sheet: Sheet
     path: Path
     bytes: int
     charts: Charts
     tapes: int
+    outcomes: int
 
 
 class ReviewResult(NamedTuple):
@@ -72,9 +74,11 @@ class Review:
         charts = self._charts(events)
         heading = Heading(self.profile, sheet.manifest_id, sheet.sample_id, manifest.height, params)
         tapes = tapes_of_page(self._tape, events, self.settings, SHEET_LIMITS.shared_by(events.height, SHEET_CHARTS))
-        page = render_sheet(heading, events, charts, tapes)
+        outcomes = self._outcomes(events)
+        page = render_sheet(heading, events, charts, tapes, outcomes)
         shown = sum("damage" not in tape for tape in tapes.values())
-        return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts, shown)
+        known = sum("missing" not in outcome for outcome in outcomes.values())
+        return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts, shown, known)
 
     def page_of(self, event: pl.DataFrame, manifest_id: str, manifest_events: int) -> str:
         """The page of one event of the current manifest (MANIFEST, one row), in which nothing is labeled.
@@ -87,7 +91,7 @@ class Review:
             if "damage" in tape:
                 raise LakeError(str(tape["damage"]))
         heading = Heading(self.profile, manifest_id, None, manifest_events, self.settings.review)
-        return render_sheet(heading, event, self._charts(event), tapes)
+        return render_sheet(heading, event, self._charts(event), tapes, self._outcomes(event))
 
     def assess(self, sheet: Sheet) -> ReviewResult:
         """The precision estimated from the labels of a sheet."""
@@ -97,6 +101,9 @@ class Review:
     @property
     def _tape(self) -> TapeStore:
         return TapeStore(self.lake, self.profile, self.settings.profiles[self.profile])
+
+    def _outcomes(self, events: pl.DataFrame) -> dict[str, dict[str, Any]]:
+        return drawn_outcomes(self.lake, self.profile, events, enabled=self.settings.research.enabled)
 
     def _charts(self, events: pl.DataFrame) -> Charts:
         days = [date.fromisoformat(day) for day in events["date"].unique()] or [self.settings.history.first_session]

@@ -32,7 +32,6 @@ RESEARCH_LABEL_TEXTS: Final[Mapping[str, str]] = {
     **LABEL_TEXTS,
     **COST_TEXTS,
 }
-PRIMARY_SPEC: Final = "15,1,1"
 # What `label_figures` says: labels, those with a net return, and of these the rest; shares in percent.
 LABEL_FIGURES: Final = ("labels", "net", "win_pct", "mean_net_bps", "tie_pct", "no_entry_pct")
 # the states of both halves of a tape that is complete

@@ -40,8 +40,13 @@ from smallcaps_assets.pipeline.research.bars.symbol_tables import BESIDE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME, JoinedResearch
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE
-from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE, check_registry
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.pipeline.research.registry_check import (
+    HINDSIGHT_APART,
+    REGISTRY_COMPLETE,
+    check_hindsight_apart,
+    check_registry,
+)
+from smallcaps_assets.settings.settings import PROFILES, Profile
 
 # events whose features are computed again, from what was known at their time
 SAMPLED: Final = 20
@@ -70,6 +75,7 @@ def checks_of_research(table: str, research: SymbolResearch, profile: Profile | 
     """The checks of a published table; nothing is judged before it has rows."""
     names = [*TABLE_CHECKS, REGISTRY_COMPLETE, *(["perturbation"] if table == "event_bar_features" else [])]
     names += [OUTCOME_RANGES] if table == "event_waves" else []
+    names += [HINDSIGHT_APART] if table == ENRICHED_TABLE else []
     names += [UP_TO_DATE] if table in UP_TO_DATE_TABLES else []
     return {name: partial(_check, name, table, research, profile) for name in names}
 
@@ -90,6 +96,11 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
         beside[COHORT_MEMBERS_TABLE] = [members] if is_stored(members) else []
     if name == REGISTRY_COMPLETE:
         return check_registry(store, {table: files, **beside})
+    if name == HINDSIGHT_APART:
+        joined = [lake.research_table(EVENT_SCORES_TABLE)]
+        joined += [lake.research_table(RESEARCH_TABLE_NAME, one) for one in PROFILES]
+        of_symbols = store.parts(lake.research / "event_bar_features")
+        return check_hindsight_apart(store, [*of_symbols, *filter(is_stored, joined)])
     if name == OUTCOME_RANGES:
         rows = store.scan(beside["event_outcomes"], EVENT_OUTCOMES)
         ranges = table_checks(rows, ("event_id",), OUTCOME_BOUNDS)["ranges"]

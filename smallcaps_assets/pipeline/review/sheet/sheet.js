@@ -148,6 +148,8 @@ function step(by, wanted = () => true) {
 }
 
 function show(event) {
+  // an event is judged without hindsight, whatever was shown of the one before
+  if (event && event !== current && !labelOf(event)) $("hide").checked = true;
   current = event;
   list();
   counts();
@@ -237,6 +239,7 @@ function redraw() {
   const event = current;
   document.body.classList.toggle("hiding", $("hide").checked);
   showTape(event);
+  outcomeFigures(event);
   if (!event) return void $("chart").replaceChildren(element("p", { class: "nothing" }, events.length ? "No event matches these filters." : "The manifest has no events."));
   const visible = rows(event).filter((row) => row.minute <= 0 || !$("hide").checked);
   if (!visible.length) {
@@ -262,7 +265,7 @@ function scales(event, visible) {
   const floor = height - SPACE.bottom;
   const volumeTop = floor - (floor - SPACE.top) * SPACE.volume;
   const priceFloor = volumeTop - SPACE.gap;
-  const prices = visible.flatMap((row) => [row.low, row.high]).concat(event.zone ? event.zone.slice(0, 2) : []);
+  const prices = visible.flatMap((row) => [row.low, row.high]).concat(event.zone ? event.zone.slice(0, 2) : [], pricesOfOutcome(event));
   let [low, high] = [Math.min(...prices), Math.max(...prices)];
   const reach = high - low || high * 0.01;
   for (const { vwap_session: vwap } of visible)
@@ -289,6 +292,7 @@ function draw(event, visible) {
   if (event.zone) drawZone(root, s, event);
   drawBars(root, s, visible);
   drawVwap(root, s, visible);
+  drawOutcome(root, s, event);
   if (event.trouble) svg("text", { x: SPACE.left + 8, y: SPACE.top + 18, class: "event-tag" }, root, TROUBLE[event.trouble](event));
   drawCross(root, s, event, visible);
   $("chart").replaceChildren(root);
@@ -435,7 +439,7 @@ function legend(event) {
   $("legend").replaceChildren();
   const entries = [["vwap", "VWAP of the session"], ["event", "the event's minute", "box"], ["event", `window of tape −${event.window[0]} to +${event.window[1]} min`], ["soft", "median volume of the bars before", "dots"]];
   if (event.zone) entries.splice(1, 0, ["zone", event.type === "opening_range_break" ? "opening range" : "base", "box"]);
-  for (const [colour, text, look] of entries) {
+  for (const [colour, text, look] of [...entries, ...legendOfOutcome(event)]) {
     const entry = element("span", {}, null, $("legend"));
     const sign = element("i", { class: look || "line" }, null, entry);
     sign.style[look === "box" ? "background" : "borderColor"] = `var(--${colour})`;

@@ -193,7 +193,7 @@ def test_problems_of_the_bars_are_shown() -> None:
 
 
 def test_two_events_of_one_day_have_separate_charts() -> None:
-    later = event("2025-11-05 10:20", close=10.4, volume=10_000.0)
+    later = event("2025-11-05 10:20", close=10.44, volume=10_000.0)
     found = charts(manifest_of(opening_range_break(), later), minutes_before=15, minutes_after=5)
     minutes = dict(found.bars.group_by("event_id").agg("minute").iter_rows())
     assert minutes == {opening_range_break()["event_id"]: list(range(-15, 6)), later["event_id"]: list(range(-15, 6))}
@@ -247,7 +247,7 @@ def test_no_text_of_the_data_becomes_markup() -> None:
     )
     page = render_sheet(Heading("core", hostile, "0" * 16, 1, PARAMS), sample, nothing)
     assert "alert(1)</script>" not in page
-    assert page.count("</script>") == 4  # the data and three scripts
+    assert page.count("</script>") == 5  # the data and four scripts
     document = data_of(page)
     assert (document["manifest_id"], document["events"][0]["symbol"]) == (hostile, hostile)
 

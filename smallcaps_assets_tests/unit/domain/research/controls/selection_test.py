@@ -146,6 +146,15 @@ def test_limits_count_rows_in_the_order_of_rank() -> None:
     assert select(rows, days, complete=[]).controls.is_empty()
 
 
+def test_a_share_of_rows_that_is_whole_is_not_rounded_down() -> None:
+    # 0.58 x 50 = 29, in floating point 28.999999999999996
+    rows = [event(at(FRIDAY, "10:15"), rank, f"S{rank}") for rank in range(1, 51)]
+    bars = [bar for row in rows for bar in minutes(at(NOVEMBER[0], "10:15"), 3, row["symbol"])]
+    days = days_of(rows, bars)
+    assert select(rows, days, share=0.58).controls["rank"].to_list() == [*range(1, 30)]
+    assert select(rows, days, share=0.579).controls.height == 28
+
+
 def test_an_event_without_a_control_counts_once_by_what_took_its_last_day() -> None:
     rows = [event(at(FRIDAY, "10:15"), 1), event(at(FRIDAY, "10:15"), 2, "BBB"), event(at(FRIDAY, "10:15"), 3, "CCC")]
     near = [("AAA", at(day, "10:15")) for day in EARLIER]
