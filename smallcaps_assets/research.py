@@ -123,7 +123,7 @@ class ResearchLake:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
 
         One row per as_of, label_spec, selection and cohort. Claims about returns need `selection` "causal". `tested`
-        says how many cohorts were tested together; a cohort is proved by events from its `as_of` on. Sorted by the keys.
+        says how many cohorts were tested together; events from its `as_of` on prove it. Sorted by keys.
 
         Args:
             as_of: the first day of a month; all if not given.
