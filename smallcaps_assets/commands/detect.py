@@ -12,12 +12,16 @@ from typing import Final
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.detecting.comparison import Baseline, Comparison
 from smallcaps_assets.commands.detecting.experiment import Experiment, sample
-from smallcaps_assets.commands.detecting.result import FURTHER_OUTPUTS, NAMED_BY, DetectionResult
+from smallcaps_assets.commands.detecting.outcomes import Outcomes
+from smallcaps_assets.commands.detecting.output_paths import output_paths
+from smallcaps_assets.commands.detecting.result import NAMED_BY, DetectionResult
 from smallcaps_assets.commands.detecting.roads import Road, survey_road
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError
@@ -29,8 +33,9 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import log_if_long
+from smallcaps_assets.pipeline.research.costs_of_others import CostsOfOthers
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
-from smallcaps_assets.settings.settings import Settings, config_path, lake_path, trial_settings
+from smallcaps_assets.settings.settings import PROFILES, Settings, config_path, lake_path, trial_settings
 
 NEEDS: Final = (
     "a lake with bars, or parquet files with the columns symbol, timestamp, open, high, low, close, volume, and "
@@ -93,6 +98,18 @@ def add_flags(parser: ArgumentParser) -> None:
     )
     other.add_argument("--gained", type=Path, metavar="FILE", help="write the events that OTHER does not have")
     other.add_argument("--lost", type=Path, metavar="FILE", help="write the events that only OTHER has")
+    other.add_argument(
+        "--outcomes",
+        action="store_true",
+        help="what kept, gained and lost events returned, in the causal sample; reads every bar",
+    )
+    other.add_argument(
+        "--label-spec",
+        action="append",
+        choices=[spec.name for spec in LABEL_SPECS],
+        help=f"labels of --outcomes; may be repeated (default: {PRIMARY_SPEC})",
+    )
+    other.add_argument("--costs-of", choices=PROFILES, help="the profile whose tape says what events cost (core)")
     other.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
 
@@ -109,9 +126,12 @@ def run(arguments: Namespace) -> int:
     """
     settings = trial_settings(arguments.config, arguments.set)
     lake = Lake((arguments.lake or lake_path(settings)).resolve())
-    outputs = _outputs(arguments, (lake.root, lake_path(settings)))
+    outputs = output_paths(arguments, (lake.root, lake_path(settings)))
     baseline = None if arguments.compare is None else _read_baseline(arguments.compare)
     configurations = [settings, *([baseline.settings] if baseline and baseline.settings else [])]
+    if baseline and arguments.outcomes and not baseline.settings:
+        # the sample of events that were lost is that of the settings in force
+        configurations.append(trial_settings())
     road = _road(arguments, lake, configurations)
     files, available = _files(arguments, lake, list(outputs.values()), road)
     symbols, tests = _symbols(arguments, available, settings, lake)
@@ -123,13 +143,15 @@ def run(arguments: Namespace) -> int:
         configurations=configurations,
         reference=None if arguments.bars else UniverseStore(lake).reference(),
         candidates=road.candidates,
+        keeps_candidates=arguments.outcomes,
     )
     for path in outputs.values():
         require_writable(path.parent)
     with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
         comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
         absent = files.reader.absent if files else {}
-        result = DetectionResult(Path(scratch), outputs, comparison, tests, absent, road)
+        outcomes = _outcomes(arguments, lake, configurations) if arguments.outcomes else None
+        result = DetectionResult(Path(scratch), outputs, comparison, tests, absent, road, outcomes)
         for batch in experiment.run(Path(scratch) / "bars", log_if_long(_log)):
             result.add(batch)
         source = arguments.bars or str(lake.root)
@@ -144,36 +166,12 @@ def run(arguments: Namespace) -> int:
     return _INCOMPLETE if problems else 0
 
 
-def _outputs(arguments: Namespace, lakes: Sequence[Path]) -> dict[str, Path]:
-    """The files to write, by their content.
-
-    Raises:
-        InputError: there is nothing to do, or a file would be written twice, over an input or into a lake.
-    """
-    if arguments.out is None and arguments.compare is None:
-        raise InputError("nothing to do: give --out FILE to write the events, or --compare OTHER to see what changes.")
-    if arguments.compare is None and (arguments.json or arguments.gained or arguments.lost):
-        raise InputError("--gained, --lost and --json need a comparison: give --compare OTHER as well.")
-    named = {name: getattr(arguments, name) for name in ("out", "gained", "lost")}
-    outputs: dict[str, Path] = {name: path for name, path in named.items() if path is not None}
-    for name, path in outputs.items():
-        if path.is_dir():
-            raise InputError(
-                f"--{name} {path}: is a folder. Give the path of the file to write, e.g. {path / 'events.parquet'}."
-            )
-    if "out" in outputs:
-        outputs |= {name: outputs["out"].with_name(f"{outputs['out'].stem}.{name}.parquet") for name in FURTHER_OUTPUTS}
-    taken = set() if arguments.compare is None else {arguments.compare.resolve()}
-    for path in outputs.values():
-        if path.resolve() in taken:
-            raise InputError(f"{path}: is named twice as an input or output. Choose another output file.")
-        for lake in lakes:
-            if path.resolve().is_relative_to(lake):
-                raise InputError(
-                    f"{path}: lies in the lake {lake}, which only assets may write. Choose another folder."
-                )
-        taken.add(path.resolve())
-    return outputs
+def _outcomes(arguments: Namespace, lake: Lake, configurations: Sequence[Settings]) -> Outcomes:
+    after, before = configurations
+    profile = None if arguments.bars else arguments.costs_of or PROFILES[0]
+    specs = arguments.label_spec or [PRIMARY_SPEC]
+    chosen = [spec.name for spec in LABEL_SPECS if spec.name in specs]
+    return Outcomes(before, after, chosen, CostsOfOthers(lake, after.research, after.sessions, profile))
 
 
 def _read_baseline(path: Path) -> Baseline:
@@ -192,6 +190,8 @@ def _road(arguments: Namespace, lake: Lake, configurations: Sequence[Settings]) 
         return Road(None)
     if arguments.from_bars:
         return Road(None, "as --from-bars asks for")
+    if arguments.outcomes:
+        return Road(None, "--outcomes needs the bars after events, and every candidate of small days")
     # the lake is detected with the settings in force, without those of the flags
     return survey_road(lake, trial_settings(), configurations, log_if_long(_log))
 

@@ -140,7 +140,14 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=research_group(profile),
             version=features.CONTROL_FEATURES_VERSION,
-            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
+            # bars and tape are computed as those of events
+            decided_by=lambda settings: (
+                settings_of_tape(settings.research.params),
+                renewals.settings_of_features(settings.research.params),
+                settings.sessions,
+                settings.features,
+                (TAPE_TABLES_VERSION, renewals.SYMBOLS_VERSION),
+            ),
             lineage=from_columns(
                 chosen, {name: [name] for name in ("control_id", "control_of", "symbol", "timestamp")}
             ),

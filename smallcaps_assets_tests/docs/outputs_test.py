@@ -20,6 +20,14 @@ EXAMPLES = [
     ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
     (
         "docs/experiments.md",
+        "  outcomes",
+        (
+            "smallcaps detect --set detectors.volume_spike.regular.min_spike_x=5 --compare lake/events/master.parquet "
+            "--outcomes"
+        ),
+    ),
+    (
+        "docs/experiments.md",
         "  events",
         "smallcaps detect --config lower.yaml --compare config/config.yaml --gained gained.parquet",
     ),

@@ -40,6 +40,7 @@ class Found(NamedTuple):
     master: pl.DataFrame  # EVENTS
     days: pl.DataFrame  # symbol and date of each day with bars in its sessions
     counts: Counter[str]
+    candidates: pl.DataFrame | None = None  # CANDIDATES, where they were asked for
 
 
 class Batch(NamedTuple):
@@ -56,13 +57,15 @@ class Batch(NamedTuple):
     found: list[Found]  # one for each configuration; empty if no bar is usable
     prints: pl.DataFrame  # LISTED_PRINTS, with the events of the first configuration
     from_candidates: bool = False
+    bars: pl.DataFrame | None = None  # usable ones (BARS) of the days asked for, where candidates were asked for
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), for all configurations.
 
-    Symbols that have `candidates` are judged by them, which finds the same events; the others by their bars.
+    Symbols that have `candidates` are judged by them, which finds the same events; the others by their bars. With
+    `keeps_candidates`, which needs bars, batches hold what the outcomes of events are computed from.
     """
 
     files: BarsBySymbol | None  # of the symbols without candidates; None if there are none
@@ -72,6 +75,7 @@ class Experiment:
     configurations: list[Settings]
     reference: pl.DataFrame | None
     candidates: KeptCandidates | None = None
+    keeps_candidates: bool = False
 
     def run(self, folder: Path, log: Callable[[str], None]) -> Iterator[Batch]:
         """Yield the results by batch, in order of symbols; each bar is read once.
@@ -155,7 +159,8 @@ class Experiment:
             for settings in self.configurations:
                 found.append(self._same(settings, found) or self._detect(files, bars, before, settings))
         unknown, prints = clean.unknown.filter(in_range), self._prints(bars, found)
-        return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints)
+        kept = bars if self.keeps_candidates else None
+        return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints, bars=kept)
 
     def _prints(self, bars: pl.DataFrame, found: Sequence[Found]) -> pl.DataFrame:
         if not found:
@@ -164,7 +169,8 @@ class Experiment:
 
     def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
-        return _found(_detect_events(bars, settings, self.reference, earlier), settings)
+        detected = _detect_events(bars, settings, self.reference, earlier, keep_candidates=self.keeps_candidates)
+        return _found(detected, settings)
 
     def _earlier_days(
         self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
@@ -185,7 +191,8 @@ class Experiment:
 
 def _found(detection: Detection, settings: Settings) -> Found:
     days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
-    return Found(build_master(detection.events, settings.cooldown), days, Counter(detection.counts))
+    master = build_master(detection.events, settings.cooldown)
+    return Found(master, days, Counter(detection.counts), detection.candidates)
 
 
 def _clean(files: BarsBySymbol, symbols: Sequence[str], first: date | None, last: date | None) -> CleanBars:
@@ -209,12 +216,21 @@ def _detect_events(
     settings: Settings,
     reference: pl.DataFrame | None = None,
     earlier_days: pl.DataFrame | None = None,
+    *,
+    keep_candidates: bool = False,
 ) -> Detection:
     known = bars.filter(DAY.is_between(FIRST_DATE, LAST_DATE))
     first, last = known.select(first=DAY.min(), last=DAY.max()).row(0) if known.height else (FIRST_DATE, FIRST_DATE)
     begin = max(FIRST_DATE, first - calendar_days(settings.features.rvol_sessions))
     sessions = sessions_between(begin, last, settings.sessions)
-    return detect(bars, sessions, settings.detection, reference=reference, earlier_days=earlier_days)
+    return detect(
+        bars,
+        sessions,
+        settings.detection,
+        reference=reference,
+        earlier_days=earlier_days,
+        keep_candidates=keep_candidates,
+    )
 
 
 def sample(symbols: Sequence[str], size: int, seed: int) -> list[str]:

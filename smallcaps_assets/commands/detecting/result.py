@@ -10,6 +10,7 @@ import polars as pl
 from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.comparison import Comparison
 from smallcaps_assets.commands.detecting.experiment import Batch
+from smallcaps_assets.commands.detecting.outcomes import Outcomes
 from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.detecting.roads import Road
 from smallcaps_assets.commands.detecting.spool import Spool
@@ -48,9 +49,10 @@ class DetectionResult:
         tests: Sequence[str],
         absent: Mapping[str, Collection[Path]],
         road: Road,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self._outputs, self._comparison, self._tests, self._absent = outputs, comparison, tests, absent
-        self._road = road
+        self._road, self._outcomes = road, outcomes
         schemas = {name: FURTHER_OUTPUTS.get(name, EVENTS) for name in outputs}
         self._spools = {name: Spool(scratch / name, schema) for name, schema in schemas.items()}
         self._counts = Counter[str](dict.fromkeys(("bars", "symbols", *DETECTION_COUNTS), 0))
@@ -75,7 +77,10 @@ class DetectionResult:
             kinds = detected.master.group_by("event_type", "direction").len()
             self._kinds.update({(event_type, direction): rows for event_type, direction, rows in kinds.iter_rows()})
             if self._comparison:
-                tables["gained"], tables["lost"] = self._comparison.add(batch)
+                gained, lost = self._comparison.add(batch)
+                tables["gained"], tables["lost"] = gained, lost
+                if self._outcomes:
+                    self._outcomes.add(batch, gained, lost)
         for name in tables.keys() & self._spools.keys():
             self._spools[name].add(tables[name])
 
@@ -119,6 +124,7 @@ class DetectionResult:
             **self._counts,
             **rejected,
             **(self._comparison.document() if self._comparison else {}),
+            **({"outcomes": self._outcomes.document()} if self._outcomes else {}),
         }
 
     def text(self) -> list[Printable]:
@@ -130,6 +136,7 @@ class DetectionResult:
         lines += [self._describe_bars(), *self._describe_prints(), self._describe_events()]
         if self._comparison:
             lines += self._comparison.text()
+            lines += self._outcomes.text() if self._outcomes else []
         else:
             rows = [(kind, way, f"{count:,}") for (kind, way), count in sorted(self._kinds.items())]
             lines += [TextTable(("type", "direction", "events"), rows, left=2)] if rows else []

@@ -53,10 +53,10 @@ LABELS_VERSION: Final = "1"
 # rows of labels whose costs are computed at a time
 _ROWS_AT_ONCE: Final = 200_000
 _GROSS: Final = pl.Schema({name: EVENT_LABELS[name] for name in ("event_id", "label_spec", "gross_return")})
-_CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
-_OWN: Final = pl.Schema({**OWN_COSTS, "segment": MICRO_FEATURES["segment"]})
+CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
+OWN: Final = pl.Schema({**OWN_COSTS, "segment": MICRO_FEATURES["segment"]})
 _STATES: Final = pl.Schema({name: MICRO_FEATURES[name] for name in ("event_id", "segment", "capture_state")})
-_OF_MINUTE: Final = pl.col("segment") == "bar"
+OF_MINUTE: Final = pl.col("segment") == "bar"
 # what `outcomes_of` takes from each table
 _OF_LABELS: Final = ("event_id", "label_spec", "state", "entry_at", "t1", "tie", "label", "halt_in_label")
 _OF_COSTS: Final = ("event_id", "label_spec", "cost_bps", "net_return")
@@ -131,7 +131,7 @@ class JoinedOutcomes:
             read = LabelParts(
                 labels=files.rows_of(labels, EVENT_LABELS, known),
                 costs=files.rows_of(costs, EVENT_COSTS, known),
-                states=files.rows_of(micro, _STATES, known, _OF_MINUTE).drop("segment"),
+                states=files.rows_of(micro, _STATES, known, OF_MINUTE).drop("segment"),
             )
             return research_labels(current.rows, read)
 
@@ -188,8 +188,8 @@ class JoinedOutcomes:
 
     def _costs(self, parts: dict[str, list[Path]]) -> Iterator[pl.DataFrame]:
         read = self._read
-        closes = read(parts["features"], _CLOSES)
-        own = read(parts["micro"], _OWN, _OF_MINUTE).select(*OWN_COSTS)
+        closes = read(parts["features"], CLOSES)
+        own = read(parts["micro"], OWN, OF_MINUTE).select(*OWN_COSTS)
         costs = self._costs_of(closes, own)
         del closes, own
         # by event_id and spec; text that repeats takes a number for each row
@@ -205,10 +205,7 @@ class JoinedOutcomes:
             )
         days = closes.select(first=pl.col("timestamp").min().dt.date(), last=pl.col("timestamp").max().dt.date())
         sessions = self._calendar(*days.row(0))
-        events = with_session(closes, sessions).select(
-            "event_id", pl.col("session").cast(pl.String), pl.col("day").dt.to_string("%Y-%m-%d").alias("date"), "close"
-        )
-        return event_costs(events, own, sessions, self.params)
+        return event_costs(costed_events(closes, sessions), own, sessions, self.params)
 
     def _calendar(self, first: date, last: date) -> pl.DataFrame:
         return sessions_and_earlier(first, last, 0, self.sessions)
@@ -222,6 +219,12 @@ class JoinedOutcomes:
         rows = rows.with_columns(by_spec()) if with_specs else rows
         with naming_damaged(files, self.lake.research, schema):
             return rows.collect()
+
+
+def costed_events(closes: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """COSTED_EVENTS of `event_id`, `timestamp` and `close`, in the sessions (SESSION_TABLE)."""
+    date_of = pl.col("day").dt.to_string("%Y-%m-%d").alias("date")
+    return with_session(closes, sessions).select("event_id", pl.col("session").cast(pl.String), date_of, "close")
 
 
 def settings_of_costs(params: ResearchParams) -> dict[str, Any]:

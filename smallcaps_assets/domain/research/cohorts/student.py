@@ -10,6 +10,7 @@ _Floats = npt.NDArray[np.float64]
 # The continued fraction needs about sqrt(degrees of freedom) steps.
 _MOST_STEPS: Final = 10_000
 _PRECISION: Final = 1e-15
+_HALVINGS: Final = 64
 # stands for 0 in a denominator
 _TINY: Final = 1e-300
 
@@ -25,6 +26,22 @@ def upper_tail(t: _Floats, degrees: _Floats) -> _Floats:
     share, rest = degrees / (degrees + square), square / (degrees + square)
     half = 0.5 * incomplete_beta(degrees / 2, np.full_like(t, 0.5), share, rest)
     return np.where(t > 0, half, 1 - half)
+
+
+def critical_value(tail: float, degrees: _Floats) -> _Floats:
+    """The t with P(T > t) = `tail`, to 15 digits, by bisection.
+
+    Args:
+        tail: above 0, at most 0.5.
+        degrees: degrees of freedom of each, at least 1.
+    """
+    # no tail is heavier than that of 1 degree, whose t is cot(pi tail), below 1/tail
+    low, high = np.zeros_like(degrees), np.full_like(degrees, 1 / tail)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        beyond = upper_tail(middle, degrees) > tail
+        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
+    return (low + high) / 2
 
 
 def incomplete_beta(a: _Floats, b: _Floats, x: _Floats, rest: _Floats) -> _Floats:

@@ -246,8 +246,13 @@ class RenewalPlanner:
 def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
     """The settings that decide the tables of symbols; costs are those of profiles."""
     of_outcomes = set(OutcomeParams.model_fields) - set(CostParams.model_fields)
-    of_tables = set(BarFeatureParams.model_fields) | set(SampleParams.model_fields) | of_outcomes
-    return params.model_dump(mode="json", include=of_tables)
+    others = params.model_dump(mode="json", include=set(SampleParams.model_fields) | of_outcomes)
+    return settings_of_features(params) | others
+
+
+def settings_of_features(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide what bars say of a minute when it is over, whichever events are in a sample."""
+    return params.model_dump(mode="json", include=set(BarFeatureParams.model_fields))
 
 
 def renewal_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:

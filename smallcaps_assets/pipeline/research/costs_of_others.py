@@ -1,0 +1,63 @@
+"""What events cost that need not be in a lake, by the tape of a profile (research specification, section 4.4)."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from smallcaps_assets.domain.research.outcome_params import CostParams
+from smallcaps_assets.domain.research.outcomes.event_costs import OWN_COSTS, event_costs
+from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.research.joined_outcomes import CLOSES, OF_MINUTE, OWN, costed_events
+from smallcaps_assets.settings.settings import Profile
+
+
+@dataclass(frozen=True)
+class CostsOfOthers:
+    """Costs of any events.
+
+    Attributes:
+        lake: its events with tape stand for those without, as in `event_costs`.
+        params: settings.
+        sessions: bounds of the sessions.
+        profile: whose tape is read; None if no tape is known.
+    """
+
+    lake: Lake
+    params: CostParams
+    sessions: SessionParams
+    profile: Profile | None
+
+    def of(self, closes: pl.DataFrame) -> pl.DataFrame:
+        """`event_id`, `cost_bps` (null where it is not known) and `cost_source` of each event, in the order given.
+
+        Nothing is written.
+
+        Args:
+            closes: `event_id` (unique), `timestamp` and `close` of at least one event.
+
+        Raises:
+            LakeError: a file is damaged or cannot be read.
+        """
+        own, known = OWN_COSTS.to_frame(), CLOSES.to_frame()
+        if self.profile:
+            own = self._read(f"{self.profile}/micro_features", OWN, OF_MINUTE).select(*OWN_COSTS)
+        if own.height:
+            known = self._read("event_bar_features", CLOSES)
+        every = pl.concat([closes.select(*CLOSES), known.join(closes, on="event_id", how="anti")])
+        first, last = every.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
+        sessions = sessions_and_earlier(first.date(), last.date(), 0, self.sessions)
+        costs = event_costs(costed_events(every, sessions), own, sessions, self.params)
+        return closes.select("event_id").join(costs, on="event_id", how="left", maintain_order="left")
+
+    def _read(self, table: str, schema: pl.Schema, condition: pl.Expr | None = None) -> pl.DataFrame:
+        folder, store = self.lake.research / table, ResearchStore(self.lake)
+        files = store.parts(folder)
+        for path in files:
+            prove(path)
+        rows = store.scan(files, schema)
+        with naming_damaged(files, folder, schema):
+            return (rows if condition is None else rows.filter(condition)).collect()
