@@ -24,6 +24,8 @@ from smallcaps_assets.pipeline.events.detection import Detector
 
 # Raised with every code change that changes rows: they are then computed again.
 SYMBOLS_VERSION: Final = "2"
+# The same of symbols with imported events alone.
+_IMPORTED_VERSION: Final = "2"
 # trading days back to the latest candidate
 _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
@@ -225,7 +227,10 @@ class RenewalPlanner:
     @cached_property
     def _imported(self) -> dict[str, str]:
         by_symbol = self.imported.sort("event_id").partition_by("symbol", as_dict=True, maintain_order=True)
-        return {f"{key[0]}": digest(f"{row}" for row in rows.iter_rows()) for key, rows in by_symbol.items()}
+        return {
+            f"{key[0]}": f"{_IMPORTED_VERSION}-{digest(f'{row}' for row in rows.iter_rows())}"
+            for key, rows in by_symbol.items()
+        }
 
     @cached_property
     def _splits(self) -> dict[str, str]:
