@@ -11,7 +11,7 @@ from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
-from smallcaps_assets.pipeline.research.joined_outcomes import CLOSES, OF_MINUTE, OWN, costed_events
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_CLOSES, OF_MINUTE, OWN, costed_events
 from smallcaps_assets.settings.settings import Profile
 
 
@@ -42,12 +42,12 @@ class CostsOfOthers:
         Raises:
             LakeError: a file is damaged or cannot be read.
         """
-        own, known = OWN_COSTS.to_frame(), CLOSES.to_frame()
+        own, known = OWN_COSTS.to_frame(), EVENT_CLOSES.to_frame()
         if self.profile:
             own = self._read(f"{self.profile}/micro_features", OWN, OF_MINUTE).select(*OWN_COSTS)
         if own.height:
-            known = self._read("event_bar_features", CLOSES)
-        every = pl.concat([closes.select(*CLOSES), known.join(closes, on="event_id", how="anti")])
+            known = self._read("event_bar_features", EVENT_CLOSES)
+        every = pl.concat([closes.select(*EVENT_CLOSES), known.join(closes, on="event_id", how="anti")])
         first, last = every.select(first=pl.col("timestamp").min(), last=pl.col("timestamp").max()).row(0)
         sessions = sessions_and_earlier(first.date(), last.date(), 0, self.sessions)
         costs = event_costs(costed_events(every, sessions), own, sessions, self.params)

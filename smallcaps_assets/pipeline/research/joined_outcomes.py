@@ -53,7 +53,7 @@ LABELS_VERSION: Final = "1"
 # rows of labels whose costs are computed at a time
 _ROWS_AT_ONCE: Final = 200_000
 _GROSS: Final = pl.Schema({name: EVENT_LABELS[name] for name in ("event_id", "label_spec", "gross_return")})
-CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
+EVENT_CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
 OWN: Final = pl.Schema({**OWN_COSTS, "segment": MICRO_FEATURES["segment"]})
 _STATES: Final = pl.Schema({name: MICRO_FEATURES[name] for name in ("event_id", "segment", "capture_state")})
 OF_MINUTE: Final = pl.col("segment") == "bar"
@@ -188,7 +188,7 @@ class JoinedOutcomes:
 
     def _costs(self, parts: dict[str, list[Path]]) -> Iterator[pl.DataFrame]:
         read = self._read
-        closes = read(parts["features"], CLOSES)
+        closes = read(parts["features"], EVENT_CLOSES)
         own = read(parts["micro"], OWN, OF_MINUTE).select(*OWN_COSTS)
         costs = self._costs_of(closes, own)
         del closes, own
