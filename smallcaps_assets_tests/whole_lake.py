@@ -11,6 +11,9 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
+from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
+from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
+from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
@@ -185,6 +188,9 @@ def _fill_research(lake: Lake) -> None:
             "research_labels": RESEARCH_LABELS,
             "cohorts": COHORTS,
             "cohort_members": COHORT_MEMBERS,
+            "control_manifest": CONTROL_MANIFEST,
+            "control_features": CONTROL_FEATURES,
+            "control_labels": CONTROL_LABELS,
         }.items():
             store.publish(lake.research_table(table, profile), schema.to_frame(), {})
         for table, schema in TAPE_TABLES.items():
