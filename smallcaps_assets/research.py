@@ -10,7 +10,8 @@ there and undamaged is checked when the method is called, for which each is read
 fetched and nothing is written. All times are UTC, all prices USD.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,7 @@ from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS, matched_labels
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
@@ -114,7 +116,33 @@ class ResearchLake:
         """
         path = self._lake.research_table("research_table", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        return self._scan(path, _KNOWN)
+        # earlier releases had no cohorts
+        return self._scan(path, _KNOWN, added=("cohort_was_winning",))
+
+    def cohorts(self, as_of: date | None = None, profile: Profile = "core") -> pl.LazyFrame:
+        """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
+
+        One row per as_of, label_spec, selection and cohort. Claims about returns need `selection` "causal". `tested`
+        says how many cohorts were tested together; events from its `as_of` on prove it. Sorted by keys.
+
+        Args:
+            as_of: the first day of a month; all if not given.
+            profile: core, plus or premium, whose costs they are.
+
+        Raises:
+            InputError: there is no such profile, or it has no cohorts at `as_of`.
+            LakeError: the table is not there yet, damaged or cannot be read.
+        """
+        path = self._lake.research_table("cohorts", _require_profile(profile))
+        require_part(ResearchStore(self._lake), path)
+        rows = self._scan(path, COHORTS)
+        if as_of is None:
+            return rows
+        known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"]
+        if as_of not in known:
+            there_are = f"{known[0]} to {known[-1]}, the first day of each month" if len(known) else "none yet"
+            raise InputError(f"as_of {as_of}: {profile} has no cohorts of this day. There are {there_are}.")
+        return rows.filter(pl.col("as_of") == as_of)
 
     def outcomes(self, label_spec: str = PRIMARY_SPEC, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: what came after each event of the current manifest, one row per event with labels (OUTCOMES).
@@ -281,10 +309,10 @@ class ResearchLake:
         return rows.sort("event_id", "timestamp", "sequence_number", maintain_order=True)
 
     @staticmethod
-    def _scan(path: Path, schema: dict[str, pl.DataType] | pl.Schema) -> pl.LazyFrame:
+    def _scan(path: Path, schema: dict[str, pl.DataType] | pl.Schema, added: Sequence[str] = ()) -> pl.LazyFrame:
         prove_once(path)
         with disk_errors("read", path):
-            return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path))
+            return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path), added)
 
 
 def _require_profile(profile: str) -> str:

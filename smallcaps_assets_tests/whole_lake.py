@@ -12,6 +12,7 @@ from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
@@ -179,7 +180,12 @@ def _fill_research(lake: Lake) -> None:
             RESEARCH_TABLE, missing_columns="insert"
         )
         store.publish(lake.research_table("research_table", profile), rows, {})
-        for table, schema in {"event_costs": EVENT_COSTS, "research_labels": RESEARCH_LABELS}.items():
+        for table, schema in {
+            "event_costs": EVENT_COSTS,
+            "research_labels": RESEARCH_LABELS,
+            "cohorts": COHORTS,
+            "cohort_members": COHORT_MEMBERS,
+        }.items():
             store.publish(lake.research_table(table, profile), schema.to_frame(), {})
         for table, schema in TAPE_TABLES.items():
             for symbol in SYMBOLS:

@@ -203,8 +203,9 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
             context.log_event(check_evaluation(report_key, check))  # type: ignore[arg-type]
         research = totals["research"]
         if settings.load().research.enabled:
-            research += refresh_table(context, profile, settings, lake)
+            # the table says which cohorts were winning
             research += refresh_outcomes(context, profile, settings, lake)
+            research += refresh_table(context, profile, settings, lake)
             research += log_research_checks(context, profile, settings, lake)
         again = f"Launch {profile}_waves again: only what is missing is requested."
         failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []

@@ -5,10 +5,13 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.defs.cohort_metadata import cohorts_metadata
 from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, label_figures
 from smallcaps_assets.domain.words import count_clause
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
+from smallcaps_assets.pipeline.research.joined_cohorts import publish_cohorts
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import (
     EVENT_COSTS_TABLE,
@@ -34,6 +37,8 @@ def upstream_of(name: str, profile: Profile | None) -> list[list[str]]:
         return [["master_events"], ["event_shards"], ["event_waves"], ["event_scores"], *of_tape]
     if name == EVENT_COSTS_TABLE:
         return [["event_labels"], ["event_bar_features"], [profile, "micro_features"]]
+    if name == COHORTS_TABLE:
+        return [[profile, EVENT_COSTS_TABLE], ["event_labels"], ["event_bar_features"], [ENRICHED_TABLE]]
     return [[profile, "manifest"], [profile, "micro_features"], ["event_labels"], [profile, EVENT_COSTS_TABLE]]
 
 
@@ -105,11 +110,18 @@ def _labels(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
     return OutcomeTable(made.sha256, metadata)
 
 
+def _cohorts(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
+    assert profile is not None  # noqa: S101 -- it has one
+    made = publish_cohorts(outcomes, profile)
+    return OutcomeTable(made.cohorts.sha256, cohorts_metadata(made))
+
+
 # By name: makes the table of a lake, or of a profile.
 OUTCOME_TABLES: Final[Mapping[str, Callable[[JoinedOutcomes, Profile | None], OutcomeTable]]] = {
     ENRICHED_TABLE: _enriched,
     EVENT_COSTS_TABLE: _costs,
     RESEARCH_LABELS_TABLE: _labels,
+    COHORTS_TABLE: _cohorts,
 }
 
 

@@ -11,8 +11,9 @@ from smallcaps_assets.domain.research.tables.label_tables import COST_COLUMNS, L
 from smallcaps_assets.domain.research.tables.research_table import TABLE_KEYS
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
-from smallcaps_assets.pipeline.research import joined, joined_outcomes
+from smallcaps_assets.pipeline.research import joined, joined_cohorts, joined_outcomes
 from smallcaps_assets.pipeline.research.bars import renewals
 from smallcaps_assets.pipeline.research.controls import features, selecting
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, ENRICHED_VERSION
@@ -103,6 +104,7 @@ def facts_of_profile(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=research_group(profile),
             version=joined.TABLE_VERSION,
+            decided_by=lambda settings: (settings.ranking.model_dump(mode="json", include={"time_buckets"}),),
             lineage={
                 **from_columns([profile, "manifest"], {name: [name] for name in TABLE_KEYS}),
                 **from_columns(["event_bar_features"], _same(BAR_FEATURE_COLUMNS)),
@@ -138,7 +140,14 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=research_group(profile),
             version=features.CONTROL_FEATURES_VERSION,
-            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
+            # bars and tape are computed as those of events
+            decided_by=lambda settings: (
+                settings_of_tape(settings.research.params),
+                renewals.settings_of_features(settings.research.params),
+                settings.sessions,
+                settings.features,
+                (TAPE_TABLES_VERSION, renewals.SYMBOLS_VERSION),
+            ),
             lineage=from_columns(
                 chosen, {name: [name] for name in ("control_id", "control_of", "symbol", "timestamp")}
             ),
@@ -165,6 +174,20 @@ def _facts_of_outcomes(profile: Profile) -> dict[str, AssetFacts]:
                 **from_columns(
                     [profile, "micro_features"], {"cost_bps": ["spread_bps_at_end", "effective_spread_bps"]}
                 ),
+            },
+        ),
+        COHORTS_TABLE: AssetFacts(
+            path=lambda lake: lake.research_table(COHORTS_TABLE, profile),
+            stage="research",
+            paid=False,
+            group=research_group(profile),
+            version=joined_cohorts.COHORTS_VERSION,
+            decided_by=lambda settings: joined_cohorts.settings_of_cohorts(settings.research.params, settings.ranking),
+            lineage={
+                **from_columns([profile, of_costs], {"mean": ["net_return"], "cost_bps_median": ["cost_bps"]}),
+                **from_columns(["event_labels"], {"share_up": ["label"], "tie_share": ["tie"]}),
+                **from_columns(["event_bar_features"], {"flatness_b1": ["flatness_score"]}),
+                **from_columns([ENRICHED_TABLE], {"mean_mfe_15": ["mfe_15_bps"]}),
             },
         ),
         joined_outcomes.RESEARCH_LABELS_TABLE: AssetFacts(

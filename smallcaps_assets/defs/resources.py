@@ -131,7 +131,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def joined_outcomes(self, settings: Settings) -> JoinedOutcomes:
         """What makes the tables of outcomes over all symbols."""
-        return JoinedOutcomes(self.lake, settings.research.params, settings.sessions)
+        return JoinedOutcomes(self.lake, settings.research.params, settings.sessions, settings.ranking)
 
     def around_events(
         self, profile: Profile, settings: Settings, table: pl.DataFrame, log: Callable[[str], None]

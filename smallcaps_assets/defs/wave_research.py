@@ -22,9 +22,11 @@ from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.cohort_checks import checks_of_cohorts
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import (
@@ -127,10 +129,10 @@ def refresh_table(
     """Bring the table of what was known of each event up to date and record it; returns why that failed."""
     asset = dg.AssetKey([profile, RESEARCH_TABLE_NAME])
     upstream = [["event_bar_features"], [EVENT_SCORES_TABLE]]
-    upstream += [[profile, name] for name in ("manifest", "micro_features", "event_tape_state")]
+    upstream += [[profile, name] for name in ("manifest", "micro_features", "event_tape_state", COHORTS_TABLE)]
     try:
         provenance = provenance_of_asset(context, settings.load(), asset, upstream)
-        made = lake.joined_research(settings.load()).table(profile)
+        made = lake.joined_research(settings.load()).table(profile, settings.load().ranking)
         tags = provenance | data_version_tags(made.sha256)
         metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
         context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
@@ -143,13 +145,13 @@ def refresh_table(
 def refresh_outcomes(
     context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
 ) -> list[str]:
-    """Bring costs and labels of a profile, and the events of the lake with waves, up to date and record them.
+    """Bring costs, labels and cohorts of a profile, and the events of the lake with waves, up to date and record them.
 
     Returns why that failed; what fails does not keep the others from it.
     """
     problems, outcomes = list[str](), lake.joined_outcomes(settings.load())
     tables: list[tuple[str, Profile | None]] = [(EVENT_COSTS_TABLE, profile), (RESEARCH_LABELS_TABLE, profile)]
-    for name, of_profile in [*tables, (ENRICHED_TABLE, None)]:
+    for name, of_profile in [*tables, (ENRICHED_TABLE, None), (COHORTS_TABLE, profile)]:
         asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
         try:
             provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))
@@ -174,7 +176,9 @@ def log_research_checks(
 
     def checks_of(name: str) -> Checks:
         if name in JOINED_OF_PROFILES:
-            return checks_of_research(name, lake.symbol_research(loaded), profile)
+            found = checks_of_research(name, lake.symbol_research(loaded), profile)
+            of_cohorts = checks_of_cohorts(lake.joined_outcomes(loaded), profile) if name == COHORTS_TABLE else {}
+            return {**found, **of_cohorts}
         return checks_of_tape_research(tape, lake.manifests(profile).load(), name)
 
     for name in (*ASSET_TABLES, *JOINED_OF_PROFILES):

@@ -46,6 +46,14 @@ class ControlStore:
         """
         return ResearchStore(self.lake).publish(self.path, controls, made_from)
 
+    def set_aside_damaged(self) -> None:
+        """Move a damaged control manifest to the quarantine; there are then no controls until others are chosen.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        ResearchStore(self.lake).computed_from(self.path)
+
     def manifest_id(self) -> str | None:
         """The manifest of events that the control manifest was made for; None if there is none.
 

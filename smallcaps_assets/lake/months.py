@@ -13,7 +13,6 @@ ISO_DATE: Final = len("YYYY-MM-DD")
 _SEPARATOR: Final = ";"
 # date, number of bars, digest of the bars and, of a session with bars, dollar volume
 _SESSION: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]+-[0-9a-f]+(?: [^ ;]+)?"
-_MARKS: Final = re.compile(r"[0-9-]+ [0-9]+-[0-9a-f]+")
 _SESSIONS: Final = re.compile(f"(?:{_SESSION}(?:{_SEPARATOR}{_SESSION})*)?")
 
 
@@ -109,7 +108,12 @@ class MonthCoverage:
 
     def marks(self) -> list[str]:
         """Date and fingerprint of each session, in order of date: `2025-11-28 390-0123456789abcdef`."""
-        return _MARKS.findall(self.text)
+        return [session if (end := _end_of_mark(session)) < 0 else session[:end] for session in self._sessions()]
 
     def _sessions(self) -> list[str]:
         return self.text.split(_SEPARATOR) if self.text else []
+
+
+def _end_of_mark(session: str) -> int:
+    """Where date and fingerprint of a session end; -1 where nothing follows them."""
+    return session.find(" ", ISO_DATE + 1)

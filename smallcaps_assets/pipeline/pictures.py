@@ -34,7 +34,7 @@ def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
     """Number of events left after each step of a selection."""
     steps = [str(step["step"]).replace("_", " ") for step in funnel]
     rows = [int(step["rows"]) for step in funnel]
-    figure, axes = _canvas(0.42 * len(steps) + 0.7)
+    figure, axes = small_canvas(0.42 * len(steps) + 0.7)
     axes.barh(steps, rows, color="#2f6fde", height=0.72)
     axes.invert_yaxis()
     axes.margins(x=0.16)
@@ -46,7 +46,7 @@ def funnel_picture(funnel: Sequence[Mapping[str, int | str]]) -> bytes:
         axes.annotate(
             f" {number:,} ({100 * number / first:.0f} %)", (number, place), va="center", color=INK, fontsize=9
         )
-    return _png(figure, "Events left after each step")
+    return png_of(figure, "Events left after each step")
 
 
 def score_picture(events: pl.DataFrame) -> bytes:
@@ -59,7 +59,7 @@ def score_picture(events: pl.DataFrame) -> bytes:
     medians = dict(events.group_by("event_type").agg(pl.col("score").median()).iter_rows())
     totals = dict(events.group_by("event_type").len().iter_rows())
     types = [name for name in reversed(EVENT_TYPES) if name in totals]
-    figure, axes = _canvas(0.42 * len(types) + 0.9)
+    figure, axes = small_canvas(0.42 * len(types) + 0.9)
     for place, name in enumerate(types):
         histogram = counts.filter(pl.col("event_type") == name).sort("bin")
         heights = 0.85 * histogram["len"] / histogram["len"].max()
@@ -70,14 +70,14 @@ def score_picture(events: pl.DataFrame) -> bytes:
     axes.set_ylim(-0.05, max(len(types), 1))
     axes.set_xlim(0, 1)
     axes.tick_params(left=False)
-    return _png(figure, "Score by event type (red: median)")
+    return png_of(figure, "Score by event type (red: median)")
 
 
 def clock_picture(events: pl.DataFrame) -> bytes:
     """Number of events in each quarter of an hour, New York time, by session."""
     moment = pl.col("timestamp").dt.convert_time_zone(NEW_YORK)
     quarter = (moment.dt.hour().cast(pl.Int64) * 60 + moment.dt.minute()) // MINUTES_PER_BAR
-    figure, axes = _canvas(2.4)
+    figure, axes = small_canvas(2.4)
     width = MINUTES_PER_BAR / 60
     counts = events.group_by("session", place=quarter).len()
     for session, places, heights, floors in _stacked(counts):
@@ -87,7 +87,7 @@ def clock_picture(events: pl.DataFrame) -> bytes:
     axes.set_xlim(4, 20)
     axes.set_xticks(range(4, 21, 2), [f"{hour:02}:00" for hour in range(4, 21, 2)])
     _style_counts(axes)
-    return _png(figure, "Events by quarter of an hour, New York")
+    return png_of(figure, "Events by quarter of an hour, New York")
 
 
 def sessions_picture(events: pl.DataFrame) -> bytes:
@@ -95,14 +95,14 @@ def sessions_picture(events: pl.DataFrame) -> bytes:
     counts = events.group_by("session", "date").len()
     days = counts["date"].unique().sort().to_list()
     numbered = counts.with_columns(place=pl.col("date").rank("dense").cast(pl.Int64) - 1)
-    figure, axes = _canvas(2.2)
+    figure, axes = small_canvas(2.2)
     for session, places, heights, floors in _stacked(numbered):
         boxes = zip((place - 0.45 for place in places), floors, heights, strict=True)
         _bars(axes, boxes, 0.9, COLOURS[session], session)
     shown = range(0, len(days), max(1, len(days) // 6))
     axes.set_xticks(list(shown), [days[number] for number in shown])
     _style_counts(axes)
-    return _png(figure, "Events per day")
+    return png_of(figure, "Events per day")
 
 
 def coverage_picture(shares: pl.DataFrame) -> bytes:
@@ -119,7 +119,7 @@ def coverage_picture(shares: pl.DataFrame) -> bytes:
     cells = [[0] * months.len() for _ in BANDS]
     for month, row, count in counts.iter_rows():
         cells[row][int(months.index_of(month) or 0)] = count
-    figure, axes = _canvas(0.42 * bands + 0.8)
+    figure, axes = small_canvas(0.42 * bands + 0.8)
     most = max(1, *(max(row) for row in cells)) if months.len() else 1
     axes.imshow(cells or [[0]], cmap="Blues", vmin=0, vmax=most, aspect="auto", interpolation="nearest")
     axes.set_yticks(range(bands), [name for _, name in reversed(BANDS)])
@@ -130,18 +130,18 @@ def coverage_picture(shares: pl.DataFrame) -> bytes:
             for column, count in enumerate(line):
                 colour = "white" if 2 * count > most else INK
                 axes.annotate(f"{count:,}" if count else "", (column, row), ha="center", va="center", color=colour)
-    return _png(figure, "Symbols by share of expected sessions published")
+    return png_of(figure, "Symbols by share of expected sessions published")
 
 
 def percentile_picture(percentiles: pl.Series) -> bytes:
     """Number of events by their percentile among recent events, 0 to 1; even where scores are stable over time."""
     bins = (percentiles * SCORE_BINS).floor().clip(0, SCORE_BINS - 1).cast(pl.Int64)
-    figure, axes = _canvas(1.9)
+    figure, axes = small_canvas(1.9)
     counts = bins.value_counts().sort(bins.name)
     boxes = ((place / SCORE_BINS, 0, count) for place, count in counts.iter_rows())
     _bars(axes, boxes, 0.9 / SCORE_BINS, COLOURS["RTH"])
     axes.set_xlim(0, 1)
-    return _png(figure, "Events by percentile of their score among recent ones")
+    return png_of(figure, "Events by percentile of their score among recent ones")
 
 
 def market_state_picture(by_month: pl.DataFrame) -> bytes:
@@ -150,7 +150,7 @@ def market_state_picture(by_month: pl.DataFrame) -> bytes:
     Args:
         by_month: `month` (YYYY-MM), `ssr_days`, `halts`, sorted by month.
     """
-    figure, axes = _canvas(2.2)
+    figure, axes = small_canvas(2.2)
     for shift, (column, label, colour) in enumerate(
         (("ssr_days", "SSR days", COLOURS["AH"]), ("halts", "halts", COLOURS["PM"]))
     ):
@@ -159,7 +159,7 @@ def market_state_picture(by_month: pl.DataFrame) -> bytes:
     shown = range(0, by_month.height, max(1, -(-by_month.height // MONTHS_NAMED)))
     axes.set_xticks(list(shown), [by_month["month"][number] for number in shown])
     _style_counts(axes)
-    return _png(figure, "Short sale restrictions and halts by month, as bars show them")
+    return png_of(figure, "Short sale restrictions and halts by month, as bars show them")
 
 
 def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
@@ -170,7 +170,7 @@ def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
         column: the column to draw.
         title: what it is.
     """
-    figure, axes = _canvas(2.7)
+    figure, axes = small_canvas(2.7)
     for name, colour in zip(EVENT_TYPES, LINE_COLOURS, strict=True):
         line = means.filter(event_type=name)
         if line[column].count():
@@ -184,7 +184,7 @@ def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
     axes.set_xticks(ticks, [f"{second:+} s" if second else "known" for second in ticks])
     _style_counts(axes)
     axes.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure, title)
+    return png_of(figure, title)
 
 
 def _bars(
@@ -194,7 +194,7 @@ def _bars(
 
     They are one artist: `Axes.bar` creates one per bar, which takes seconds for years of days.
     """
-    from matplotlib.collections import PolyCollection  # noqa: PLC0415 -- as in _canvas
+    from matplotlib.collections import PolyCollection  # noqa: PLC0415 -- as in small_canvas
 
     corners = [
         [(left, floor), (left, floor + height), (left + width, floor + height), (left + width, floor)]
@@ -218,7 +218,7 @@ def _stacked(counts: pl.DataFrame) -> Iterator[tuple[str, list[int], list[int], 
         yield session, wide["place"].to_list(), wide[session].to_list(), floors
 
 
-def _canvas(height_in: float) -> "tuple[Figure, Axes]":
+def small_canvas(height_in: float) -> "tuple[Figure, Axes]":
     """A figure with one pair of axes, without decoration."""
     from matplotlib.figure import Figure  # noqa: PLC0415 -- heavy, and only needed when something is drawn
 
@@ -239,9 +239,9 @@ def _style_counts(axes: "Axes") -> None:
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98))
 
 
-def _png(figure: "Figure", title: str) -> bytes:
+def png_of(figure: "Figure", title: str) -> bytes:
     """The figure as a PNG of few colours, to keep it small; equal figures give equal bytes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in _canvas
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in small_canvas
     from PIL import Image  # noqa: PLC0415
 
     for axes in figure.axes:

@@ -65,7 +65,14 @@ BEGAN = datetime.now(UTC)
 SYMBOLS_OF_MARKET = ["AVLO", "BNRX", "CRVO", "DRFT"]
 TAPES = [dg.AssetKey([profile, f"tape_{kind}"]) for profile in PROFILES for kind in ("trades", "quotes")]
 RESEARCH_OF_SYMBOLS = ("event_bar_features", "halts", "event_waves", "event_labels", "market_state_day")
-RESEARCH_OF_PROFILES = ("research_table", "event_costs", "research_labels", "control_manifest", "control_features")
+RESEARCH_OF_PROFILES = (
+    "research_table",
+    "event_costs",
+    "research_labels",
+    "cohorts",
+    "control_manifest",
+    "control_features",
+)
 PICTURES = {"days", "clock", "scores"}
 CORE_TAPES = [key for key in TAPES if key.path[0] == "core"]
 
@@ -484,6 +491,10 @@ def all_keys() -> set[dg.AssetKey]:
             | {f"{profile}/{table}" for profile in PROFILES for table in ("bar_reconciliation", "event_tape_state")},
         ),
         ("core/event_costs", {"event_labels", "event_bar_features", "core/micro_features"}),
+        (
+            "core/cohorts",
+            {"core/event_costs", "event_labels", "event_bar_features", "events_with_waves_enriched"},
+        ),
         ("core/research_labels", {"event_labels", "core/manifest", "core/micro_features", "core/event_costs"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),
         *((f"{profile}/manifest", {"master_events"}) for profile in PROFILES),

@@ -21,7 +21,7 @@ from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
 TABLE = ["core", "research_table"]
-OUTCOMES = ("events_with_waves_enriched", ["core", "event_costs"], ["core", "research_labels"])
+OUTCOMES = ("events_with_waves_enriched", ["core", "event_costs"], ["core", "research_labels"], ["core", "cohorts"])
 
 
 def figures(platform: Platform, *asset: str) -> dict[str, object]:
@@ -59,7 +59,13 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores", TABLE, *OUTCOMES)
     assert files_below(made.root) == after
-    for asset in (TABLE, ["events_with_waves_enriched"], ["core", "event_costs"], ["core", "research_labels"]):
+    for asset in (
+        TABLE,
+        ["events_with_waves_enriched"],
+        ["core", "event_costs"],
+        ["core", "research_labels"],
+        ["core", "cohorts"],
+    ):
         assert figures(made, *asset)["unchanged"] is True
     assert check_outcomes(made, manifest) == hindsight
 

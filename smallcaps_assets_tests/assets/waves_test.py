@@ -123,7 +123,7 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
     with_events = {str(tape_key(*pair)) for pair in manifest(planned).select("symbol", "session").iter_rows()}
     for asset in ASSET_TABLES:
         assert {partition for name, partition in recorded if name == asset} == with_events
-    joined = ("research_table", "event_costs", "research_labels", "events_with_waves_enriched")
+    joined = ("research_table", "event_costs", "research_labels", "events_with_waves_enriched", "cohorts")
     assert {(name, None) for name in joined} <= recorded
     shown = figures_of(mended, "research_table")
     assert {

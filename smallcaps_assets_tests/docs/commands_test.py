@@ -124,7 +124,8 @@ def test_every_python_block_runs_on_the_demo(block: Block, demo_shell: Shell, mo
     monkeypatch.setenv("SMALLCAPS_HOME", str(demo_shell.folder))
     names: dict[str, object] = {}
     exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 -- a document of this repository
-    frames = [value for name, value in names.items() if name in {"trades", "quotes", "bars", "strongest", "controls"}]
+    made = {"trades", "quotes", "bars", "strongest", "controls", "by_type", "results"}
+    frames = [value for name, value in names.items() if name in made]
     assert frames
     assert all(len(frame) for frame in frames)  # type: ignore[arg-type]
 

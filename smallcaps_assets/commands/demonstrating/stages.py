@@ -73,7 +73,7 @@ def stages(
     manifests = [dg.AssetKey([profile, "manifest"]) for profile in PROFILES]
     scores = [dg.AssetKey(EVENT_SCORES_TABLE)] if with_research else []
     yield Stage("MASTER and the three manifests", [dg.AssetKey("master_events"), *manifests, *scores])
-    of_research = (*JOINED_OF_PROFILES, CONTROL_MANIFEST_TABLE)
+    of_research = [[RESEARCH_PROFILE, name] for name in (*JOINED_OF_PROFILES, CONTROL_MANIFEST_TABLE)]
     # the widest windows first: their trades serve the narrower ones
     for profile in reversed(PROFILES):
         is_left, is_researched = profile == LEFT_PROFILE, with_research and profile == RESEARCH_PROFILE
@@ -81,12 +81,11 @@ def stages(
         for wave in () if is_left and not captures_all else WAVES:
             keys = (tape_key(symbol, wave) for symbol in (symbols[0], symbols[-1]))
             yield Stage(f"{profile}: tape of wave {wave}", [*tape_assets(profile), *of_tape], *keys)
-        names = ["capture_ledger", "capture_report", *(of_research if is_researched else ())]
-        tables = [dg.AssetKey([profile, name]) for name in names]
+        names = [[profile, "capture_ledger"], [profile, "capture_report"]]
+        # the profile of research is the last one: the enriched events have the tape of all
+        tables = [dg.AssetKey(name) for name in [*names, *([*of_research, [ENRICHED_TABLE]] if is_researched else [])]]
         if certifies_all or not is_left:
             yield Stage(f"{profile}: ledger and report", tables)
-    if with_research:
-        yield Stage("events with what followed them", [dg.AssetKey(ENRICHED_TABLE)])
 
 
 def control_stages(pairs: Sequence[tuple[str, str]]) -> Iterator[Stage]:

@@ -71,7 +71,7 @@ def _control_features(profile: Profile) -> dg.AssetsDefinition:
         deps=[
             dg.AssetKey([profile, CONTROL_MANIFEST_TABLE]),
             *(dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS),
-            "event_shards",
+            *("event_shards", "minute_bars", "splits"),
         ],
         metadata=column_schema(CONTROL_FEATURES, texts, below=True) | {CONTROL_LABELS_TABLE: labels},
         description=f"What was known of each control of {profile} when its minute was over, in one row: bars and tape "

@@ -1,4 +1,4 @@
-"""Assets `events_with_waves_enriched`, `<profile>/event_costs` and `<profile>/research_labels`: what came after events.
+"""Assets `events_with_waves_enriched`, and of each profile costs, labels and cohorts: what came after events.
 
 All of it is hindsight, in files of its own.
 """
@@ -16,6 +16,7 @@ from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.tables.bar_tables import schema_of
 from smallcaps_assets.domain.research.tables.table_registry import TABLE_REGISTRY
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
@@ -25,6 +26,9 @@ _DESCRIPTIONS: Final = {
     "agree. Columns of tape are those of the first profile that has the event: core, plus, premium.",
     EVENT_COSTS_TABLE: "Hindsight: cost and net return of every event and label spec. The cost is the spread of the "
     "event's minute in the tape of {profile}, else the median of recent events like it, else the default.",
+    COHORTS_TABLE: "Hindsight: which kinds of events paid after costs in {profile}, as known when each month began, "
+    "with errors clustered by date and corrected for the number of cohorts tested together. Beside it, "
+    "cohort_members has the events of winning cohorts.",
     RESEARCH_LABELS_TABLE: "Hindsight: labels with net returns of the events of {profile}, beside its research table, "
     "with the times that purging needs.",
 }
@@ -32,7 +36,11 @@ _DESCRIPTIONS: Final = {
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
     """The assets."""
-    of_profiles = [_table(name, profile) for profile in PROFILES for name in (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)]
+    of_profiles = [
+        _table(name, profile)
+        for profile in PROFILES
+        for name in (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE, COHORTS_TABLE)
+    ]
     return [_table(ENRICHED_TABLE), *of_profiles]
 
 

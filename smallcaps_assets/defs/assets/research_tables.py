@@ -17,6 +17,7 @@ from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORE_COLUM
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEXTS
 from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -59,7 +60,10 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
     @dg.asset(
         key=[profile, RESEARCH_TABLE_NAME],
         deps=[
-            *(dg.AssetKey([profile, name]) for name in ("manifest", "micro_features", "event_tape_state")),
+            *(
+                dg.AssetKey([profile, name])
+                for name in ("manifest", "micro_features", "event_tape_state", COHORTS_TABLE)
+            ),
             "event_bar_features",
             EVENT_SCORES_TABLE,
         ],
@@ -76,7 +80,7 @@ def _table(profile: Profile) -> dg.AssetsDefinition:
         with tolerated(context, continue_on_failure=config.go_on):
             if loaded.research.enabled:
                 problems = PartsStep(profile, context.op_execution_context, settings, lake).all_waves()
-            made = lake.joined_research(loaded).table(profile)
+            made = lake.joined_research(loaded).table(profile, loaded.ranking)
             around = lake.around_events(profile, loaded, made.rows, context.log.info)
             result = dg.MaterializeResult(
                 metadata=table_metadata(made, around), data_version=dg.DataVersion(made.sha256)

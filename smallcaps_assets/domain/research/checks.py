@@ -53,6 +53,18 @@ OUTCOME_BOUNDS: Final[Mapping[str, Bounds]] = {
     **{f"mfe_{minutes}_bps": (0, None) for minutes in EXCURSION_MIN},
     **{f"mae_{minutes}_bps": (None, 0) for minutes in EXCURSION_MIN},
 }
+COHORT_BOUNDS: Final[Mapping[str, Bounds]] = {
+    "n": (1, None),
+    "n_days": (1, None),
+    "n_symbols": (1, None),
+    "tested": (0, None),
+    "effective_n": (0, None),
+    "se": (0, None),
+    "mean_mfe_15": (0, None),
+    **dict.fromkeys(("win_rate", "wilson_lo", "wilson_hi", "wilson_eff_lo", "wilson_eff_hi", "p", "q_value"), (0, 1)),
+    **{f"{name}_share": (0, 1) for name in ("max_symbol", "tie", "halt", "no_entry")},
+    **{f"share_{name}": (0, 1) for name in ("up", "down")},
+}
 COST_BOUNDS: Final[Mapping[str, Bounds]] = {"cost_bps": (0, None)}
 
 TABLE_CHECKS: Final = ("unique_rows", "finite", "ranges")

@@ -9,12 +9,15 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detection import FilterParams
+from smallcaps_assets.domain.manifests.selection import RankingParams, time_bucket
 from smallcaps_assets.domain.research.bars.event_scores import ScoreNormParams, event_scores
 from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
+from smallcaps_assets.domain.research.cohorts.follow_up import COHORT_FACTS, cohort_was_winning
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import SampleParams, may_be_causal, with_causal_sample
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS, WAS_WINNING
 from smallcaps_assets.domain.research.tables.research_table import (
     RESEARCH_TABLE,
     TABLE_SEGMENTS,
@@ -26,6 +29,7 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.master import load_imported_events, load_master
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -45,7 +49,7 @@ EVENT_SCORES_TABLE: Final = "event_scores"
 RESEARCH_TABLE_NAME: Final = "research_table"
 # Raised with every code change that changes rows.
 SCORES_VERSION: Final = "1"
-TABLE_VERSION: Final = "1"
+TABLE_VERSION: Final = "2"
 # what the scores are computed from, as their footer names it, in words
 _INPUTS_OF_SCORES: Final = {
     "code": "settings",
@@ -105,10 +109,11 @@ class JoinedResearch:
         now = self._inputs_of_scores(self._candidate_files())
         return [words for name, words in _INPUTS_OF_SCORES.items() if known.get(name) != now.get(name)]
 
-    def table(self, profile: Profile) -> JoinedTable:
+    def table(self, profile: Profile, ranking: RankingParams) -> JoinedTable:
         """Publish RESEARCH_TABLE of the current manifest of a profile.
 
-        Columns are null where the table that they come from has no row of the event yet.
+        Columns are null where the table that they come from has no row of the event yet. `ranking` has the time buckets
+        of cohorts.
 
         Raises:
             InputError: there is no manifest yet.
@@ -121,9 +126,15 @@ class JoinedResearch:
             EVENT_SCORES_TABLE: self._files.of_lake(EVENT_SCORES_TABLE),
             "micro_features": self._files.of_symbols(self.lake.research / profile / "micro_features", symbols),
             "event_tape_state": self._files.of_symbols(self.lake.research / profile / "event_tape_state", symbols),
+            COHORTS_TABLE: self._files.of_lake(COHORTS_TABLE, profile),
         }
         parts = self._files.proofs([path for paths in files.values() for path in paths])
-        inputs = {"code": TABLE_VERSION, "manifest": current.sidecar["sha256"], "parts": digest(parts)}
+        buckets = ranking.model_dump(mode="json", include={"time_buckets"})
+        inputs = {
+            "code": code_version(TABLE_VERSION, buckets),
+            "manifest": current.sidecar["sha256"],
+            "parts": digest(parts),
+        }
 
         def join() -> pl.DataFrame:
             known = current.rows["event_id"]
@@ -133,10 +144,18 @@ class JoinedResearch:
                 scores=self._files.rows_of(files[EVENT_SCORES_TABLE], EVENT_SCORES, known),
                 micro=self._files.rows_of(files["micro_features"], MICRO_FEATURES, known, of_segments),
                 state=self._files.rows_of(files["event_tape_state"], EVENT_TAPE_STATE, known),
+                winning=self._winning(current.rows, files[COHORTS_TABLE], ranking),
             )
             return research_table(current.rows, read)
 
         return self._files.publish(self.lake.research_table(RESEARCH_TABLE_NAME, profile), RESEARCH_TABLE, inputs, join)
+
+    def _winning(self, manifest: pl.DataFrame, cohorts: list[Path], ranking: RankingParams) -> pl.DataFrame:
+        """WAS_WINNING of the events of a manifest; without rows where there are no cohorts."""
+        if not cohorts:
+            return WAS_WINNING.to_frame()
+        events = manifest.with_columns(time_bucket=time_bucket(ranking)).select(*COHORT_FACTS)
+        return cohort_was_winning(events, self._files.scan(cohorts, COHORTS).collect())
 
     def market_by_month(self) -> pl.DataFrame:
         """Days of symbols with a short sale restriction triggered, and halts: `month`, `ssr_days`, `halts`."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.manifests.selection import RankingParams
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
@@ -31,6 +32,7 @@ from smallcaps_assets.domain.research.tables.research_labels import (
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.sessions import SessionParams, with_session
 from smallcaps_assets.domain.versions import code_version, digest
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
@@ -44,7 +46,7 @@ from smallcaps_assets.settings.settings import Profile
 EVENT_COSTS_TABLE: Final = "event_costs"
 RESEARCH_LABELS_TABLE: Final = "research_labels"
 # The tables of a profile in one file, in the order in which they are made.
-JOINED_OF_PROFILES: Final = (RESEARCH_TABLE_NAME, EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)
+JOINED_OF_PROFILES: Final = (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE, COHORTS_TABLE, RESEARCH_TABLE_NAME)
 # Raised with every code change that changes rows.
 COSTS_VERSION: Final = "1"
 LABELS_VERSION: Final = "1"
@@ -70,11 +72,13 @@ class JoinedOutcomes:
         lake: the lake.
         params: settings of the research tables.
         sessions: bounds of the sessions.
+        ranking: its time buckets are those of cohorts.
     """
 
     lake: Lake
     params: ResearchParams
     sessions: SessionParams
+    ranking: RankingParams
 
     def enriched(self) -> JoinedFile:
         """Publish ENRICHED of every event of which there are outcomes, in MASTER order; see EnrichedEvents.

@@ -72,7 +72,7 @@ class Heading(NamedTuple):
 # By event, what `tape_document` makes of its tape, or why it is damaged: {"damage": reason}.
 Tapes = Mapping[str, Mapping[str, Any]]
 # By event, what `drawn_outcomes` finds.
-Outcomes = Mapping[str, Mapping[str, Any]]
+DrawnOutcomes = Mapping[str, Mapping[str, Any]]
 
 
 def render_sheet(
@@ -80,7 +80,7 @@ def render_sheet(
     events: pl.DataFrame,
     charts: Charts,
     tapes: Tapes = MappingProxyType({}),
-    outcomes: Outcomes = MappingProxyType({}),
+    outcomes: DrawnOutcomes = MappingProxyType({}),
 ) -> str:
     """The HTML page of events (SAMPLE, or MANIFEST where there is no sample), their charts, tape and outcomes."""
     style = "".join(map(_part, _STYLES))
@@ -137,7 +137,7 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tap
     }
 
 
-def _outcomes(outcomes: Outcomes) -> dict[str, Any]:
+def _outcomes(outcomes: DrawnOutcomes) -> dict[str, Any]:
     """What is known of each event, and the figures with their names and meanings."""
     figures = [{"name": name, "label": label, "help": text} for name, label, text in OUTCOME_FIGURES]
     return {"spec": DRAWN_SPEC.name, "figures": figures, "of": dict(outcomes)}

@@ -47,7 +47,11 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
     ("path", "value", "assets"),
     [
         ("detectors.flush.min_spike_x", 4.5, {"event_shards", "master_events"}),
-        ("features.rvol_days", 10, {"event_shards", "master_events"} | OF_BARS | of_profiles("review_sheet")),
+        (
+            "features.rvol_days",
+            10,
+            {"event_shards", "master_events"} | OF_BARS | of_profiles("review_sheet") | of_profiles("control_features"),
+        ),
         (
             "sessions.premarket_open",
             "05:00",
@@ -60,6 +64,10 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
             | of_profiles("control_features"),
         ),
         ("research.halt_min_trades", 60, OF_BARS | OF_TAPE | of_profiles("control_features")),
+        ("research.rvol_to_time_days", 30, OF_BARS | of_profiles("control_features")),
+        ("research.causal_min_dollars", 5.0, OF_BARS | {"event_scores"}),
+        ("research.cost_days", 30, of_profiles("event_costs")),
+        ("research.control_min_bars", 4, of_profiles("control_manifest")),
         ("research.score_days", 30, {"event_scores"}),
         ("research.wave_horizon_min", 45, OF_BARS),
         ("research.fee_bps", 2.0, of_profiles("event_costs")),

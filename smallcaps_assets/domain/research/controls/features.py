@@ -16,7 +16,7 @@ from smallcaps_assets.domain.research.tables.table_descriptions import TABLE_TEX
 
 _KEYS: Final = ("control_id", "control_of")
 # a control has no score, and is no event of a sample
-_OF_EVENTS: Final = {"event_id", "in_causal_sample", *EVENT_SCORE_COLUMNS}
+_OF_EVENTS: Final = {"event_id", "in_causal_sample", "cohort_was_winning", *EVENT_SCORE_COLUMNS}
 CONTROL_FEATURE_COLUMNS: Final = {
     **{name: ResearchColumn(name, pl.String(), "", "key") for name in _KEYS},
     **{name: column for name, column in RESEARCH_TABLE_COLUMNS.items() if name not in _OF_EVENTS},

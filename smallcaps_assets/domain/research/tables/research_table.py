@@ -9,6 +9,7 @@ from smallcaps_assets.domain.research.columns import Availability, ResearchColum
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS, schema_of
+from smallcaps_assets.domain.research.tables.cohort_tables import WAS_WINNING, WAS_WINNING_COLUMNS
 from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.tables import MANIFEST
 
@@ -33,6 +34,8 @@ def _columns() -> Iterator[ResearchColumn]:
                 yield column._replace(name=f"{column.name}_{segment}", availability=known)
     for name in _STATE:
         yield ResearchColumn(name, EVENT_TAPE_STATE[name], "", "pre", "trades")
+    # as they are of an earlier date, outcomes may be a feature in this one form
+    yield WAS_WINNING_COLUMNS["cohort_was_winning"]
 
 
 RESEARCH_TABLE_COLUMNS: Final = {column.name: column for column in _columns()}
@@ -47,12 +50,14 @@ class ResearchParts(NamedTuple):
         scores: EVENT_SCORES.
         micro: MICRO_FEATURES.
         state: EVENT_TAPE_STATE.
+        winning: WAS_WINNING; without rows where there are no cohorts.
     """
 
     features: pl.DataFrame
     scores: pl.DataFrame
     micro: pl.DataFrame
     state: pl.DataFrame
+    winning: pl.DataFrame = WAS_WINNING.to_frame()
 
 
 def research_table(manifest: pl.DataFrame, parts: ResearchParts) -> pl.DataFrame:
@@ -66,6 +71,7 @@ def research_table(manifest: pl.DataFrame, parts: ResearchParts) -> pl.DataFrame
         parts.scores,
         *(_of_segment(parts.micro, segment) for segment in TABLE_SEGMENTS),
         parts.state,
+        parts.winning,
     ]
     for table in tables:
         rows = rows.join(table, on="event_id", how="left", maintain_order="left", validate="m:1")

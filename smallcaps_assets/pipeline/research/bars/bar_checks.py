@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.bars.market_state import MARKET_STATE
 from smallcaps_assets.domain.research.checks import (
     BAR_FEATURE_BOUNDS,
+    COHORT_BOUNDS,
     COST_BOUNDS,
     HALT_BOUNDS,
     LABEL_BOUNDS,
@@ -24,12 +25,14 @@ from smallcaps_assets.domain.research.checks import (
     table_checks,
 )
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES, EVENT_SCORES
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES
 from smallcaps_assets.domain.words import count_clause
+from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
@@ -64,6 +67,7 @@ _TABLES: Final[Mapping[str, tuple[pl.Schema, Sequence[str], Mapping[str, Bounds]
     ENRICHED_TABLE: (ENRICHED, ("event_id",), {**OUTCOME_BOUNDS, **SCORE_BOUNDS}),
     EVENT_COSTS_TABLE: (EVENT_COSTS, ("event_id", "label_spec"), COST_BOUNDS),
     RESEARCH_LABELS_TABLE: (RESEARCH_LABELS, ("event_id", "label_spec"), {**LABEL_BOUNDS, **COST_BOUNDS}),
+    COHORTS_TABLE: (COHORTS, COHORT_KEYS, COHORT_BOUNDS),
 }
 
 
@@ -87,6 +91,9 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
     path = lake.research_table(table, profile or "")
     files = [path] if is_stored(path) else [] if profile else store.parts(lake.research / table)
     beside = {other: store.parts(lake.research / other) for other, asset in BESIDE.items() if asset == table}
+    if table == COHORTS_TABLE:
+        members = lake.research_table(COHORT_MEMBERS_TABLE, profile or "")
+        beside[COHORT_MEMBERS_TABLE] = [members] if is_stored(members) else []
     if name == REGISTRY_COMPLETE:
         return check_registry(store, {table: files, **beside})
     if name == HINDSIGHT_APART:

@@ -140,7 +140,9 @@ class SymbolResearch:
         known = self._candidates([work]).filter(pl.col("timestamp") <= timestamp)
         sampled = with_causal_sample(known, self.detector.params.filters, self.params)
         own = pl.col("event_id") == event_id
-        events = research_events(self._master([symbol]).filter(own), sampled.filter(own))
+        detected = self._detected([symbol])
+        given = pl.concat([detected, self._imported_beside(detected, [symbol])])
+        events = research_events(given.filter(own), sampled.filter(own))
         splits = self._splits_of([symbol])
         frames = (bars, sampled, events, SPLITS.to_frame() if splits is None else splits)
         return _Past(work, tuple(frame.with_columns(symbol=pl.lit(name)) for frame in frames))
@@ -224,7 +226,11 @@ class SymbolResearch:
             return {table: {} for table in SYMBOL_TABLES}
         market, sampled = self._market(works)
         symbols = [work.symbol for work in works]
-        events = research_events(rows_since(works, self._master(symbols)), rows_since(works, sampled))
+        detected = self._detected(symbols)
+        imported = self._imported_beside(detected, symbols)
+        given = rows_since(works, pl.concat([detected, imported]))
+        is_imported = pl.col("event_id").is_in(imported["event_id"].implode())
+        events = research_events(given, rows_since(works, sampled)).with_columns(pl.col("in_master") & ~is_imported)
         return rows_by_symbol(works, self._tables(events, market))
 
     def _market(self, works: Sequence[Renewal]) -> tuple[MarketData, pl.DataFrame]:
@@ -245,15 +251,15 @@ class SymbolResearch:
         first, last = min(work.calendar_from for work in works), max(work.last for work in works)
         return sessions_and_earlier(first, last, self._planner.look_back, self.detector.sessions)
 
-    def _master(self, symbols: Sequence[str]) -> pl.DataFrame:
-        """The events (EVENTS) of the shards of several symbols, and the imported ones that are not in them.
-
-        What they have in common is MASTER's to say.
-        """
+    def _detected(self, symbols: Sequence[str]) -> pl.DataFrame:
+        """The events (EVENTS) of the shards of several symbols; what they have in common is MASTER's to say."""
         rows = self.detector.shards.read_together(symbols)
-        detected = rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+        return rows.with_columns(event_group_id=pl.lit(None, pl.String)).select(*EVENTS)
+
+    def _imported_beside(self, detected: pl.DataFrame, symbols: Sequence[str]) -> pl.DataFrame:
+        """The imported events of several symbols that are not among the detected ones."""
         imported = self._imported.filter(pl.col("symbol").is_in(list(symbols)))
-        return pl.concat([detected, imported.filter(~pl.col("event_id").is_in(detected["event_id"].implode()))])
+        return imported.filter(~pl.col("event_id").is_in(detected["event_id"].implode()))
 
     def _splits_of(self, symbols: Sequence[str]) -> pl.DataFrame | None:
         return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))

@@ -24,6 +24,8 @@ from smallcaps_assets.pipeline.events.detection import Detector
 
 # Raised with every code change that changes rows: they are then computed again.
 SYMBOLS_VERSION: Final = "2"
+# The same of symbols with imported events alone.
+_IMPORTED_VERSION: Final = "2"
 # trading days back to the latest candidate
 _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
@@ -225,7 +227,10 @@ class RenewalPlanner:
     @cached_property
     def _imported(self) -> dict[str, str]:
         by_symbol = self.imported.sort("event_id").partition_by("symbol", as_dict=True, maintain_order=True)
-        return {f"{key[0]}": digest(f"{row}" for row in rows.iter_rows()) for key, rows in by_symbol.items()}
+        return {
+            f"{key[0]}": f"{_IMPORTED_VERSION}-{digest(f'{row}' for row in rows.iter_rows())}"
+            for key, rows in by_symbol.items()
+        }
 
     @cached_property
     def _splits(self) -> dict[str, str]:
@@ -246,8 +251,13 @@ class RenewalPlanner:
 def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
     """The settings that decide the tables of symbols; costs are those of profiles."""
     of_outcomes = set(OutcomeParams.model_fields) - set(CostParams.model_fields)
-    of_tables = set(BarFeatureParams.model_fields) | set(SampleParams.model_fields) | of_outcomes
-    return params.model_dump(mode="json", include=of_tables)
+    others = params.model_dump(mode="json", include=set(SampleParams.model_fields) | of_outcomes)
+    return settings_of_features(params) | others
+
+
+def settings_of_features(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide what bars say of a minute when it is over, whichever events are in a sample."""
+    return params.model_dump(mode="json", include=set(BarFeatureParams.model_fields))
 
 
 def renewal_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:

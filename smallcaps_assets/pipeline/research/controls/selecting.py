@@ -78,12 +78,14 @@ class ControlChoice:
     def publish(self) -> ChosenControls:
         """Choose the controls of the events of the current manifest with complete tape, and publish them.
 
-        The same manifest, ledger, MASTER, bars and splits give the same file.
+        The same manifest, ledger, MASTER, bars and splits give the same file. A damaged one is set aside, also where
+        none can be chosen: the ledger, without which none is, cannot be made beside it.
 
         Raises:
             InputError: there is no manifest, MASTER or ledger yet.
             LakeError: the ledger is of another manifest; a file is damaged or cannot be read or written.
         """
+        ControlStore(self.lake, self.profile).set_aside_damaged()
         current = ManifestStore.in_lake(self.lake, self.profile).current()
         complete = self._complete(current)
         master, splits = self.moments_of_events(), ReferenceTables(self.lake).splits()

@@ -287,7 +287,8 @@ def test_a_number_that_peeks_and_one_out_of_bounds_are_found(lake: Path) -> None
 
 
 def test_imported_events_have_features_and_make_only_their_symbol_stale(lake: Path) -> None:
-    before = _tables(lake)["event_bar_features"]
+    tables = _tables(lake)
+    before = tables["event_bar_features"]
     detected = pl.read_parquet(Lake(lake).shard("AVLO"), glob=False).head(1)
     moved = detected.with_columns(pl.col("timestamp") - timedelta(minutes=3), event_id=pl.lit("imported"))
     known = pl.concat([moved, detected]).with_columns(event_group_id=pl.lit(None, pl.String), score_raw="score")
@@ -302,6 +303,12 @@ def test_imported_events_have_features_and_make_only_their_symbol_stale(lake: Pa
     own = after.filter(event_id="imported")
     assert own["close"].to_list() == bars.filter(pl.col("timestamp") == moved["timestamp"][0])["close"].to_list()
     assert own["in_causal_sample"].to_list() == [False]
+    # it is not in MASTER, and labels of MASTER do not overlap with its label
+    renewed, is_imported = _tables(lake), pl.col("event_id") == "imported"
+    assert renewed["event_outcomes"].filter(is_imported)["in_master"].to_list() == [False]
+    assert renewed["event_labels"].filter(is_imported)["uniqueness"].to_list() == [None] * 3
+    for table in ("event_outcomes", "event_labels"):
+        assert renewed[table].filter(~is_imported).equals(tables[table])
     assert _renew(_research(lake))["AVLO"]["sessions_computed"] == 0
     Lake(lake).imported_events.unlink()
     _renew(_research(lake))

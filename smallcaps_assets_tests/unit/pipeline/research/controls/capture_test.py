@@ -212,6 +212,22 @@ def test_a_new_manifest_keeps_the_controls_of_its_events(scene: Scene) -> None:
     assert outdated in profile_report(scene.lake, "core", scene.settings, LATER)
 
 
+def test_a_damaged_file_is_set_aside_before_the_ledger_is_asked_for(scene: Scene) -> None:
+    """The ledger of a new manifest cannot be made beside damaged controls, nor controls be chosen without it."""
+    scene.capture()
+    scene.certify()
+    scene.choose()
+    scene.freeze(MANIFEST.head(1), "b" * 16, LATER + timedelta(minutes=1))
+    scene.controls.path.write_bytes(scene.controls.path.read_bytes()[:-40])
+    with pytest.raises(LakeError, match="Materialize core/control_manifest"):
+        scene.controls.load(MANIFEST)
+    with pytest.raises(LakeError, match="Materialize core/capture_ledger"):
+        scene.choose()
+    assert scene.controls.load(MANIFEST).is_empty()
+    scene.certify()
+    assert scene.choose().selection.controls["control_of"].to_list() == [FIRST["event_id"]]
+
+
 def test_the_same_inputs_choose_the_same_file(scene: Scene) -> None:
     scene.capture()
     scene.certify()

@@ -1,0 +1,49 @@
+"""Checks of the published cohorts of a profile: their family, and that no outcome of an event reaches its selection."""
+
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from smallcaps_assets.domain.findings import Figure, Finding, finding
+from smallcaps_assets.domain.research.cohorts.judgement import FAMILY
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, COHORTS
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
+from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.research.joined_cohorts import cohorts_before, events_of_cohorts
+from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
+from smallcaps_assets.settings.settings import Profile
+
+FAMILY_SHOWN: Final = "family_shown"
+NO_OWN_OUTCOME: Final = "no_own_outcome"
+
+
+def checks_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> Checks:
+    """The checks that only cohorts have; nothing is judged before there are any."""
+    return {
+        FAMILY_SHOWN: partial(_family_shown, outcomes, profile),
+        NO_OWN_OUTCOME: partial(_no_own_outcome, outcomes, profile),
+    }
+
+
+def _family_shown(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
+    """Whether `tested` is how many cohorts have a q value, of each as_of, label spec and selection."""
+    rows = ResearchStore(outcomes.lake).read(outcomes.lake.research_table(COHORTS_TABLE, profile), COHORTS)
+    family = pl.col("q_value").count().over(FAMILY).cast(pl.Int64)
+    breaking = rows.filter(pl.col("tested").ne_missing(family)).select(*COHORT_KEYS, "tested")
+    found = finding(FAMILY_SHOWN, breaking, {"cohorts": rows.height})
+    return found.unjudged_if(rows.is_empty(), "there are no cohorts yet")
+
+
+def _no_own_outcome(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
+    """Whether cohorts are the same, bit for bit, when all outcomes from their as_of on are others."""
+    found = cohorts_before(events_of_cohorts(outcomes, profile), outcomes.params)
+    if found is None:
+        unjudged = finding(NO_OWN_OUTCOME, COHORTS.to_frame(), {})
+        return unjudged.unjudged_if(condition=True, reason="no label was over when the month of the last event began")
+    as_of, before, after = found
+    breaking = after.join(before, on=[*COHORTS], how="anti", nulls_equal=True).select(*COHORT_KEYS)
+    missing = before.join(after, on=[*COHORTS], how="anti", nulls_equal=True).select(*COHORT_KEYS)
+    figures: dict[str, Figure] = {"as_of": f"{as_of}", "cohorts": before.height}
+    return finding(NO_OWN_OUTCOME, pl.concat([breaking, missing]).unique(), figures)

@@ -1,0 +1,109 @@
+"""Cohorts of a profile over all symbols, and the events of those that are winning: hindsight, in files of their own."""
+
+from datetime import date
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.manifests.selection import RankingParams, time_bucket
+from smallcaps_assets.domain.research.cohorts.cohorts import CohortTables, as_of_day, cohort_tables
+from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.cohorts.spec_rows import COHORT_EVENTS, month_number
+from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.versions import code_version
+from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes
+from smallcaps_assets.settings.settings import Profile
+
+# Raised with every code change that changes rows.
+COHORTS_VERSION: Final = "1"
+_FEATURES: Final = "event_bar_features"
+_LABELS: Final = "event_labels"
+
+
+class JoinedCohorts(NamedTuple):
+    """COHORTS and COHORT_MEMBERS as they are published."""
+
+    cohorts: JoinedTable
+    members: JoinedTable
+
+
+def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts:
+    """Publish COHORTS and COHORT_MEMBERS of a profile; they are made unless they were made from the same inputs.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read or written.
+    """
+    lake, files = outcomes.lake, JoinedFiles(outcomes.lake)
+    parts = {
+        "costs": files.of_lake(EVENT_COSTS_TABLE, profile),
+        "events": files.of_lake(ENRICHED_TABLE),
+        "labels": files.of_symbols(lake.research / _LABELS),
+        "features": files.of_symbols(lake.research / _FEATURES),
+    }
+    settings = settings_of_cohorts(outcomes.params, outcomes.ranking)
+    inputs = {"code": code_version(COHORTS_VERSION, *settings)}
+    inputs |= {name: files.contents(paths) for name, paths in parts.items()}
+    made: list[CohortTables] = []
+
+    def tables() -> CohortTables:
+        # both are made at once, where either is to be made
+        if not made:
+            made.append(cohort_tables(events_of_cohorts(outcomes, profile), outcomes.params))
+        return made[0]
+
+    return JoinedCohorts(
+        files.publish(lake.research_table(COHORTS_TABLE, profile), COHORTS, inputs, lambda: tables().cohorts),
+        files.publish(
+            lake.research_table(COHORT_MEMBERS_TABLE, profile), COHORT_MEMBERS, inputs, lambda: tables().members
+        ),
+    )
+
+
+def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:
+    """COHORT_EVENTS of all events with costs, sorted by event and label spec.
+
+    Events that `events_with_waves_enriched` does not have yet are left out.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    rows = outcomes.outcomes_of(profile).filter(pl.col("event_type").is_not_null())
+    bucket = time_bucket(outcomes.ranking)
+    with disk_errors("read", outcomes.lake.research):
+        found = rows.with_columns(time_bucket=bucket).select(*COHORT_EVENTS).sort("event_id", "label_spec").collect()
+    return found.match_to_schema(COHORT_EVENTS)
+
+
+def cohorts_before(events: pl.DataFrame, params: CohortParams) -> tuple[date, pl.DataFrame, pl.DataFrame] | None:
+    """The first day of the month of the last event, its cohorts, and those with all outcomes from it on changed.
+
+    Outcomes that are over after this day must not reach the cohorts. None where there is no event, or none has cohorts.
+
+    Args:
+        events: COHORT_EVENTS.
+        params: as of the published cohorts.
+    """
+    if events.is_empty():
+        return None
+    as_of = as_of_day(int(month_number(events["date"].str.to_date("%Y-%m-%d")).max()))  # type: ignore[arg-type]  # a number
+    later = pl.col("t1").dt.convert_time_zone(NEW_YORK).dt.date() >= as_of
+    changed = events.with_columns(
+        net_return=pl.when(later).then(0.5 - pl.col("net_return")).otherwise("net_return"),
+        label=pl.when(later).then(-pl.col("label")).otherwise("label"),
+        mfe_15_bps=pl.when(later).then(pl.col("mfe_15_bps") + 1_000).otherwise("mfe_15_bps"),
+        tie=pl.when(later).then(~pl.col("tie")).otherwise("tie"),
+    )
+    before, after = (cohort_tables(rows, params).cohorts.filter(pl.col("as_of") == as_of) for rows in (events, changed))
+    return None if before.is_empty() and after.is_empty() else (as_of, before, after)
+
+
+def settings_of_cohorts(params: ResearchParams, ranking: RankingParams) -> tuple[Any, ...]:
+    """The settings that decide the cohorts."""
+    buckets = ranking.model_dump(mode="json", include={"time_buckets"})
+    return params.model_dump(mode="json", include=set(CohortParams.model_fields)), buckets
