@@ -62,7 +62,9 @@ def make_research_table(lake: Lake) -> None:
     """Make the research tables of profile core, which the documents read, where the demo did not."""
     settings = load_settings(overrides={})
     if not lake.research_table("research_table", "core").is_file():
-        JoinedResearch(lake, settings.research.params, settings.filters, settings.sessions).table("core")
+        JoinedResearch(lake, settings.research.params, settings.filters, settings.sessions).table(
+            "core", settings.ranking
+        )
     if not lake.research_table("research_labels", "core").is_file():
         outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions)
         outcomes.enriched()

@@ -341,16 +341,16 @@ def test_a_damaged_part_of_the_table_of_events_is_set_aside_where_it_is_found(la
     (path, *_) = [
         path for path in files_of(lake, "research tables") if table in path.as_posix() and "plus" not in path.parts
     ]
-    sound, state = research.table("core"), path.stat()
+    sound, state = research.table("core", settings.ranking), path.stat()
     flip_in_the_middle(path)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
     with pytest.raises(LakeError, match=re.escape(f"{path}: is damaged: ")) as raised:
-        research.table("core")
+        research.table("core", settings.ranking)
     assert how_to_restore(path) in str(raised.value)
     assert not path.exists()
     assert len(list((lake.quarantine / "damaged" / "research").rglob("*.damaged"))) == 1
     # what lacks a part has nulls there; the rows of this one are none
-    assert research.table("core").rows.equals(sound.rows)
+    assert research.table("core", settings.ranking).rows.equals(sound.rows)
 
 
 def test_candidates_of_other_settings_than_the_shard_are_found(lake: Lake) -> None:
