@@ -26,7 +26,7 @@ from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, tables_o
 from smallcaps_assets.pipeline.research.costs_of_others import CostsOfOthers
 from smallcaps_assets.settings.settings import Settings
 
-COMPARED: Final = ("kept", "gained", "lost")
+_GROUPS: Final = ("kept", "gained", "lost")
 GROSS, NET = "gross", "net"
 _LABELS: Final = ("event_id", "label_spec", "date", "state", "gross_return")
 _SIDE: Final = {"side": pl.String()}
@@ -44,14 +44,14 @@ class Outcomes:
         """Start empty; `before` are the settings of lost events, `after` those of the experiment."""
         self._before, self._after, self._costs = before, after, costs
         self._specs = list(label_specs)
-        self._events = dict.fromkeys(COMPARED, 0)
+        self._events = dict.fromkeys(_GROUPS, 0)
         self._rows, self._closes = [_ROWS.to_frame()], [_CLOSES.to_frame()]
 
     def add(self, batch: Batch, gained: pl.DataFrame, lost: pl.DataFrame) -> None:
         """Add the labels of the events (EVENTS) of a batch."""
         after, before = batch.found
         kept = after.master.join(gained, on="event_id", how="anti", maintain_order="left")
-        sides = dict(zip(COMPARED, (kept, gained, lost), strict=True))
+        sides = dict(zip(_GROUPS, (kept, gained, lost), strict=True))
         for side, events in sides.items():
             self._events[side] += events.height
         of_after = pl.concat([sides[side].with_columns(side=pl.lit(side)) for side in ("kept", "gained")])
@@ -63,7 +63,7 @@ class Outcomes:
         labels, figures = self._returns
         sampled, rows = self._sampled(), []
         for spec in self._specs:
-            for side in COMPARED:
+            for side in _GROUPS:
                 own = labels.filter(label_spec=spec, side=side)
                 returns = {
                     name: figures.get((spec, side, name), dict.fromkeys(MEAN_RETURNS) | {"n": 0, "n_days": 0})
