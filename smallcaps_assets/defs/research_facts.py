@@ -25,6 +25,11 @@ from smallcaps_assets.settings.settings import Profile
 RESEARCH: Final = "research"
 
 
+# the group of those that say what came after events: with them, the graph of the others is too small to read
+OUTCOMES: Final = "outcomes"
+_AFTER: Final = ("event_waves", "event_labels")
+
+
 def research_group(profile: Profile) -> str:
     """The group of the research tables of one profile: one graph of all profiles is larger than a screen."""
     return f"{RESEARCH}_{profile}"
@@ -58,7 +63,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             path=lambda lake, name=name: lake.research / name,  # type: ignore[misc] # a default argument
             stage="research",
             paid=False,
-            group=RESEARCH,
+            group=OUTCOMES if name in _AFTER else RESEARCH,
             version=renewals.SYMBOLS_VERSION,
             decided_by=lambda settings: (
                 renewals.settings_of_tables(settings.research.params),
@@ -85,7 +90,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             path=lambda lake: lake.research_table(ENRICHED_TABLE),
             stage="research",
             paid=False,
-            group=RESEARCH,
+            group=OUTCOMES,
             version=ENRICHED_VERSION,
             lineage={
                 **from_columns(["master_events"], {name: [name] for name in EVENTS}),

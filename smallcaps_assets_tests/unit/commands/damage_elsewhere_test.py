@@ -30,7 +30,8 @@ from smallcaps_assets_tests.properties.damage_test import alter_table
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.small_lake import EVENTS, fill_small_lake, fresh_clone
 
-DETECT = ["detect", "--compare", "lake/events/master.parquet"]
+# candidates alone would decide the same events, and no bar be read
+DETECT = ["detect", "--compare", "lake/events/master.parquet", "--from-bars"]
 BARS = "bars/minute/symbol=AVLO/2025-11.parquet"
 EVENT = EVENTS[0]["event_id"]
 WINDOWS = ["import", "windows", "windows", "--before", "3", "--after", "7", "--timezone", "UTC"]
