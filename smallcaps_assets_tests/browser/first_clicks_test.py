@@ -55,6 +55,7 @@ def first_day(demo: Home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         ui.stop()
 
 
+@pytest.mark.long
 def test_the_symbol_that_is_left_turns_green(first_day: FirstDay, page: Page) -> None:
     for asset in ("minute_bars", "event_shards"):
         shown = AssetPage(page, first_day.ui, asset)
@@ -65,6 +66,7 @@ def test_the_symbol_that_is_left_turns_green(first_day: FirstDay, page: Page) ->
         expect(shown.dots(first_day.symbol)).to_have_count(1)
 
 
+@pytest.mark.long
 def test_the_failed_window_is_red_and_mended(first_day: FirstDay, page: Page) -> None:
     symbol, wave = first_day.failed
     shown = AssetPage(page, first_day.ui, "premium/tape_quotes")
@@ -77,6 +79,7 @@ def test_the_failed_window_is_red_and_mended(first_day: FirstDay, page: Page) ->
     shown.expect_counts(materialized=1, missing=3 * SYMBOLS - 1)
 
 
+@pytest.mark.long
 def test_a_wave_of_premium_is_captured(first_day: FirstDay, page: Page) -> None:
     (_, wave), tape = first_day.failed, first_day.ui.lake.tape("premium", "quotes")
     before = len(list(tape.rglob("*.parquet")))

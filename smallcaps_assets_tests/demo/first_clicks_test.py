@@ -177,6 +177,7 @@ def test_the_failed_window_is_mended_by_one_request(desk: Desk) -> None:
     assert choose_partition(desk.lake, desk.settings) is None, "somebody works with it"
 
 
+@pytest.mark.long
 def test_a_night_brings_the_next_session_and_its_events(desk: Desk) -> None:
     bars, lake = BarsStore(desk.lake), LakeResource(root=str(desk.lake.root))
     master = pl.read_parquet(desk.lake.master)

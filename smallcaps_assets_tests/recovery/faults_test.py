@@ -57,6 +57,7 @@ def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:
     expect_retry(platform, run_id, hold.waiting)
 
 
+@pytest.mark.long
 def test_a_run_continues_without_its_code_server(platform: Platform) -> None:
     hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
@@ -110,6 +111,7 @@ def test_a_backfill_outlives_its_daemon_and_then_everything(platform: Platform) 
     assert platform.slots_taken() == 0
 
 
+@pytest.mark.long
 def test_services_end_with_a_killed_web_ui(platform: Platform) -> None:
     hold = platform.hold()
     run_id = platform.launch(0, PER_RUN - 1)
@@ -149,6 +151,7 @@ def test_a_run_interrupted_by_the_end_of_the_web_ui_is_repeated_by_the_next(plat
     assert len(platform.gate.requests) == PER_RUN * MONTHS - kept
 
 
+@pytest.mark.long
 def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
     hold = platform.hold()
     # the repetition has the same limit, part of which it needs on a busy machine
@@ -219,6 +222,7 @@ def test_a_full_disk_is_named_and_work_continues_once_it_has_space(platform: Pla
         assert not list(platform.lake.rglob("*.part"))
 
 
+@pytest.mark.long
 def test_all_services_end_when_the_web_server_dies(platform: Platform) -> None:
     """The last test of this module: none needs them again."""
     (dying,) = platform.services(WEB_SERVER)

@@ -125,6 +125,7 @@ def test_a_run_of_a_web_ui_uses_its_state(clone: Path) -> None:
         assert not daemons_of_state(state)
 
 
+@pytest.mark.long
 def test_a_web_ui_is_rejected_if_a_daemon_runs_that_was_started_by_hand(platform: Platform, tmp_path: Path) -> None:
     lake = tmp_path / "another lake"
     environment = {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"}
