@@ -26,8 +26,8 @@ RESEARCH: Final = "research"
 
 
 # the group of those that say what came after events: with them, the graph of the others is too small to read
-OUTCOMES: Final = "outcomes"
-_AFTER: Final = ("event_waves", "event_labels")
+OUTCOMES_GROUP: Final = "outcomes"
+_OF_SYMBOLS_AFTER: Final = ("event_waves", "event_labels")
 
 
 def research_group(profile: Profile) -> str:
@@ -63,7 +63,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             path=lambda lake, name=name: lake.research / name,  # type: ignore[misc] # a default argument
             stage="research",
             paid=False,
-            group=OUTCOMES if name in _AFTER else RESEARCH,
+            group=OUTCOMES_GROUP if name in _OF_SYMBOLS_AFTER else RESEARCH,
             version=renewals.SYMBOLS_VERSION,
             decided_by=lambda settings: (
                 renewals.settings_of_tables(settings.research.params),
@@ -90,7 +90,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             path=lambda lake: lake.research_table(ENRICHED_TABLE),
             stage="research",
             paid=False,
-            group=OUTCOMES,
+            group=OUTCOMES_GROUP,
             version=ENRICHED_VERSION,
             lineage={
                 **from_columns(["master_events"], {name: [name] for name in EVENTS}),
