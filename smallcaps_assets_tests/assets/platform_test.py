@@ -522,9 +522,9 @@ def test_groups_owners_and_kinds() -> None:
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
-    assert {groups[name] for name in (*RESEARCH_OF_SYMBOLS, "event_scores", "events_with_waves_enriched")} == {
-        "research"
-    }
+    after = {"event_waves", "event_labels", "events_with_waves_enriched"}
+    assert {groups[name] for name in after} == {"outcomes"}
+    assert {groups[name] for name in {*RESEARCH_OF_SYMBOLS, "event_scores"} - after} == {"research"}
     for name, group in groups.items():
         if "/" in name:
             assert group == (
