@@ -117,7 +117,7 @@ class ResearchLake:
         path = self._lake.research_table("research_table", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         # earlier releases had no cohorts
-        return self._scan(path, _KNOWN, added=("cohort_was_winning",))
+        return self._research(path, _KNOWN, added=("cohort_was_winning",))
 
     def cohorts(self, as_of: date | None = None, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
@@ -135,7 +135,7 @@ class ResearchLake:
         """
         path = self._lake.research_table("cohorts", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        rows = self._scan(path, COHORTS)
+        rows = self._research(path, COHORTS)
         if as_of is None:
             return rows
         known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"]
@@ -167,8 +167,8 @@ class ResearchLake:
         enriched = self._lake.research_table("events_with_waves_enriched")
         for path in (labels, enriched):
             require_part(ResearchStore(self._lake), path)
-        rows = self._scan(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
-        followed = self._scan(enriched, ENRICHED).select("event_id", *_FOLLOWED)
+        rows = self._research(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
+        followed = self._research(enriched, ENRICHED).select("event_id", *_FOLLOWED)
         return rows.join(followed, on="event_id", how="left", maintain_order="left")
 
     def controls(self, profile: Profile = "core") -> pl.LazyFrame:
@@ -187,7 +187,7 @@ class ResearchLake:
         """
         path = self._lake.research_table("control_features", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        return self._scan(path, CONTROL_FEATURES)
+        return self._research(path, CONTROL_FEATURES)
 
     def matched_difference(self, profile: Profile = "core") -> pl.LazyFrame:
         """Event minus control for each number of `features` (MATCHED_DIFFERENCE), one row per event with a control.
@@ -220,7 +220,7 @@ class ResearchLake:
         features = self._lake.research_table("control_features", _require_profile(profile))
         # the asset that makes both
         require_part(ResearchStore(self._lake), features)
-        return self._scan(features.with_name("control_labels.parquet"), CONTROL_LABELS)
+        return self._research(features.with_name("control_labels.parquet"), CONTROL_LABELS)
 
     def matched_labels(self, profile: Profile = "core") -> pl.LazyFrame:
         """Return of the event minus return of its control (MATCHED_LABELS), per label spec; hindsight, and gross.
@@ -241,7 +241,7 @@ class ResearchLake:
         files = [self._lake.research_symbol("event_labels", symbol) for symbol in symbols]
         for file in files:
             require_part(store, file)
-            prove_once(file)
+            store.prove(file)
         return matched_labels(self.features(profile), store.scan(files, EVENT_LABELS), controls)
 
     def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
@@ -307,6 +307,13 @@ class ResearchLake:
         store = TapeStore(self._lake, _require_profile(profile), self._settings.profiles[profile])
         rows = store.scan(kind, wanted, opening_book=opening_book)
         return rows.sort("event_id", "timestamp", "sequence_number", maintain_order=True)
+
+    def _research(
+        self, path: Path, schema: dict[str, pl.DataType] | pl.Schema, added: Sequence[str] = ()
+    ) -> pl.LazyFrame:
+        """A research table, as `_scan`; one of another profile or symbol has rows that are not those of its path."""
+        ResearchStore(self._lake).prove(path)
+        return self._scan(path, schema, added)
 
     @staticmethod
     def _scan(path: Path, schema: dict[str, pl.DataType] | pl.Schema, added: Sequence[str] = ()) -> pl.LazyFrame:

@@ -19,6 +19,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
 
+# what is wrong with a ledger whose manifest is damaged: the ledger itself may be sound
+MANIFEST_UNUSABLE: Final = "its manifest cannot be used"
 _ABSENT: Final = ("failed", "denied", "missing")
 # from the end of a download to the publication of its file: a ledger may be made while a capture runs
 _PUBLISHING_TAKES: Final = timedelta(seconds=10)
@@ -118,7 +120,8 @@ def _other_windows(ledger: pl.DataFrame, manifest: pl.DataFrame, file: str) -> l
 
 
 def _unusable(file: str, error: BaseException) -> Discrepancy:
-    return Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", first_line(error))
+    remedy = "mend that manifest first, as it says"
+    return Discrepancy(file, MANIFEST_UNUSABLE, "the manifest as it was frozen", first_line(error), remedy=remedy)
 
 
 def find_uncertified(ledger: pl.DataFrame, tape: TapeStore, file: str) -> Uncertified:
