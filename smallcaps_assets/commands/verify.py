@@ -18,7 +18,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.certificates import MANIFEST_UNUSABLE
+from smallcaps_assets.lake.verification.certificates import CONTROLS_MISSING, MANIFEST_UNUSABLE
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import Verification, verify
@@ -237,11 +237,15 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
     return [*lines, _remedy(result, named, ledger)]
 
 
+def _remedies_of_manifests(result: Verification) -> set[str]:
+    return {finding.remedy for finding in result.findings if finding.what in {MANIFEST_UNUSABLE, CONTROLS_MISSING}}
+
+
 def _remedy(result: Verification, named: AbstractSet[str], ledger: str) -> str:
     """What to do about the findings, which concern the `named` files."""
     files = named - {f"tape/{result.profile}/{name}.parquet" for name in ("ledger", "control_ledger")}
-    is_unusable = any(finding.what == MANIFEST_UNUSABLE for finding in result.findings)
-    first = "mend the manifest that cannot be used, as it says; then " if is_unusable else ""
+    # what ledgers say of their manifests comes first
+    first = "".join(f"{remedy}; then " for remedy in sorted(_remedies_of_manifests(result)))
     if not files:
         return f"  remedy: {first}materialize {ledger} again"
     return (

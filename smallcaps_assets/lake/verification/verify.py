@@ -12,17 +12,17 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER
+from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER, CONTROLS
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.files.remedies import how_to_restore
-from smallcaps_assets.lake.files.stored_tables import is_stored
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -41,6 +41,7 @@ from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discre
 from smallcaps_assets.lake.verification.tape_files import CheckedFile, Proofs, TapeFileChecks
 
 _THREADS: Final = 2
+_COUNTED: Final = {name: KPIS[name] for name in ("wave", "figure", "value")}
 _NO_PROOFS: Final[Proofs] = {}
 
 
@@ -166,6 +167,9 @@ def _usable_control_ledger(tape: TapeStore) -> tuple[pl.DataFrame, list[Discrepa
     store = ControlStore(tape.lake, tape.profile)
     name = relative_path(tape.lake, store.ledger_path)
     try:
+        if not is_stored(store.ledger_path) and (counted := _counted_controls(store)):
+            expected, remedy = f"certificates of {count_noun(counted, 'window')}", how_to_restore(store.ledger_path)
+            return CONTROL_LEDGER.to_frame(), [Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)]
         ledger = store.load_ledger()
     except DAMAGE_ERRORS as error:
         remedy, expected = how_to_restore(store.ledger_path), f"the ledger of the controls of {tape.profile}"
@@ -174,6 +178,16 @@ def _usable_control_ledger(tape: TapeStore) -> tuple[pl.DataFrame, list[Discrepa
     if ledger.is_empty():
         return ledger, []
     return ledger, compare_with_controls(ledger, store, ManifestStore.in_lake(tape.lake, tape.profile), name)
+
+
+def _counted_controls(store: ControlStore) -> int:
+    """How many windows of controls the report counts, by their ledger; 0 where there are no controls, or no longer."""
+    report = store.ledger_path.with_name("report.parquet")
+    if not is_stored(store.path) or not is_stored(report):
+        return 0
+    windows = (pl.col("wave") == CONTROLS) & (pl.col("figure") == "windows")
+    counted = read_table(report, _COUNTED).filter(windows)["value"]
+    return int(counted[0]) if counted.len() else 0
 
 
 def _is_of_other_ledger(lake: Lake, profile: str) -> bool:

@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger
+from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.controls import MANIFEST_OF_CONTROLS, ControlStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -156,3 +157,48 @@ def test_the_remedy_is_the_asset_that_sets_it_aside(lake: Lake) -> None:
     found = store.find(ManifestStore.in_lake(lake, "core").current())
     assert found.rows.is_empty()
     assert REMEDY in str(found.problem)
+
+
+def test_a_missing_manifest_of_controls_is_named_beside_their_ledger(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ControlStore(lake, "core")
+    store.path.unlink()
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    name = "tape/core/control_ledger.parquet: certifies controls whose manifest is missing"
+    assert f"{name}; expected research/core/control_manifest.parquet, found nothing" in printed
+    remedy = (
+        "materialize core/control_manifest, unless there shall be no controls; then materialize core/capture_ledger"
+    )
+    assert f"remedy: {remedy} again" in printed
+    # who removed it on purpose makes the ledger, and all is well
+    make_ledger("core", settings(), LakeResource(root=str(lake.root)))
+    assert not store.ledger_path.exists()
+    assert "certifies controls" not in outcome(["verify"], capsys)[1]
+
+
+def test_a_missing_ledger_of_controls_is_named_once_a_report_counts_them(
+    lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resource, store = LakeResource(root=str(lake.root)), ControlStore(lake, "core")
+    ledger, _ = make_ledger("core", settings(), resource)
+    publish_frame(lake.ledger("core"), ledger, below=lake.root)
+    certified = store.ledger_path.read_bytes()
+    store.ledger_path.unlink()
+    # nobody says yet that there was one
+    assert "control_ledger" not in outcome(["verify"], capsys)[1]
+    store.ledger_path.write_bytes(certified)
+    report, _ = make_report("core", ledger, settings(), resource)
+    publish_frame(lake.ledger("core").with_name("report.parquet"), report.rows, report.provenance, below=lake.root)
+    store.ledger_path.unlink()
+    code, printed = outcome(["verify"], capsys)
+    assert code == 1
+    assert "tape/core/control_ledger.parquet: is missing; expected certificates of 1 window, found nothing" in printed
+    assert "remedy: materialize core/capture_ledger again" in printed
+    make_ledger("core", settings(), resource)
+    assert "control_ledger" not in outcome(["verify"], capsys)[1]
+    # without controls there is none
+    store.path.unlink()
+    store.ledger_path.unlink()
+    assert "control_ledger" not in outcome(["verify"], capsys)[1]
