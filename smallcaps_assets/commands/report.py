@@ -68,6 +68,8 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
+    beside = [*reconciled.damaged, *([of_events.damage] if of_events.damage else [])]
+    review = _review(Review(lake, profile, settings), beside)
     items: list[Printable] = [
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
         _states(ledger),
@@ -84,18 +86,23 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
         *([Line(f"  research: {reconciled.problem}", "bad", hanging=4)] if reconciled.problem else []),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
-        _review(Review(lake, profile, settings)),
+        review,
         Line(f"  {judgement}", style),
         *(f"    {reason}" for reason in reasons),
     ]
-    return CaptureReport(items, len(damaged) + len(reconciled.damaged) + (of_events.damage is not None))
+    return CaptureReport(items, len(damaged) + len(beside))
 
 
-def _review(review: Review) -> str:
-    sheet = review.store.latest_sheet()
-    if sheet is None:
-        return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
-    return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
+def _review(review: Review, damaged: list[LakeError]) -> Printable:
+    """What the labels say; `damaged` receives why they cannot be read, which is no reason to show nothing else."""
+    try:
+        sheet = review.store.latest_sheet()
+        if sheet is None:
+            return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
+        return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
+    except LakeError as error:
+        damaged.append(error)
+        return Line(f"  review: {error}", "bad", hanging=4)
 
 
 def _states(ledger: pl.DataFrame) -> TextTable:
