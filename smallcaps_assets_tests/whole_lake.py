@@ -13,6 +13,7 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
+from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, CONTROL_WAVES
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
@@ -191,6 +192,8 @@ def _fill_research(lake: Lake) -> None:
             "control_manifest": CONTROL_MANIFEST,
             "control_features": CONTROL_FEATURES,
             "control_labels": CONTROL_LABELS,
+            "control_outcomes": CONTROL_OUTCOMES,
+            "control_waves": CONTROL_WAVES,
         }.items():
             store.publish(lake.research_table(table, profile), schema.to_frame(), {})
         for table, schema in TAPE_TABLES.items():
