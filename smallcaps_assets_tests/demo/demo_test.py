@@ -1,6 +1,7 @@
 """The results of a demo, compared with the simulated market."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -244,6 +245,12 @@ def test_controls_are_those_of_the_specification_and_captured_apart_from_events(
     assert controls in demo.output
 
 
+def require_equal(row: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        value = expected[name]
+        assert row[name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), name
+
+
 def test_what_came_after_controls_is_that_of_the_specification(demo: Home) -> None:
     """Labels, excursions, legs and costs of controls, computed row by row from the bars of their days."""
     lake = demo.lake
@@ -273,13 +280,10 @@ def test_what_came_after_controls_is_that_of_the_specification(demo: Home) -> No
         (label,) = (
             one for one in slow_labels(control, row["bar_atr"], Symbol(days, None)) if one["label_spec"] == "15,1,1"
         )
-        assert {name: row[name] for name in columns} == pytest.approx({name: label[name] for name in columns}, rel=1e-9)
+        require_equal(row, label, columns)
         evening = datetime.combine(day, time(20), NEW_YORK)
         legs, outcome = outcome_of(control, days[day], evening)
-        figures = [name for name in outcome if name in row]
-        assert {name: row[name] for name in figures} == pytest.approx(
-            {name: outcome[name] for name in figures}, rel=1e-9
-        )
+        require_equal(row, outcome, [name for name in outcome if name in row])
         own = waves.filter(control_of=row["control_of"])
         assert own.select("leg", "direction", "end_price").rows() == [
             (leg["leg"], leg["direction"], leg["end_price"]) for leg in legs

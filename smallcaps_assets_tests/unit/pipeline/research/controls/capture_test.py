@@ -32,7 +32,7 @@ from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
-from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
+from smallcaps_assets.pipeline.research.controls.features import PREFIX, TABLES_AFTER, ControlFeatures
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls, ControlChoice
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -321,14 +321,17 @@ def test_features_and_labels_of_controls(lake: Lake, small_market: SimulatedMark
         assert row["win"] is False
     outcomes = pl.read_parquet(lake.research_table("control_outcomes", "core"))
     assert outcomes.schema == CONTROL_OUTCOMES
-    stall = (0, 0.0, 0.0, "stall")
-    assert outcomes.select("legs", "mfe_15_bps", "mae_15_bps", "outcome").rows() == ([] if without else [stall] * 2)
+    # highs and lows are a cent from 10.00
+    far = [pytest.approx(10.0), pytest.approx(-10.0)]
+    assert outcomes.select("legs", "outcome").rows() == ([] if without else [(0, "stall")] * 2)
+    assert [list(row) for row in outcomes.select("mfe_15_bps", "mae_15_bps").rows()] == [far] * outcomes.height
     waves = pl.read_parquet(lake.research_table("control_waves", "core"))
     assert (waves.schema, waves.height) == (CONTROL_WAVES, 0)
     # the same rows give the same files
-    before = files_below(lake.research / "core")
+    files = [lake.research_table(name, "core") for name in TABLES_AFTER]
+    before = [file.read_bytes() for file in files]
     assert scene.features().publish().sha256 == made.sha256
-    assert files_below(lake.research / "core") == before
+    assert [file.read_bytes() for file in files] == before
     tables = ControlTables(lake, "core")
     after = tables.with_outcomes("15,1,1").collect()
     assert after.schema == CONTROLS_WITH_OUTCOMES
