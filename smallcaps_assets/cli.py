@@ -22,6 +22,8 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),
     "review": ("review", "Import the labels of a review sheet and report the share of good events."),
     "event": ("event", "Write the page of one event: its bars, its tape and its figures."),
+    "labels": ("outcomes.labels", "Report how labels ended and what they returned, by event type and label spec."),
+    "cohorts": ("outcomes.cohorts", "Report which kinds of events paid after costs, with intervals and sample sizes."),
     "coverage": ("coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
     "import": ("imports.command", "Import bars, events or windows that you already have, without downloading them."),
     "status": ("status", "Report what is done and what is missing."),
