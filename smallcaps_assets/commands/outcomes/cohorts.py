@@ -13,11 +13,11 @@ from smallcaps_assets.commands.flag_types import month_begin, positive_number
 from smallcaps_assets.commands.outcomes.shown import NOTHING, SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_untested, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, rank_cohorts
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.research.cohort_source import CohortSource, describe_source, source_of_cohorts
+from smallcaps_assets.pipeline.research.cohort_source import CohortSource, source_of_cohorts, why_untested
 from smallcaps_assets.pipeline.research.label_figures import require_labels
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -101,12 +101,7 @@ def _choose(lake: Lake, profile: Profile, settings: Settings, arguments: Namespa
     selection = "causal" if causal.height or of_spec.is_empty() else "master"
     rows = causal if selection == "causal" else of_spec
     source = source_of_cohorts(lake, profile, arguments.spec)
-    words = describe_source(source, profile)
-    if rows.is_empty():
-        why = words or "no label with costs was over when the month began"
-    else:
-        untested = describe_untested(rows, settings.research.params)
-        why = None if untested is None else "; ".join([untested, *([words] if words else [])])
+    why = why_untested(rows, settings.research.params, source, profile)
     return _Shown(as_of, selection, rows, rank_cohorts(rows, arguments.top), source, why)
 
 

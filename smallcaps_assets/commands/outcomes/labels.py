@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
-from smallcaps_assets.commands.outcomes.shown import bps_interval, bps_text, share_text
+from smallcaps_assets.commands.outcomes.shown import SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS
-from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.outcomes.event_costs import COST_SOURCES
 from smallcaps_assets.domain.research.outcomes.label_summary import LABEL_COUNTS, NOT_COSTED, RETURN_KINDS
 from smallcaps_assets.domain.words import count_clause, count_noun
@@ -21,7 +20,6 @@ NEEDS: Final = "the assets event_labels and <profile>/event_costs, which nights,
 EXAMPLE: Final = "smallcaps labels --profile core --spec 15,1,1"
 
 _KEYS: Final = ("label_spec", "event_type", "selection")
-_SPECS: Final = [spec.name for spec in LABEL_SPECS]
 _HINDSIGHT: Final = "MASTER is chosen with hindsight: what is said about returns needs the causal sample"
 _OF_GROSS: Final = "net has fewer events than gross where costs are not known: never compare the two"
 
@@ -33,8 +31,10 @@ def add_flags(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--spec",
         action="append",
-        choices=_SPECS,
-        help="only labels of these minutes, profit and stop; may be repeated (default: all)",
+        choices=SPEC_NAMES,
+        metavar="SPEC",
+        help=f"only labels of these minutes, profit and stop: {', '.join(map(repr, SPEC_NAMES))}; may be repeated "
+        "(default: all)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text; returns are fractions")
 
@@ -50,7 +50,7 @@ def run(arguments: Namespace) -> int:
     lake = existing_lake(arguments, settings)
     profile: Profile = arguments.profile or settings.active_profile
     found = figures_of_labels(lake, profile)
-    specs = [spec for spec in _SPECS if spec in (arguments.spec or _SPECS)]
+    specs = [spec for spec in SPEC_NAMES if spec in (arguments.spec or SPEC_NAMES)]
     rows = [row for row in found.summary.to_dicts() if row["label_spec"] in specs]
     if arguments.json:
         print(json.dumps(_document(lake, profile, found, rows)))
@@ -59,7 +59,8 @@ def run(arguments: Namespace) -> int:
         show(Line(f"lake {lake.root}", "heading"), title, *_missing(found))
         for spec in specs:
             show(*_tables(spec, [row for row in rows if row["label_spec"] == spec]))
-        show(Line(_HINDSIGHT, hanging=2), Line(_OF_GROSS, hanging=2))
+        some_unknown = any(row["net_n"] < row["gross_n"] for row in rows)
+        show(Line(_HINDSIGHT, hanging=2), *([Line(_OF_GROSS, hanging=2)] if some_unknown else []))
     return 0
 
 
@@ -89,24 +90,16 @@ def _tables(spec: str, rows: list[dict[str, Any]]) -> list[Printable]:
         (*_names(row), *(share_text(row[f"cost_{name}"], row["ok"]) for name in COST_SOURCES), f"{row[NOT_COSTED]:,}")
         for row in rows
     ]
-    of_returns = ("n", "days", "wins", "mean bps", "95 %")
+    of_returns = ("days", "wins", "mean bps", "95 %")
     return [
         TextTable(
             (f"ends {spec}", "sample", "events", "no entry", "no scale", "ok", "profit", "stop", "neither", "ties"),
             ends,
             left=2,
         ),
-        TextTable(
-            (f"returns {spec}", "sample", *(f"gross {of_returns[0]}", *of_returns[1:]), *_net(of_returns)),
-            returns,
-            left=2,
-        ),
+        TextTable((f"returns {spec}", "sample", "gross n", *of_returns, "net n", *of_returns), returns, left=2),
         TextTable((f"costs {spec}", "sample", *COST_SOURCES, "not made yet"), sources, left=2),
     ]
-
-
-def _net(columns: tuple[str, ...]) -> tuple[str, ...]:
-    return (f"net {columns[0]}", *columns[1:])
 
 
 def _names(row: Mapping[str, Any]) -> tuple[str, str]:

@@ -4,6 +4,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.cohorts.ranking import describe_untested
 from smallcaps_assets.domain.research.outcomes.event_labels import OK
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
@@ -80,11 +82,26 @@ def source_of_cohorts(lake: Lake, profile: Profile, label_spec: str) -> CohortSo
             not_enriched=behind.sum(),
             not_enriched_named=pl.col("event_id").filter(behind).sort().head(_NAMED).implode(),
         ).collect()
-    *counts, named = found.row(0)
-    return CohortSource(*map(int, counts), not_enriched_named=list(named))
+    return CohortSource(*found.row(0))
 
 
-def describe_source(source: CohortSource, profile: Profile) -> str | None:
+def why_untested(cohorts: pl.DataFrame, params: CohortParams, source: CohortSource, profile: Profile) -> str | None:
+    """Why there are no cohorts, or none of them is tested; None where one is.
+
+    Args:
+        cohorts: COHORTS of one as_of, label_spec and selection.
+        params: what a test needs.
+        source: what they are made of.
+        profile: whose costs.
+    """
+    words = _why_few(source, profile)
+    if cohorts.is_empty():
+        return words or "no label with costs was over when a month began"
+    untested = describe_untested(cohorts, params)
+    return None if untested is None else "; ".join([untested, *([words] if words else [])])
+
+
+def _why_few(source: CohortSource, profile: Profile) -> str | None:
     """Why there are few labels with net returns; None where all have one."""
     if not source.ok:
         return "no event has an entry and barriers yet"
