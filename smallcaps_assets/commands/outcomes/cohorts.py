@@ -25,6 +25,7 @@ NEEDS: Final = "the asset <profile>/cohorts, which nights, captures and the demo
 EXAMPLE: Final = "smallcaps cohorts --profile core --top 5"
 
 _TOP: Final = 10
+_LEAST_Q: Final = 0.001
 _COLUMNS: Final = (
     *("n", "eff. n", "days", "symbols", "wins", "mean bps", "95 %", "q", "confirm n", "confirm bps", "winning"),
 )
@@ -141,11 +142,17 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         share_text(row["win_rate"]),
         bps_text(row["mean"]),
         bps_interval(row),
-        NOTHING if row["q_value"] is None else f"{row['q_value']:.3f}",
+        _q_text(row["q_value"]),
         f"{row['confirm_n']:,}",
         bps_text(row["confirm_mean"]),
         "yes" if row["winning"] else "",
     )
+
+
+def _q_text(q_value: float | None) -> str:
+    if q_value is None:
+        return NOTHING
+    return f"< {_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
 
 
 def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> dict[str, Any]:
