@@ -97,7 +97,7 @@ def _choose(lake: Lake, profile: Profile, settings: Settings, arguments: Namespa
         there_are = f"There are {known[0]} to {known[-1]}." if known else "There are none yet."
         raise InputError(f"--as-of {arguments.as_of}: {profile} has no cohorts of this month. {there_are}")
     as_of = arguments.as_of or (known[-1] if known else None)
-    of_spec = everything.filter(pl.col("as_of") == as_of, label_spec=arguments.spec)
+    of_spec = everything.filter(pl.col("as_of") == pl.lit(as_of, pl.Date), label_spec=arguments.spec)
     causal = of_spec.filter(selection="causal")
     selection = "causal" if causal.height or of_spec.is_empty() else "master"
     rows = causal if selection == "causal" else of_spec

@@ -18,6 +18,7 @@ MEAN_RETURNS: Final = pl.Schema(
         "mean_hi": pl.Float64(),
     }
 )
+_ROUNDING: Final = 1e-12
 
 
 def mean_returns(returns: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -51,7 +52,10 @@ def mean_returns_of_dates(dates: pl.DataFrame, keys: Sequence[str]) -> pl.DataFr
     """
     known = dates.filter(pl.col("n") > 0)
     mean = (pl.col("total").sum() / pl.col("n").sum()).over(keys)
-    return _of_dates(known.with_columns(square=(pl.col("total") - pl.col("n") * mean) ** 2), keys)
+    deviation = pl.col("total") - pl.col("n") * mean
+    # below it a deviation is due to rounding: the returns are equal
+    is_known = deviation.abs() > _ROUNDING * pl.col("total").abs()
+    return _of_dates(known.with_columns(square=pl.when(is_known).then(deviation**2).otherwise(0.0)), keys)
 
 
 def _of_dates(dates: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
