@@ -16,8 +16,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import ReviewStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.settings.settings import load_settings

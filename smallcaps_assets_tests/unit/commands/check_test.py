@@ -22,8 +22,8 @@ from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.pipeline.operations.readiness import ask_endpoints, endpoint_checks
 from smallcaps_assets.settings.settings import load_settings

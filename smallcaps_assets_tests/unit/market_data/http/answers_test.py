@@ -6,13 +6,13 @@ import json
 import pytest
 
 from smallcaps_assets.errors import BadPage
-from smallcaps_assets.market_data.answers import (
+from smallcaps_assets.market_data.envelope import MAX_VALUES
+from smallcaps_assets.market_data.http.answers import (
     MAX_BODY_BYTES,
     Answer,
     RawAnswer,
     parse_success,
 )
-from smallcaps_assets.market_data.envelope import MAX_VALUES
 from smallcaps_assets.market_data.wire import parse_trades_page
 
 BODY = b'{"results":[' + b"1," * 400 + b"2]}"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.params import SECOND_NS, MicroParams
 from smallcaps_assets.domain.research.micro.ranges import (

@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.micro.axis import EventWindows
-from smallcaps_assets.domain.research.micro.flow import Figures, bucket_firsts
+from smallcaps_assets.domain.research.micro.figures.flow import Figures, bucket_firsts
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.research.micro.quote_states import Grid, QuoteBook
 from smallcaps_assets.domain.research.micro.ranges import expand, range_maxima, range_minima, range_sums, ratio

@@ -13,7 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import BadPage, MarketDataError, NotAuthenticated, NotEntitled, NotFound, RequestRejected
-from smallcaps_assets.market_data.api_key import KEY_VARIABLES, BearerKey
+from smallcaps_assets.market_data.http.api_key import KEY_VARIABLES, BearerKey
 
 # Plans of the vendor's price list of 2025 that include the data: https://massive.com/pricing
 _REQUIRED_PLANS: Final = {

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import FloatArray
-from smallcaps_assets.domain.research.micro.flow import Figures
+from smallcaps_assets.domain.research.arrays import FloatArray
+from smallcaps_assets.domain.research.micro.figures.flow import Figures
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.research.micro.quote_states import NO_ROW, QuoteBook
 from smallcaps_assets.domain.research.micro.ranges import SortedGroups, expand, range_counts, range_sums, ratio

@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from smallcaps_assets.domain.addresses import check_base_url, is_loopback
 from smallcaps_assets.errors import SettingsError, Stopped, VendorUnavailable
-from smallcaps_assets.market_data.answers import (
+from smallcaps_assets.market_data.envelope import BadRow
+from smallcaps_assets.market_data.http.answers import (
     MAX_BODY_BYTES,
     Answer,
     RetryableFailure,
@@ -24,10 +25,9 @@ from smallcaps_assets.market_data.answers import (
     is_short,
     parse_success,
 )
-from smallcaps_assets.market_data.api_key import BearerKey
-from smallcaps_assets.market_data.connections import Connections
-from smallcaps_assets.market_data.envelope import BadRow
-from smallcaps_assets.market_data.pacing import Ticket, TokenBucket
+from smallcaps_assets.market_data.http.api_key import BearerKey
+from smallcaps_assets.market_data.http.connections import Connections
+from smallcaps_assets.market_data.http.pacing import Ticket, TokenBucket
 
 _HEADERS: Final = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "smallcaps-assets"}
 _BACKOFF_S: Final = 1.0  # doubled with every attempt; the wait is a random share of it

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.market_data.pacing import TokenBucket
+from smallcaps_assets.market_data.http.pacing import TokenBucket
 
 
 class ManualClock:

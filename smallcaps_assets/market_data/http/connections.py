@@ -24,8 +24,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
 from urllib3.exceptions import HTTPError
 from urllib3.util import make_headers
 
-from smallcaps_assets.market_data.answers import RawAnswer, RetryableFailure
-from smallcaps_assets.market_data.ways import ProxySocket, Way
+from smallcaps_assets.market_data.http.answers import RawAnswer, RetryableFailure
+from smallcaps_assets.market_data.http.ways import ProxySocket, Way
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -4,8 +4,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import IntArray
-from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades
+from smallcaps_assets.domain.research.arrays import IntArray
+from smallcaps_assets.domain.research.micro.figures.flow import Figures, VolumeTrades
 from smallcaps_assets.domain.research.micro.params import SECOND_NS, MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import Grid, QuoteBook
 from smallcaps_assets.domain.research.micro.ranges import range_sums, ratio

@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
-from smallcaps_assets.domain.research.micro.flow import Figures
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.micro.figures.flow import Figures
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.research.micro.quote_states import (
     NO_BOOK,

@@ -1,4 +1,4 @@
-"""Columns of tape as arrays."""
+"""Columns of tables as arrays."""
 
 import numpy as np
 import numpy.typing as npt
