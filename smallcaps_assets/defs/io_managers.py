@@ -23,7 +23,7 @@ from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 
 # the entry of the metadata
-_TOLD: Final = "told to the next step"
+_HANDED_ON: Final = "handed on"
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -119,7 +119,7 @@ class StateIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: dict[str, Any]) -> None:
         """Record the mapping with the event of the output."""
-        context.add_output_metadata({_TOLD: dg.MetadataValue.json(obj)})
+        context.add_output_metadata({_HANDED_ON: dg.MetadataValue.json(obj)})
 
     def load_input(self, context: dg.InputContext) -> dict[str, Any]:
         """Read the mapping from the run in which its step went well.
@@ -131,11 +131,11 @@ class StateIOManager(dg.IOManager):
         assert output is not None  # noqa: S101 -- an input without a step before it has a default value
         logged = context.step_context.instance.all_logs(output.run_id, of_type=dg.DagsterEventType.HANDLED_OUTPUT)
         events = [entry.get_dagster_event() for entry in logged if entry.step_key == output.step_key]
-        told = [event.event_specific_data.metadata.get(_TOLD) for event in events]  # type: ignore[union-attr]
+        found = [event.event_specific_data.metadata.get(_HANDED_ON) for event in events]  # type: ignore[union-attr]
         with foreseen_errors():
-            if not told or told[-1] is None:
+            if not found or found[-1] is None:
                 raise SettingsError(
                     f"run {output.run_id} left nothing of step {output.step_key} in Dagster's state. Launch the job "
                     "again from its first step: only what is missing is requested."
                 )
-            return dict(told[-1].value)  # type: ignore[arg-type]
+            return dict(found[-1].value)  # type: ignore[arg-type]
