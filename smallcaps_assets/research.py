@@ -11,7 +11,7 @@ fetched and nothing is written. All times are UTC, all prices USD.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -118,30 +118,31 @@ class ResearchLake:
         # earlier releases had no cohorts
         return self._scan(path, _KNOWN, added=("cohort_was_winning",))
 
-    def cohorts(self, as_of: date | None = None, profile: Profile = "core") -> pl.LazyFrame:
+    def cohorts(self, as_of: date | str | None = None, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
 
         One row per as_of, label_spec, selection and cohort. Claims about returns need `selection` "causal". `tested`
         says how many cohorts were tested together; events from its `as_of` on prove it. Sorted by keys.
 
         Args:
-            as_of: the first day of a month; all if not given.
+            as_of: the first day of a month, as a date or `YYYY-MM-DD`; all if not given.
             profile: core, plus or premium, whose costs they are.
 
         Raises:
-            InputError: there is no such profile, or it has no cohorts at `as_of`.
+            InputError: there is no such profile, `as_of` is no date, or the profile has no cohorts at it.
             LakeError: the table is not there yet, damaged or cannot be read.
         """
+        day = None if as_of is None else _require_date(as_of)
         path = self._lake.research_table("cohorts", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         rows = self._scan(path, COHORTS)
-        if as_of is None:
+        if day is None:
             return rows
-        known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"]
-        if as_of not in known:
-            there_are = f"{known[0]} to {known[-1]}, the first day of each month" if len(known) else "none yet"
-            raise InputError(f"as_of {as_of}: {profile} has no cohorts of this day. There are {there_are}.")
-        return rows.filter(pl.col("as_of") == as_of)
+        known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()
+        if day not in known:
+            there_are = f"{known[0]} to {known[-1]}, the first day of each month" if known else "none yet"
+            raise InputError(f"as_of {day}: {profile} has no cohorts of this day. There are {there_are}.")
+        return rows.filter(pl.col("as_of") == day)
 
     def outcomes(self, label_spec: str = PRIMARY_SPEC, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: what came after each event of the current manifest, one row per event with labels (OUTCOMES).
@@ -351,3 +352,15 @@ def _require_spec(label_spec: str) -> str:
     if label_spec not in specs:
         raise InputError(f"label spec {label_spec!r} is unknown. The specs are {', '.join(map(repr, specs))}.")
     return label_spec
+
+
+def _require_date(as_of: object) -> date:
+    """A date, given as one or as `YYYY-MM-DD`; a moment is none, since its time and zone would be ignored."""
+    if isinstance(as_of, str):
+        try:
+            return date.fromisoformat(as_of)
+        except ValueError:
+            pass
+    if isinstance(as_of, date) and not isinstance(as_of, datetime):
+        return as_of
+    raise InputError(f'as_of {as_of!r}: is no date. Give the first day of a month, such as "2025-11-01".')

@@ -14,7 +14,7 @@ import polars as pl
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import positive_number, price_scale
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.report import describe_damaged
+from smallcaps_assets.commands.inspecting.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 import pytest
 
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
