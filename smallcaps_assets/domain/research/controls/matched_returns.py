@@ -6,11 +6,10 @@ import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS, mean_returns
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
+from smallcaps_assets.domain.research.outcomes.label_summary import ALL_TYPES
 
-# the `event_type` of rows over all types
-ALL_TYPES: Final = "all"
-# Returns that are summarized.
-FIGURES: Final = ("gross_return", "net_return")
+# returns that are summarized
+_FIGURES: Final = ("gross_return", "net_return")
 _KEYS: Final = ("selection", "label_spec", "event_type", "figure")
 MATCHED_RETURNS: Final = pl.Schema({**dict.fromkeys(_KEYS, pl.String()), "n_controls": pl.Int64(), **MEAN_RETURNS})
 
@@ -19,7 +18,7 @@ def matched_returns(pairs: pl.DataFrame) -> pl.DataFrame:
     """Mean of return of the event minus return of its control (MATCHED_RETURNS), of all types and of each.
 
     One row per selection (`causal`: the pairs whose event is in the causal sample; `master`: all), label spec, event
-    type (`all` first) and figure (FIGURES) that has a pair. `n` counts pairs, `n_controls` their control minutes, of
+    type (`all` first) and figure (`gross_return`, `net_return`) that has a pair. `n` counts pairs, `n_controls` their control minutes, of
     which two events may have the same; `win_rate` is the share of pairs in which the event did better. The error is
     clustered by the date of the event: see `mean_returns`.
 
@@ -37,7 +36,7 @@ def matched_returns(pairs: pl.DataFrame) -> pl.DataFrame:
             for of_type in (pl.lit(ALL_TYPES), pl.col("event_type"))
         ]
     ).unpivot(
-        FIGURES,
+        _FIGURES,
         index=["selection", "label_spec", "event_type", "control_id", "date"],
         variable_name="figure",
         value_name="value",
