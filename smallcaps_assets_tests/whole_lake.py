@@ -30,6 +30,7 @@ from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame, sha256
+from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
@@ -129,6 +130,7 @@ def _fill_reference(lake: Lake) -> None:
     reference.publish_splits(splits, "embedded", DAYS[0], QUIET)
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
+    give_identity(lake)
 
 
 def _fill_bars(lake: Lake) -> None:
