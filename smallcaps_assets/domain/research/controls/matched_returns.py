@@ -18,9 +18,9 @@ def matched_returns(pairs: pl.DataFrame) -> pl.DataFrame:
     """Mean of return of the event minus return of its control (MATCHED_RETURNS), of all types and of each.
 
     One row per selection (`causal`: the pairs whose event is in the causal sample; `master`: all), label spec, event
-    type (`all` first) and figure (`gross_return`, `net_return`) that has a pair. `n` counts pairs, `n_controls` their control minutes, of
-    which two events may have the same; `win_rate` is the share of pairs in which the event did better. The error is
-    clustered by the date of the event: see `mean_returns`.
+    type (ALL_TYPES first) and figure (`gross_return`, `net_return`) that has a pair. `n` counts pairs, `n_controls`
+    their control minutes, of which two events may have the same; `win_rate` is the share of pairs in which the event
+    did better. The error is clustered by the date of the event: see `mean_returns`.
 
     Args:
         pairs: MATCHED_LABELS.
