@@ -10,10 +10,10 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import month_begin, positive_number
-from smallcaps_assets.commands.outcomes.shown import NOTHING, SPEC_NAMES, bps_interval, bps_text, share_text
+from smallcaps_assets.commands.outcomes.shown import SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, rank_cohorts
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
@@ -25,7 +25,6 @@ NEEDS: Final = "the asset <profile>/cohorts, which nights, captures and the demo
 EXAMPLE: Final = "smallcaps cohorts --profile core --top 5"
 
 _TOP: Final = 10
-_LEAST_Q: Final = 0.001
 _COLUMNS: Final = (
     *("n", "eff. n", "days", "symbols", "wins", "mean bps", "95 %", "q", "confirm n", "confirm bps", "winning"),
 )
@@ -142,17 +141,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         share_text(row["win_rate"]),
         bps_text(row["mean"]),
         bps_interval(row),
-        _q_text(row["q_value"]),
+        describe_q(row["q_value"]),
         f"{row['confirm_n']:,}",
         bps_text(row["confirm_mean"]),
         "yes" if row["winning"] else "",
     )
-
-
-def _q_text(q_value: float | None) -> str:
-    if q_value is None:
-        return NOTHING
-    return f"< {_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
 
 
 def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> dict[str, Any]:
