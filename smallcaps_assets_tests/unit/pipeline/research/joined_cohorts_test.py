@@ -102,8 +102,9 @@ def test_events_that_the_enriched_table_lacks_are_left_out_counted_and_named(tmp
     assert metadata["events left out"] == 3
     assert metadata["verdict"] == (
         "At 2024-04-01 none of 3 cohorts is tested: a test needs 50 events on 20 dates, and the largest cohort, volume "
-        "spike up, has 5 events on 3 dates; costs are known of 8 of 10 labels, on 5 dates: capture tape of core, or "
-        "set research.cost_bps_default. 2 events have no row in core/event_costs yet: materialize it, then "
+        "spike up, has 5 events on 3 dates. Costs are known of 8 of 10 labels, on 5 dates: only these count, and "
+        "captured events are chosen with hindsight; capture more tape of core, or set research.cost_bps_default. "
+        "2 events have no row in core/event_costs yet: materialize it, then "
         "core/cohorts. 1 event is left out, such as E000003: events_with_waves_enriched does not have them yet: "
         "materialize it, then core/cohorts."
     )
@@ -143,9 +144,9 @@ def test_only_tested_cohorts_are_best_worst_and_plotted(lake: Lake) -> None:
         ({"ok": 0, "with_net": 0, "dates": 0}, "no event has an entry and barriers yet"),
         (
             {"ok": 1, "with_net": 0, "dates": 0},
-            "costs are known of none of 1 label: capture tape of plus, or set research.cost_bps_default",
+            "costs are known of none of 1 label: capture more tape of plus, or set research.cost_bps_default",
         ),
-        ({"ok": 3, "with_net": 3, "dates": 1}, "all labels are of one date, and a sample needs two"),
+        ({"ok": 3, "with_net": 3, "dates": 1}, "all labels with costs are of one date, and a sample needs two"),
         ({"ok": 3, "with_net": 3, "dates": 2}, "no label with costs was over when a month began"),
     ],
 )
@@ -156,7 +157,7 @@ def test_why_there_are_no_cohorts(source: dict[str, int], words: str) -> None:
 
 def test_a_lake_of_one_date_has_no_cohorts(tmp_path: Path) -> None:
     lake = fill_outcomes(tmp_path / "lake", frame_of([event_of(1, date(2024, 3, 4), 0.01)]))
-    words = "There are no cohorts yet: all labels are of one date, and a sample needs two."
+    words = "There are no cohorts yet: all labels with costs are of one date, and a sample needs two."
     assert shown(lake)["verdict"] == words
 
 
