@@ -31,7 +31,7 @@ class OutcomeTable(NamedTuple):
     metadata: Metadata
 
 
-def upstream_of(name: str, profile: Profile | None) -> list[list[str]]:
+def upstream_of_outcomes(name: str, profile: Profile | None) -> list[list[str]]:
     """The keys of the assets that a table of outcomes is made from."""
     if profile is None:
         of_tape = [[one, table] for one in PROFILES for table in ("bar_reconciliation", "event_tape_state")]
