@@ -3,6 +3,7 @@
 Months are as-of dates: what a cohort shows at one is computed from labels that were over when the month began.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -63,12 +64,17 @@ def cohort_tables(events: pl.DataFrame, params: CohortParams) -> CohortTables:
     names = _names(numbered.groups)
     as_ofs = range(int(numbered.months[0]) + 1, int(numbered.months[-1]) + 2)
     tables: list[CohortTables] = []
-    for number, label_spec in enumerate(numbered.label_specs):
-        rows = spec_rows(numbered, number, names.levels)
-        for selection in SELECTIONS:
-            samples = _samples(rows, selection, names.levels, as_ofs, params)
-            keys = {"label_spec": pl.lit(label_spec), "selection": pl.lit(selection)}
-            tables.append(_of_samples(samples, keys, names, events["event_id"], params))
+    # NumPy counts and sorts without the lock of the interpreter
+    with ThreadPoolExecutor(len(SELECTIONS)) as pool:
+        for number, label_spec in enumerate(numbered.label_specs):
+            rows = spec_rows(numbered, number, names.levels)
+
+            def of_selection(selection: str, rows: SpecRows = rows, label_spec: str = label_spec) -> CohortTables:
+                keys = {"label_spec": pl.lit(label_spec), "selection": pl.lit(selection)}
+                samples = _samples(rows, selection, names.levels, as_ofs, params)
+                return _of_samples(samples, keys, names, events["event_id"], params)
+
+            tables += pool.map(of_selection, SELECTIONS)
     return CohortTables(
         pl.concat(table.cohorts for table in tables).sort(COHORT_KEYS),
         pl.concat(table.members for table in tables).sort("as_of", "label_spec", "selection", "cohort_id", "event_id"),
@@ -136,7 +142,7 @@ def _of_samples(
     judged = judge_cohorts(_figures(samples).with_columns(**keys), params)
     members = [COHORT_MEMBERS.to_frame()]
     for (month, as_of), own in judged.filter("winning").group_by("month", "as_of"):
-        found = _members(samples[month], own["cohort"].to_numpy(), names)  # type: ignore[index]  # a whole number
+        found = _members(samples[month], own["cohort"].to_numpy(), names)
         named = found.with_columns(event_ids.gather(found["row"]), **keys, as_of=pl.lit(as_of))
         members.append(named.select(*COHORT_MEMBERS).match_to_schema(COHORT_MEMBERS))
     cohorts = judged.with_columns(names.cohorts[judged["cohort"]]).select(*COHORTS).match_to_schema(COHORTS)

@@ -3,7 +3,6 @@
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from smallcaps_assets.domain.research.cohorts.label_overlap import effective_n, finest_effective_n
 from smallcaps_assets.domain.research.cohorts.levels import (
@@ -86,10 +85,10 @@ def _by_date(sample: CohortSample, tercile: CohortInts) -> dict[str, Numbers]:
     cell = rows.date_cell[sample.select] + (tercile - sample.dates.start * finest)
     events = np.bincount(cell, minlength=dates * finest).reshape(dates, finest)
     total = weighted(cell, rows.net[sample.select], dates * finest).reshape(dates, finest)
-    of_groups, of_parents = (
+    finest_figures, others = (
         _clustered(*of_level) for of_level in ((events, total), [table[sample.dates] for table in rows.by_date])
     )
-    return {name: np.concatenate((values, of_parents[name])) for name, values in of_groups.items()}
+    return {name: np.concatenate([level[name] for level in (finest_figures, others)]) for name in others}
 
 
 def _clustered(events: CohortInts, total: CohortFloats) -> dict[str, Numbers]:
@@ -106,19 +105,16 @@ def _clustered(events: CohortInts, total: CohortFloats) -> dict[str, Numbers]:
 def _concentration(sample: CohortSample, tercile: CohortInts) -> tuple[CohortInts, CohortInts]:
     """How many symbols each cohort has, and the events of the one with the most."""
     levels, pairs = sample.rows.levels, sample.rows.pairs
-    size = len(pairs.of_parents) * TERCILES
-    finest = np.bincount(pairs.cell[sample.select] + tercile, minlength=size).reshape(-1, TERCILES)
-    groups = finest[:, 0] + finest[:, 1] + finest[:, 2] + finest[:, 3]
+    count, cell = len(pairs.of_parents), pairs.finest[sample.select] + tercile * pairs.stride[sample.select]
+    groups = np.bincount(pairs.pair[sample.select], minlength=count)
     parents = np.bincount(pairs.of_parents, groups).astype(np.int64)
-    found = []
-    for add, of in ((np.add, lambda counts: (counts > 0).astype(np.int64)), (np.maximum, lambda counts: counts)):
-        by_tercile = np.zeros((levels.groups, TERCILES), np.int64)
-        by_group, by_parent = np.zeros(levels.groups, np.int64), np.zeros(levels.parents, np.int64)
-        by_tercile[pairs.groups] = add.reduceat(of(finest), pairs.first, axis=0)
-        by_group[pairs.groups] = add.reduceat(of(groups), pairs.first)
-        by_parent[pairs.parents] = add.reduceat(of(parents), pairs.first_of_parents)
-        found.append(np.concatenate((by_tercile.ravel(), by_group, by_parent)))
-    return found[0], found[1]
+    symbols = np.zeros(levels.finest + levels.groups + levels.parents, np.int64)
+    most = np.zeros_like(symbols)
+    by_level = (np.bincount(cell, minlength=count * TERCILES), groups, parents)
+    for events, (first, cohorts) in zip(by_level, pairs.starts, strict=True):
+        symbols[cohorts] = np.add.reduceat(events > 0, first, dtype=np.int64)
+        most[cohorts] = np.maximum.reduceat(events, first)
+    return symbols, most
 
 
 def _effective_n(sample: CohortSample, tercile: CohortInts) -> CohortFloats:

@@ -55,23 +55,21 @@ class SelectionRows(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Groups with a symbol they have events of, ascending.
+    """Groups with a symbol that they have events of, ascending.
 
     Attributes:
-        cell: of each row: its pair x TERCILES.
-        groups: those that have a pair.
-        first: the first pair of each of these.
+        pair: of each row.
+        finest: of each row, its number among the pairs of tercile 0 of its group, then those of 1, 2 and 3.
+        stride: of each row, how many pairs its group has: from a tercile to the next.
         of_parents: the pair of parent and symbol that each pair is part of; these are ascending too.
-        parents: those that have a pair.
-        first_of_parents: the first pair of each of these.
+        starts: of level 3, 2 and 1: the first pair of each cohort that has pairs, and the numbers of these cohorts.
     """
 
-    cell: CohortInts
-    groups: CohortInts
-    first: CohortInts
+    pair: CohortInts
+    finest: CohortInts
+    stride: CohortInts
     of_parents: CohortInts
-    parents: CohortInts
-    first_of_parents: CohortInts
+    starts: tuple[tuple[CohortInts, CohortInts], ...]
 
 
 class NoEntryRows(NamedTuple):
@@ -140,11 +138,19 @@ def _pairs(levels: Levels, group: CohortInts, symbol: CohortInts) -> Pairs:
     cell = group * symbols + symbol
     counts = np.bincount(cell, minlength=levels.groups * symbols)
     pairs = np.flatnonzero(counts)
-    groups, first = np.unique(pairs // symbols, return_index=True)
+    pair = (np.cumsum(counts > 0) - 1)[cell]
+    groups, first, size = np.unique(pairs // symbols, return_index=True, return_counts=True)
+    of_group = groups.searchsorted(group)
     of_parents, which = np.unique(levels.parent[pairs // symbols] * symbols + pairs % symbols, return_inverse=True)
     parents, first_of_parents = np.unique(of_parents // symbols, return_index=True)
-    number = np.cumsum(counts > 0) - 1
-    return Pairs(number[cell] * TERCILES, groups, first, which, parents, first_of_parents)
+    tercile = np.arange(TERCILES)
+    starts = (
+        ((first[:, None] * TERCILES + tercile * size[:, None]).ravel(), (groups[:, None] * TERCILES + tercile).ravel()),
+        (first, groups + levels.finest),
+        (first_of_parents, parents + levels.finest + levels.groups),
+    )
+    finest = pair + (first * (TERCILES - 1))[of_group]
+    return Pairs(pair, finest, size[of_group], which, starts)
 
 
 def _no_entry(rows: SpecRows, selection: str, present: CohortInts) -> NoEntryRows:

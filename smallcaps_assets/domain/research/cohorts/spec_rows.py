@@ -183,39 +183,45 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
             raise ValueError(f"{missing:,} events with a net return have no {name}: compute their labels again")
     if backwards := rows.filter(pl.col("t1") <= pl.col("entry_at")).height:
         raise ValueError(f"{backwards:,} events have a t1 that is not after entry_at: compute their labels again")
+    columns = rows.select(
+        *("row", "group", "symbol", "date", "net_return", "cost_bps", _flatness(), _facts()),
+        pl.col("mfe_15_bps").fill_null(0),
+        *(pl.col(name).dt.epoch("us") for name in ("entry_at", "t1")),
+        **_flags(),
+    )
     # short numbers are sorted in linear time
-    by_date = rows["date"].cast(pl.UInt16 if len(events.months) <= np.iinfo(np.uint16).max else pl.UInt64).to_numpy()
-    rows = rows[np.argsort(by_date, kind="stable")]
-    day, t1 = rows["date"].to_numpy(), rows["t1"].dt.epoch("us").to_numpy()
+    date = columns["date"].cast(pl.UInt16 if len(events.months) <= np.iinfo(np.uint16).max else pl.UInt64).to_numpy()
+    order = np.argsort(date, kind="stable")
+    by_date = {column.name: column.to_numpy()[order] for column in columns}
+    day, group, symbol, t1 = (by_date[name] for name in ("date", "group", "symbol", "t1"))
     next_month = events.months - events.months[0] + 1
     late = np.flatnonzero(t1 >= events.midnights[next_month][day])
-    group, symbol = rows["group"].to_numpy(), rows["symbol"].to_numpy()
-    flatness, net, cost = _floats(rows, "flatness_score"), rows["net_return"].to_numpy(), rows["cost_bps"].to_numpy()
-    labels = Labels(day, symbol, rows["entry_at"].dt.epoch("us").to_numpy() // _US_PER_MIN, -(-t1 // _US_PER_MIN))
+    labels = Labels(day, symbol, by_date["entry_at"] // _US_PER_MIN, -(-t1 // _US_PER_MIN))
+    of_others = others.select("group", "date", _flatness(), **_flags())
     return SpecRows(
-        row=rows["row"].to_numpy(),
+        row=by_date["row"],
         group=group,
         symbol=symbol,
         day=day,
         months=events.months,
         late=late,
         known_from=events.midnights.searchsorted(t1[late], side="right") + events.months[0],
-        flatness=flatness,
-        facts=_facts(rows),
-        net=net,
-        cost=cost,
-        mfe=rows["mfe_15_bps"].fill_null(0).to_numpy(),
-        net_order=np.argsort(net),
-        cost_order=np.argsort(cost),
-        flatness_order=np.argsort(flatness),
+        flatness=by_date["flatness"],
+        facts=by_date["facts"],
+        net=by_date["net_return"],
+        cost=by_date["cost_bps"],
+        mfe=by_date["mfe_15_bps"],
+        net_order=np.argsort(by_date["net_return"]),
+        cost_order=np.argsort(by_date["cost_bps"]),
+        flatness_order=np.argsort(by_date["flatness"]),
         parents_meetings=find_meetings(labels, levels.parent[group], levels.parents),
         groups_meetings=find_meetings(labels, group, levels.groups),
-        selections=_selections(rows),
+        selections={name: by_date[name] for name in SELECTIONS},
         no_entry=NoEntry(
-            others["group"].to_numpy(),
-            others["date"].to_numpy(),
-            _floats(others, "flatness_score"),
-            _selections(others),
+            of_others["group"].to_numpy(),
+            of_others["date"].to_numpy(),
+            of_others["flatness"].to_numpy(),
+            {name: of_others[name].to_numpy() for name in SELECTIONS},
         ),
     )
 
@@ -233,17 +239,18 @@ def _midnights(months: range) -> CohortInts:
     return local.dt.epoch("us").to_numpy()
 
 
-def _floats(rows: pl.DataFrame, name: str) -> CohortFloats:
-    return rows[name].fill_null(float("nan")).to_numpy()
+def _flatness() -> pl.Expr:
+    return pl.col("flatness_score").fill_null(float("nan")).alias("flatness")
 
 
-def _selections(rows: pl.DataFrame) -> dict[str, Flags]:
-    return {name: rows[flag].fill_null(value=False).to_numpy() for name, flag in SELECTIONS.items()}
+def _flags() -> dict[str, pl.Expr]:
+    return {name: pl.col(flag).fill_null(value=False) for name, flag in SELECTIONS.items()}
 
 
-def _facts(rows: pl.DataFrame) -> CohortInts:
+def _facts() -> pl.Expr:
     halt = pl.col("halt_in_label").cast(pl.Int64).fill_null(2)
     parts = (pl.col("net_return") > 0, pl.col("label") + 1, pl.col("tie"), halt, pl.col("mfe_15_bps").is_not_null())
-    columns = (part.cast(pl.Int64).alias(str(number)) for number, part in enumerate(parts))
-    win, label, tie, halts, has_mfe = rows.select(*columns).get_columns()
-    return ((((win * 3 + label) * 2 + tie) * 3 + halts) * 2 + has_mfe).to_numpy()
+    number = pl.lit(0, pl.Int64)
+    for part, size in zip(parts, _FACTS, strict=True):
+        number = number * size + part.cast(pl.Int64)
+    return number.alias("facts")
