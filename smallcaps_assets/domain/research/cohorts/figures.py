@@ -120,8 +120,8 @@ def _concentration(sample: CohortSample, tercile: CohortInts) -> tuple[CohortInt
 def _effective_n(sample: CohortSample, tercile: CohortInts) -> CohortFloats:
     """Sum of the uniqueness of the labels of each cohort among themselves."""
     rows, levels = sample.rows, sample.rows.levels
-    alone = np.bincount(rows.code[sample.select] + tercile, rows.groups_overlap.alone[sample.select], levels.finest)
-    finest = alone + finest_effective_n(rows.groups_overlap, sample.dates, sample.select, sample.select_terciles)
+    single = np.bincount(rows.code[sample.select] + tercile, rows.groups_overlap.single[sample.select], levels.finest)
+    finest = single + finest_effective_n(rows.groups_overlap, sample.dates, sample.select, sample.select_terciles)
     groups, parents = (
         effective_n(overlap, sample.dates, sample.select) for overlap in (rows.groups_overlap, rows.parents_overlap)
     )

@@ -61,13 +61,13 @@ class Meetings(NamedTuple):
 
     Attributes:
         groups: how many groups there are.
-        alone: labels that meet no other one of their group and symbol.
+        single: labels that meet no other one of their group and symbol.
         daily: ends of the labels that meet others of their own date only; by date first.
         crossing: ends of labels that meet labels which meet those of another date.
     """
 
     groups: int
-    alone: Flags
+    single: Flags
     daily: Ends
     crossing: Ends
 
@@ -77,7 +77,7 @@ class Overlap(NamedTuple):
 
     Attributes:
         groups: how many groups there are.
-        alone: labels that meet no other one of their group and symbol.
+        single: labels that meet no other one of their group and symbol.
         ends: of the labels that meet others of their own date only; by date first.
         first: the first of `ends` of each date, and their number.
         by_date: sum of the uniqueness of a date's labels by date and group, but for those of `crossing`.
@@ -85,7 +85,7 @@ class Overlap(NamedTuple):
     """
 
     groups: int
-    alone: Flags
+    single: Flags
     ends: Ends
     first: CohortInts
     by_date: CohortFloats
@@ -111,13 +111,13 @@ def find_meetings(labels: Labels, group: CohortInts, groups: int) -> Meetings:
     crosses = np.zeros(len(chain), np.bool_)
     if len(chain):
         crosses = np.minimum.reduceat(day, chain) != np.maximum.reduceat(day, chain)
-    alone, daily, crossing = (np.repeat(kind, length) for kind in (length == 1, (length > 1) & ~crosses, crosses))
-    is_alone = np.zeros(len(order), np.bool_)
-    is_alone[order[alone]] = True
+    single, daily, crossing = (np.repeat(kind, length) for kind in (length == 1, (length > 1) & ~crosses, crosses))
+    is_single = np.zeros(len(order), np.bool_)
+    is_single[order[single]] = True
     keys = (group, groups), (labels.symbol, symbols)
     return Meetings(
         groups,
-        is_alone,
+        is_single,
         _ends(labels, group, order[daily], ((labels.day, dates), *keys)),
         _ends(labels, group, order[crossing], keys),
     )
@@ -136,12 +136,12 @@ def select_overlap(meetings: Meetings, inside: Flags, day: CohortInts, dates: in
     number = np.cumsum(inside) - 1
     ends, crossing = (_some(of, inside[of.rows]) for of in (meetings.daily, meetings.crossing))
     ends, crossing = (of._replace(rows=number[of.rows]) for of in (ends, crossing))
-    alone, groups = meetings.alone[inside], meetings.groups
+    single, groups = meetings.single[inside], meetings.groups
     of_day = day[ends.rows]
     stretches = weighted(of_day[:-1] * groups + ends.group[:-1], _stretches(ends), dates * groups)
-    singles = np.bincount(day[alone] * groups + group[alone], minlength=dates * groups)
+    singles = np.bincount(day[single] * groups + group[single], minlength=dates * groups)
     first = of_day.searchsorted(np.arange(dates + 1))
-    return Overlap(groups, alone, ends, first, (stretches + singles).reshape(dates, groups), crossing)
+    return Overlap(groups, single, ends, first, (stretches + singles).reshape(dates, groups), crossing)
 
 
 def effective_n(overlap: Overlap, dates: slice, rows: slice) -> CohortFloats:
