@@ -12,7 +12,7 @@ from smallcaps_assets.defs.asset_checks import published_checks
 from smallcaps_assets.defs.cohort_checks import cohort_checks
 from smallcaps_assets.defs.control_checks import control_checks
 from smallcaps_assets.defs.failures import foreseen_errors, log_without_stack_traces, with_explained_failures
-from smallcaps_assets.defs.io_managers import LakeTableIOManager
+from smallcaps_assets.defs.io_managers import LakeTableIOManager, StateIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
@@ -57,6 +57,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             "lake": LakeResource(root=root),
             "market_data": MarketDataResource(settings=settings_resource),
             "lake_tables": LakeTableIOManager(base_dir=root),
+            "state": StateIOManager(),
             **(resources or {}),
         },
         loggers={RUN_LOG: people_logger},

@@ -159,7 +159,7 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
         name=f"{profile}_{wave}",
         # the first step has no predecessor
         ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}, "research": []})},
-        out=dg.Out(dict),
+        out=dg.Out(dict, io_manager_key="state"),
         pool=VENDOR_POOL,
         description=f"Trades, then quotes, of the windows of wave {wave}, and then their research tables.",
     )

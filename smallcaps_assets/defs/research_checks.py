@@ -31,7 +31,7 @@ _PERTURBATION: Final = {
     "their minute are left out: none of them is hindsight.",
 }
 
-_OUTCOME_RANGES_TEXT: Final = (
+OUTCOME_RANGES_TEXT: Final = (
     "Of each event, the greatest adverse excursion is not above 0, the greatest favourable one not below it, and every "
     "other figure within its bounds."
 )
@@ -53,7 +53,7 @@ def research_checks() -> list[dg.AssetChecksDefinition]:
 def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, table] if profile else [table])
     texts = {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
-    texts |= {OUTCOME_RANGES: _OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
+    texts |= {OUTCOME_RANGES: OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
     texts |= {HINDSIGHT_APART: _HINDSIGHT_TEXT} if table == ENRICHED_TABLE else {}
     texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
 

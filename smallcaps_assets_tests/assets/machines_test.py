@@ -1,8 +1,11 @@
 """Several machines on one state: a run or a slot of another machine is left alone until it gives no sign of life."""
 
+import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -10,13 +13,17 @@ import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
+from smallcaps_assets.defs.io_managers import StateIOManager
+from smallcaps_assets.defs.resources import SettingsResource
 from smallcaps_assets.defs.runs.launcher import WatchedRunLauncher
 from smallcaps_assets.defs.runs.leases import COMMAND_LEASE_S, RUN_LEASE_S, Leases, sign_of_command, signs_of_life
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import COMMAND, VENDOR_POOL, free_orphaned_slots, settle_limit
+from smallcaps_assets.defs.runs.settings_tag import SETTINGS_TAG
 from smallcaps_assets.defs.runs.workers import MACHINE_TAG, PROCESS_TAG, machine_tag, worker, worker_is_gone
 from smallcaps_assets.runtime.machines import machine_mark
 from smallcaps_assets.runtime.processes import process_identity
+from smallcaps_assets.settings.settings import Settings, load_settings, settings_version
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.unit.runtime.machines_test import identity_on, other
 
@@ -24,6 +31,24 @@ STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
 ELSEWHERE = other(machine_mark(), host=True)
 REBOOTED = other(machine_mark(), boot=True)
 GONE = 999_999_999
+
+
+@dg.op(out=dg.Out(dict, io_manager_key="state"))
+def counts() -> dict[str, Any]:
+    return {"requests": 3, "problems": ["AVLO: cut"], "left": {"PM trades": 2}}
+
+
+@dg.op(ins={"before": dg.In(dict)}, config_schema={"there": str})
+def goes_on(context: dg.OpExecutionContext, before: dict[str, Any]) -> None:
+    there = Path(context.op_config["there"])
+    if not there.exists():
+        raise dg.Failure("the machine is gone", allow_retries=False)
+    there.write_text(json.dumps(before), encoding="utf-8")
+
+
+@dg.job(resource_defs={"state": StateIOManager()}, executor_def=dg.in_process_executor)
+def two_steps() -> None:
+    goes_on(counts())
 
 
 class Clock:
@@ -156,3 +181,50 @@ def test_the_slot_of_a_command_that_runs_here_is_held_without_a_lease(instance: 
         clock.now += 10 * COMMAND_LEASE_S
     assert holder in storage.get_concurrency_run_ids()
     storage.free_concurrency_slots_for_run(holder)
+
+
+def test_what_a_step_told_the_next_is_in_the_state_for_a_repetition_on_another_machine(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    there, job = tmp_path / "there", dg.reconstructable(two_steps)
+    config = {"ops": {"goes_on": {"config": {"there": str(there)}}}}
+    with dg.execute_job(job, instance, run_config=config) as failed:
+        assert not failed.success
+    # a local storage of another machine
+    shutil.rmtree(tmp_path / "storage", ignore_errors=True)
+    there.touch()
+    options = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
+    with dg.execute_job(job, instance, run_config=config, reexecution_options=options) as repeated:
+        assert repeated.success
+        assert [event.step_key for event in repeated.get_step_success_events()] == ["goes_on"]
+    assert json.loads(there.read_text()) == counts()
+
+
+def test_a_run_refuses_to_work_under_other_settings_than_those_it_was_launched_with(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    @dg.asset
+    def table(settings: SettingsResource) -> None:
+        seen.append(settings.load().partitions_per_run)
+
+    launched_with = load_settings(overrides={})
+    elsewhere = load_settings(overrides={"lake": {"path": str(tmp_path / "mounted here")}, "fetch_threads": 3})
+    other_settings = load_settings(overrides={"partitions_per_run": launched_with.partitions_per_run + 1})
+    tags = {SETTINGS_TAG: settings_version(launched_with)}
+
+    def run_under(settings: Settings, tags: dict[str, str]) -> dg.ExecuteInProcessResult:
+        resources = {"settings": SettingsResource(document=settings.model_dump_json())}
+        return dg.materialize([table], instance=instance, resources=resources, tags=tags, raise_on_error=False)
+
+    assert run_under(launched_with, tags).success
+    assert run_under(elsewhere, tags).success
+    assert run_under(other_settings, {}).success, "launched by an earlier release, or inside a command"
+    assert len(seen) == 3
+    refused = run_under(other_settings, tags)
+    assert not refused.success
+    assert len(seen) == 3
+    said = str([event.event_specific_data for event in refused.all_events])
+    assert "config.yaml: this run was launched with other settings" in said
+    assert "Give all machines the same config/config.yaml" in said

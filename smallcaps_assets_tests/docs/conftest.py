@@ -66,7 +66,7 @@ def make_research_table(lake: Lake) -> None:
             "core", settings.ranking
         )
     if not lake.research_table("research_labels", "core").is_file():
-        outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions)
+        outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
         outcomes.enriched()
         outcomes.costs("core")
         outcomes.labels("core")

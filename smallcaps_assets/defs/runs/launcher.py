@@ -17,6 +17,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.runs.leases import RUN_LEASE_S, Leases, sign_of_run
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
 from smallcaps_assets.defs.runs.run_tags import describe_run
+from smallcaps_assets.defs.runs.settings_tag import settings_tag
 from smallcaps_assets.defs.runs.workers import is_of_other_machine, machine_tag, worker, worker_is_gone
 from smallcaps_assets.domain.words import describe_duration
 from smallcaps_assets.runtime.processes import kill, wait_until_gone
@@ -38,10 +39,11 @@ class WatchedRunLauncher(DefaultRunLauncher):
         self._leases = Leases()
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Launch a run, tagged with profile, wave and symbols, by which the run list shows it, and with its machine."""
+        """Launch a run, tagged with settings and machine, and with what the run list shows: profile, wave, symbols."""
         run = context.dagster_run
         assets, symbols = run.asset_selection or (), self._instance.get_dynamic_partitions(SYMBOLS.name or "")
-        self._instance.add_run_tags(run.run_id, describe_run(run.tags, assets, symbols) | machine_tag())
+        tags = describe_run(run.tags, assets, symbols) | settings_tag() | machine_tag()
+        self._instance.add_run_tags(run.run_id, tags)
         super().launch_run(context)
 
     @property

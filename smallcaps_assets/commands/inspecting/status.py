@@ -12,8 +12,8 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.commands.report import capture_report
-from smallcaps_assets.commands.research_status import research_status
+from smallcaps_assets.commands.inspecting.report import capture_report
+from smallcaps_assets.commands.inspecting.research_status import research_status
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration

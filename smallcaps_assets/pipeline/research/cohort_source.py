@@ -1,0 +1,114 @@
+"""What the cohorts of a profile can be made of: labels, those with costs, and what is left out."""
+
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.cohorts.ranking import describe_untested
+from smallcaps_assets.domain.research.outcomes.event_labels import OK
+from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
+from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
+from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE
+from smallcaps_assets.pipeline.research.table_reader import TableReader
+from smallcaps_assets.settings.settings import Profile
+
+# events that a message names
+_NAMED: Final = 3
+
+
+class CohortSource(NamedTuple):
+    """The labels of one spec that cohorts can be made of.
+
+    Attributes:
+        ok: labels with an entry and barriers.
+        with_net: those with a cost, hence a net return.
+        dates: of these.
+        not_costed: labels of which `event_costs` has no row yet.
+        not_enriched: labels with a row of costs whose event `events_with_waves_enriched` does not have yet: cohorts
+            leave them out.
+        not_enriched_named: some of these events.
+    """
+
+    ok: int
+    with_net: int
+    dates: int
+    not_costed: int
+    not_enriched: int
+    not_enriched_named: list[str]
+
+    def notes(self, profile: Profile) -> list[str]:
+        """What cohorts leave out because a table is behind, and the remedy."""
+        cohorts, found = f"then {profile}/cohorts", []
+        if self.not_costed:
+            clause = count_clause(self.not_costed, "event has", "events have")
+            costs = f"{profile}/{EVENT_COSTS_TABLE}"
+            found.append(f"{clause} no row in {costs} yet: materialize it, {cohorts}")
+        if self.not_enriched:
+            clause = count_clause(self.not_enriched, "event is", "events are")
+            found.append(
+                f"{clause} left out, such as {', '.join(self.not_enriched_named)}: {ENRICHED_TABLE} does not have "
+                f"them yet: materialize it, {cohorts}"
+            )
+        return found
+
+
+def source_of_cohorts(lake: Lake, profile: Profile, label_spec: str) -> CohortSource:
+    """What cohorts of a profile can be made of, as its costs, labels and events are now.
+
+    Raises:
+        LakeError: a file is damaged, cannot be read or has other columns.
+    """
+    read, of_spec = TableReader(lake), pl.col("label_spec") == label_spec
+    labels = read.of_symbols("event_labels", EVENT_LABELS).filter(of_spec).select("event_id", "date", "state")
+    costs = (
+        read.of_lake(EVENT_COSTS_TABLE, EVENT_COSTS, profile)
+        .filter(of_spec)
+        .select("event_id", "net_return", costed=pl.lit(value=True))
+    )
+    events = read.of_lake(ENRICHED_TABLE, ENRICHED).select("event_id", enriched=pl.lit(value=True))
+    rows = labels.join(costs, on="event_id", how="left").join(events, on="event_id", how="left")
+    with_net = (pl.col("state") == OK) & pl.col("net_return").is_not_null()
+    behind = pl.col("costed").is_not_null() & pl.col("enriched").is_null()
+    with read.naming():
+        found = rows.select(
+            ok=(pl.col("state") == OK).sum(),
+            with_net=with_net.sum(),
+            dates=pl.col("date").filter(with_net).n_unique(),
+            not_costed=pl.col("costed").null_count(),
+            not_enriched=behind.sum(),
+            not_enriched_named=pl.col("event_id").filter(behind).sort().head(_NAMED).implode(),
+        ).collect()
+    return CohortSource(*found.row(0))
+
+
+def why_untested(cohorts: pl.DataFrame, params: CohortParams, source: CohortSource, profile: Profile) -> str | None:
+    """Why there are no cohorts, or none of them is tested; None where one is.
+
+    Args:
+        cohorts: COHORTS of one as_of, label_spec and selection.
+        params: what a test needs.
+        source: what they are made of.
+        profile: whose costs.
+    """
+    words = _why_few(source, profile)
+    if cohorts.is_empty():
+        return words or "no label with costs was over when a month began"
+    untested = describe_untested(cohorts, params)
+    return None if untested is None else "; ".join([untested, *([words] if words else [])])
+
+
+def _why_few(source: CohortSource, profile: Profile) -> str | None:
+    """Why there are few labels with net returns; None where all have one."""
+    if not source.ok:
+        return "no event has an entry and barriers yet"
+    remedy = f"capture tape of {profile}, or set research.cost_bps_default"
+    if not source.with_net:
+        return f"costs are known of none of {count_noun(source.ok, 'label')}: {remedy}"
+    dates = count_noun(source.dates, "date")
+    if source.with_net < source.ok:
+        return f"costs are known of {source.with_net:,} of {count_noun(source.ok, 'label')}, on {dates}: {remedy}"
+    return None if source.dates > 1 else "all labels are of one date, and a sample needs two"
