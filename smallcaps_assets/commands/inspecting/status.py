@@ -57,8 +57,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
-    Returns 1 where it names damaged files of tape, damaged splits or imported events, a missing `current.json`, or a
-    state of Dagster that cannot be read.
+    Returns 1 where it names damaged files of tape, damaged splits, imported events or cohorts, a missing
+    `current.json`, or a state of Dagster that cannot be read.
 
     Raises:
         InputError: the folder of --lake does not exist.

@@ -10,14 +10,16 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import month_begin, positive_number
-from smallcaps_assets.commands.outcomes.shown import NOTHING, SPEC_NAMES, bps_interval, bps_text, share_text
+from smallcaps_assets.commands.outcomes.shown import SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, rank_cohorts
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.research.cohort_source import CohortSource, source_of_cohorts, why_untested
+from smallcaps_assets.pipeline.research.joined_cohorts import changes_of_cohorts
+from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.pipeline.research.label_figures import require_labels
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
@@ -25,7 +27,6 @@ NEEDS: Final = "the asset <profile>/cohorts, which nights, captures and the demo
 EXAMPLE: Final = "smallcaps cohorts --profile core --top 5"
 
 _TOP: Final = 10
-_LEAST_Q: Final = 0.001
 _COLUMNS: Final = (
     *("n", "eff. n", "days", "symbols", "wins", "mean bps", "95 %", "q", "confirm n", "confirm bps", "winning"),
 )
@@ -55,7 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 class _Shown(NamedTuple):
-    """The cohorts of one sample, and why there are none or none is tested."""
+    """The cohorts of one sample, why there are none or none is tested, and what has changed since they were made."""
 
     as_of: date | None
     selection: str
@@ -63,6 +64,7 @@ class _Shown(NamedTuple):
     ranked: RankedCohorts
     source: CohortSource
     why: str | None
+    changes: list[str]
 
 
 def run(arguments: Namespace) -> int:
@@ -101,13 +103,19 @@ def _choose(lake: Lake, profile: Profile, settings: Settings, arguments: Namespa
     causal = of_spec.filter(selection="causal")
     selection = "causal" if causal.height or of_spec.is_empty() else "master"
     rows = causal if selection == "causal" else of_spec
+    outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
     source = source_of_cohorts(lake, profile, arguments.spec)
     why = why_untested(rows, settings.research.params, source, profile)
-    return _Shown(as_of, selection, rows, rank_cohorts(rows, arguments.top), source, why)
+    return _Shown(
+        as_of, selection, rows, rank_cohorts(rows, arguments.top), source, why, changes_of_cohorts(outcomes, profile)
+    )
 
 
 def _text(profile: Profile, label_spec: str, shown: _Shown) -> list[Printable]:
-    behind = [Line(f"note: {words}", "note", hanging=2) for words in shown.source.notes(profile)]
+    notes = shown.source.notes(profile)
+    if shown.changes:
+        notes.append(f"made before {', '.join(shown.changes)} changed: materialize {profile}/cohorts")
+    behind = [Line(f"note: {words}", "note", hanging=2) for words in notes]
     if shown.rows.is_empty():
         return [f"cohorts of {profile}, {label_spec}: none", Line(f"why: {shown.why}", "note", hanging=2), *behind]
     tested, winning = int(shown.rows["tested"][0]), int(shown.rows["winning"].sum())
@@ -142,17 +150,11 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         share_text(row["win_rate"]),
         bps_text(row["mean"]),
         bps_interval(row),
-        _q_text(row["q_value"]),
+        describe_q(row["q_value"]),
         f"{row['confirm_n']:,}",
         bps_text(row["confirm_mean"]),
         "yes" if row["winning"] else "",
     )
-
-
-def _q_text(q_value: float | None) -> str:
-    if q_value is None:
-        return NOTHING
-    return f"< {_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
 
 
 def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> dict[str, Any]:
@@ -167,6 +169,7 @@ def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> d
         "tested": int(rows["tested"][0]) if rows.height else 0,
         "winning": int(rows["winning"].sum()),
         "why_none_tested": shown.why,
+        "changed_since": shown.changes,
         "labels": shown.source._asdict(),
         **{name: table.to_dicts() for name, table in _tables(shown.ranked)},
         "largest": shown.ranked.largest.to_dicts() if shown.why is not None else [],

@@ -137,6 +137,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         f"Materialize {{profile}}/control_features, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),
     (
+        r"research/(?P<profile>[a-z]+)/cohort_members\.parquet",
+        f"Materialize {{profile}}/cohorts, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
         r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
         f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),

@@ -18,6 +18,7 @@ from smallcaps_assets.settings.settings import Profile
 
 # events that a message names
 _NAMED: Final = 3
+_MORE_COSTS: Final = "capture more tape of {profile}, or set research.cost_bps_default"
 
 
 class CohortSource(NamedTuple):
@@ -41,8 +42,14 @@ class CohortSource(NamedTuple):
     not_enriched_named: list[str]
 
     def notes(self, profile: Profile) -> list[str]:
-        """What cohorts leave out because a table is behind, and the remedy."""
+        """What cohorts leave out and why: labels without a cost, and those that a table lacks; with the remedy."""
         cohorts, found = f"then {profile}/cohorts", []
+        if 0 < self.with_net < self.ok:
+            found.append(
+                f"costs are known of {self.with_net:,} of {count_noun(self.ok, 'label')}, on "
+                f"{count_noun(self.dates, 'date')}: only these count, and captured events are chosen with hindsight; "
+                f"{_MORE_COSTS.format(profile=profile)}"
+            )
         if self.not_costed:
             clause = count_clause(self.not_costed, "event has", "events have")
             costs = f"{profile}/{EVENT_COSTS_TABLE}"
@@ -94,21 +101,12 @@ def why_untested(cohorts: pl.DataFrame, params: CohortParams, source: CohortSour
         source: what they are made of.
         profile: whose costs.
     """
-    words = _why_few(source, profile)
-    if cohorts.is_empty():
-        return words or "no label with costs was over when a month began"
-    untested = describe_untested(cohorts, params)
-    return None if untested is None else "; ".join([untested, *([words] if words else [])])
-
-
-def _why_few(source: CohortSource, profile: Profile) -> str | None:
-    """Why there are few labels with net returns; None where all have one."""
+    if not cohorts.is_empty():
+        return describe_untested(cohorts, params)
     if not source.ok:
         return "no event has an entry and barriers yet"
-    remedy = f"capture tape of {profile}, or set research.cost_bps_default"
     if not source.with_net:
-        return f"costs are known of none of {count_noun(source.ok, 'label')}: {remedy}"
-    dates = count_noun(source.dates, "date")
-    if source.with_net < source.ok:
-        return f"costs are known of {source.with_net:,} of {count_noun(source.ok, 'label')}, on {dates}: {remedy}"
-    return None if source.dates > 1 else "all labels are of one date, and a sample needs two"
+        return f"costs are known of none of {count_noun(source.ok, 'label')}: {_MORE_COSTS.format(profile=profile)}"
+    if source.dates == 1:
+        return "all labels with costs are of one date, and a sample needs two"
+    return "no label with costs was over when a month began"

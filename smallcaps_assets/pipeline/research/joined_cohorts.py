@@ -22,6 +22,8 @@ from smallcaps_assets.settings.settings import Profile
 
 # Raised with every code change that changes rows.
 COHORTS_VERSION: Final = "1"
+# what cohorts are made from, but for tables by symbol, as their footer names it, in words
+_JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "events_with_waves_enriched"}
 _FEATURES: Final = "event_bar_features"
 _LABELS: Final = "event_labels"
 
@@ -63,6 +65,24 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
             lake.research_table(COHORT_MEMBERS_TABLE, profile), COHORT_MEMBERS, inputs, lambda: tables().members
         ),
     )
+
+
+def changes_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> list[str]:
+    """What has changed since the published cohorts were made, in words; empty where they are up to date.
+
+    Tables by symbol are not compared: where they change, the costs do. Only footers are read.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    files = JoinedFiles(outcomes.lake)
+    known = files.store.recorded(outcomes.lake.research_table(COHORTS_TABLE, profile)) or {}
+    now = {
+        "code": code_version(COHORTS_VERSION, *settings_of_cohorts(outcomes.params, outcomes.ranking)),
+        "costs": files.contents(files.of_lake(EVENT_COSTS_TABLE, profile)),
+        "events": files.contents(files.of_lake(ENRICHED_TABLE)),
+    }
+    return [words for name, words in _JOINED_INPUTS.items() if known.get(name) != now[name]]
 
 
 def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:

@@ -1,12 +1,14 @@
 """Which cohorts of one sample are shown first, and why none of them is tested (research specification, 6.4)."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.words import count_clause, count_noun
+
+_LEAST_Q: Final = 0.001
 
 
 class RankedCohorts(NamedTuple):
@@ -55,6 +57,13 @@ def describe_untested(cohorts: pl.DataFrame, params: CohortParams) -> str | None
     enough = (pl.col("n") >= params.cohort_test_min_events) & (pl.col("n_days") >= params.cohort_test_min_days)
     # as many as a test needs, but without an error
     return "all returns of the cohorts with enough events are equal" if cohorts.select(enough.any()).item() else why
+
+
+def describe_q(q_value: float | None) -> str:
+    """`0.042`, `< 0.001`; `-` where a cohort is not tested."""
+    if q_value is None:
+        return "-"
+    return f"< {_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
 
 
 def name_cohort(cohort_id: str) -> str:

@@ -153,7 +153,7 @@ def test_without_costs_the_remedy_is_named(fresh_home: Path, capsys: pytest.Capt
     code, text = run("cohorts", capsys)
     assert code == 0
     assert "cohorts of core, 15,1,1: none\n" in text
-    words = "why: costs are known of none of 10 labels: capture tape of core, or set research.cost_bps_default"
+    words = "why: costs are known of none of 10 labels: capture more tape of core, or set research.cost_bps_default"
     assert words in text
     document = json.loads(run("cohorts --json", capsys)[1])
     assert (document["as_of"], document["cohorts"], document["winning"]) == (None, 0, 0)
@@ -164,7 +164,8 @@ def test_costs_of_some_labels_are_said(fresh_home: Path, capsys: pytest.CaptureF
     costed = pl.col("event_id") < "E000006"
     known = {name: pl.when(costed).then(pl.col(name)) for name in ("cost_bps", "net_return")}
     publish_cohorts(outcomes_of_lake(fill_outcomes(fresh_home / "lake", small().with_columns(**known))), "core")
-    assert "; costs are known of 6 of 10 labels, on 5 dates: capture tape" in run("cohorts", capsys)[1]
+    words = "note: costs are known of 6 of 10 labels, on 5 dates: only these count, and captured events are chosen with"
+    assert words in run("cohorts", capsys)[1]
 
 
 def test_events_that_another_table_lacks_are_counted_and_named(

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, table
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls
 from smallcaps_assets.settings.settings import Profile
