@@ -110,7 +110,8 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    damaged += [f"  controls: {controls.problem}"] if controls.problem else []
+    beside = {"controls": controls.problem, "bars": plan.problem}
+    damaged += [f"  {name}: {problem}" for name, problem in beside.items() if problem]
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         document |= {"manifest_id": manifest_id, "outdated_controls": controls.outdated, "next": next_step}
