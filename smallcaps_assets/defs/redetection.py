@@ -17,7 +17,7 @@ from smallcaps_assets.defs.asset_checks import (
     up_to_date_result,
 )
 from smallcaps_assets.defs.assets.events import make_master
-from smallcaps_assets.defs.assets.manifests import make_manifest
+from smallcaps_assets.defs.assets.manifests import make_manifest, selected_from
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
@@ -94,7 +94,8 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
     survey = cache(lake.detector(settings.load()).survey)
     for profile in PROFILES:
         asset = dg.AssetKey([profile, "manifest"])
-        provenance = provenance_of_asset(context, settings.load(), asset, [_MASTER.path])
+        made_from = [_MASTER.path, *selected_from(profile, settings.load())]
+        provenance = provenance_of_asset(context, settings.load(), asset, made_from)
         events = load_master(lake.lake)
         version, metadata = make_manifest(profile, events, settings, lake)
         tags = provenance | data_version_tags(version)

@@ -15,7 +15,6 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
 from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes
 from smallcaps_assets.settings.settings import Profile
@@ -24,6 +23,7 @@ from smallcaps_assets.settings.settings import Profile
 COHORTS_VERSION: Final = "1"
 _FEATURES: Final = "event_bar_features"
 _LABELS: Final = "event_labels"
+_OUTCOMES: Final = "event_outcomes"
 
 
 class JoinedCohorts(NamedTuple):
@@ -42,7 +42,8 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
     lake, files = outcomes.lake, JoinedFiles(outcomes.lake)
     parts = {
         "costs": files.of_lake(EVENT_COSTS_TABLE, profile),
-        "events": files.of_lake(ENRICHED_TABLE),
+        "events": outcomes.files_of_events(),
+        "outcomes": files.of_symbols(lake.research / _OUTCOMES),
         "labels": files.of_symbols(lake.research / _LABELS),
         "features": files.of_symbols(lake.research / _FEATURES),
     }
@@ -68,7 +69,7 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
 def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:
     """COHORT_EVENTS of all events with costs, sorted by event and label spec.
 
-    Events that `events_with_waves_enriched` does not have yet are left out.
+    Events whose outcomes are not made yet are left out, and those that are no longer detected.
 
     Raises:
         LakeError: a file is damaged or cannot be read.
