@@ -30,9 +30,11 @@ from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, describe_selecting
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.operations.readiness import request_tick
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
@@ -110,13 +112,19 @@ def run(arguments: Namespace) -> int:
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
     outdated = controls.outdated(current)
+    changed = changes_of_kept(lake, profile, current.sidecar)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
-        print(json.dumps(document | {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}))
+        document |= {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}
+        print(json.dumps(document | _of_cohorts(current.sidecar, changed)))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
+        if COHORTS_ENTRY in current.sidecar:
+            show(Line(f"  {describe_selecting(current.sidecar[COHORTS_ENTRY])}", hanging=4))
+        if changed:
+            show(Line(f"  {changed}", "note", hanging=4))
         for text in damaged:
             show(Line(text, "bad"))
         if outdated:
@@ -128,6 +136,11 @@ def run(arguments: Namespace) -> int:
     if any(answer != ALLOWED for answer in check.values()):
         return DENIED
     return _DAMAGED if damaged else 0
+
+
+def _of_cohorts(sidecar: dict[str, Any], changed: str | None) -> dict[str, Any]:
+    """What JSON says of the cohorts that selected the events; nothing where none did."""
+    return {"cohorts": sidecar[COHORTS_ENTRY], "changed_cohorts": changed} if COHORTS_ENTRY in sidecar else {}
 
 
 def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:

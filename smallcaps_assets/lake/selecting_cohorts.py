@@ -71,6 +71,15 @@ class SelectingCohorts:
         publish_frame(path, self.rows, below=below)
 
 
+def describe_selecting(entry: Mapping[str, Any]) -> str:
+    """The cohorts that selected a manifest, from the entry of its sidecar, in a line."""
+    winning, tested = len(entry["winning"]), entry["tested"] or 0
+    return (
+        f"cohorts: selected by those of {entry['profile']} at {entry['as_of']} ({entry['label_spec']}), {winning:,} "
+        f"winning of {tested:,} tested, at most {entry['top_n_per_month']:,} events a month: {entry['best']}"
+    )
+
+
 def load_kept(folder: Path, entry: Mapping[str, Any]) -> pl.DataFrame:
     """The kept cohorts (SELECTING_COHORTS) that the sidecar of a manifest names.
 
