@@ -121,7 +121,7 @@ def _print_funnel(selection: Selection, before: int) -> None:
             if name.endswith("_unknown") and count
         ]
         if step["step"] == COHORT_STEP:
-            unknown.append(f"{step['of_winning_cohorts']:,} events of winning cohorts before the limits of a month")
+            unknown.append(f"{step['of_winning_cohorts']:,} of winning cohorts")
         removed = before - left
         rows.append((str(step["step"]), f"{left:,}", f"{removed:,}", ", ".join(unknown)))
         before = left
