@@ -10,6 +10,7 @@ import pytest
 
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.check_texts import COHORTS_KEPT, FOLLOW_UP_CHECKS, MANIFEST_CHECKS
+from smallcaps_assets.defs.metadata import COLUMNS_BELOW
 from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
@@ -151,6 +152,6 @@ def test_only_a_profile_with_cohorts_depends_on_them() -> None:
     assert names == {*MANIFEST_CHECKS, *FOLLOW_UP_CHECKS}
     assert {check.name for check in plain.get(key).check_keys} == {*MANIFEST_CHECKS}
     for graph, columns in ((plain, MANIFEST), (follow_up, FOLLOW_UP_MANIFEST)):
-        shown = graph.get(key).metadata["dagster/column_schema"]
+        shown = graph.get(key).metadata[COLUMNS_BELOW]
         assert {column.name for column in shown.columns} >= set(columns)
         assert ("cohort_id" in graph.get(key).metadata["dagster/column_lineage"].deps_by_column) == (graph is follow_up)
