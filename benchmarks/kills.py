@@ -31,8 +31,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.hours import trading_dates

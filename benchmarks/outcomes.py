@@ -92,10 +92,16 @@ def labels(batch: Batch) -> dict[str, int]:
     return {"labels": event_labels(batch.after, batch.features, batch.runs).height}
 
 
+def waves_and_labels(batch: Batch) -> dict[str, int]:
+    """Both, as the step of a symbol makes them from the same bars."""
+    return waves(batch) | labels(batch)
+
+
 WORK: Final[dict[str, Callable[[Batch], dict[str, int]]]] = {
     "read_points": read_points,
     "waves": waves,
     "labels": labels,
+    "waves_and_labels": waves_and_labels,
 }
 
 

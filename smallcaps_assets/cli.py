@@ -11,20 +11,22 @@ from smallcaps_assets.errors import SmallcapsError
 
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Run the whole product on the simulated exchange."),
-    "check": ("check", "Check key, plan, lake, disk, calendar, state and port before any work begins."),
+    "check": ("inspecting.check", "Check key, plan, lake, disk, calendar, state and port before any work begins."),
     "ui": ("ui", "Open the web UI on the lake."),
     "exchange": ("exchange", "Serve the vendor's protocol on this machine."),
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),
     "manifest": ("manifest", "Choose the events of a profile from a MASTER file."),
     "research": ("research", "Compute research tables of events, bars and tape, from any parquet files."),
     "plan": ("plan", "Estimate what a capture costs before it is paid for: requests, hours, bytes."),
-    "verify": ("verify", "Check every file of the lake, and the tape against its certificates."),
-    "audit": ("audit", "Fetch some published windows again and report what the vendor changed since."),
+    "verify": ("inspecting.verify", "Check every file of the lake, and the tape against its certificates."),
+    "audit": ("inspecting.audit", "Fetch some published windows again and report what the vendor changed since."),
     "review": ("review", "Import the labels of a review sheet and report the share of good events."),
     "event": ("event", "Write the page of one event: its bars, its tape and its figures."),
-    "coverage": ("coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
+    "labels": ("outcomes.labels", "Report how labels ended and what they returned, by event type and label spec."),
+    "cohorts": ("outcomes.cohorts", "Report which kinds of events paid after costs, with intervals and sample sizes."),
+    "coverage": ("inspecting.coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
     "import": ("imports.command", "Import bars, events or windows that you already have, without downloading them."),
-    "status": ("status", "Report what is done and what is missing."),
+    "status": ("inspecting.status", "Report what is done and what is missing."),
 }
 USERS_MISTAKE: Final = 2
 INTERRUPTED: Final = 130

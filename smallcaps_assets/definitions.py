@@ -9,10 +9,9 @@ import dagster as dg
 
 from smallcaps_assets.defs import assets
 from smallcaps_assets.defs.asset_checks import published_checks
-from smallcaps_assets.defs.cohort_checks import cohort_checks
 from smallcaps_assets.defs.control_checks import control_checks
 from smallcaps_assets.defs.failures import foreseen_errors, log_without_stack_traces, with_explained_failures
-from smallcaps_assets.defs.io_managers import LakeTableIOManager
+from smallcaps_assets.defs.io_managers import LakeTableIOManager, StateIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
@@ -46,7 +45,6 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 *research_checks(),
                 *tape_research_checks(),
                 *control_checks(),
-                *cohort_checks(),
             )
         ],
         jobs=[nightly, redetect_job(), *waves.values()],
@@ -57,6 +55,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
             "lake": LakeResource(root=root),
             "market_data": MarketDataResource(settings=settings_resource),
             "lake_tables": LakeTableIOManager(base_dir=root),
+            "state": StateIOManager(),
             **(resources or {}),
         },
         loggers={RUN_LOG: people_logger},

@@ -11,7 +11,7 @@ fetched and nothing is written. All times are UTC, all prices USD.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -19,12 +19,10 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES, matched_difference
-from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS, matched_labels
+from smallcaps_assets.domain.research.controls.features import matched_difference
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
-from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
@@ -32,6 +30,7 @@ from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.control_tables import ControlTables
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -119,30 +118,31 @@ class ResearchLake:
         # earlier releases had no cohorts
         return self._scan(path, _KNOWN, added=("cohort_was_winning",))
 
-    def cohorts(self, as_of: date | None = None, profile: Profile = "core") -> pl.LazyFrame:
+    def cohorts(self, as_of: date | str | None = None, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
 
         One row per as_of, label_spec, selection and cohort. Claims about returns need `selection` "causal". `tested`
         says how many cohorts were tested together; events from its `as_of` on prove it. Sorted by keys.
 
         Args:
-            as_of: the first day of a month; all if not given.
+            as_of: the first day of a month, as a date or `YYYY-MM-DD`; all if not given.
             profile: core, plus or premium, whose costs they are.
 
         Raises:
-            InputError: there is no such profile, or it has no cohorts at `as_of`.
+            InputError: there is no such profile, `as_of` is no date, or the profile has no cohorts at it.
             LakeError: the table is not there yet, damaged or cannot be read.
         """
+        day = None if as_of is None else _require_date(as_of)
         path = self._lake.research_table("cohorts", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         rows = self._scan(path, COHORTS)
-        if as_of is None:
+        if day is None:
             return rows
-        known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"]
-        if as_of not in known:
-            there_are = f"{known[0]} to {known[-1]}, the first day of each month" if len(known) else "none yet"
-            raise InputError(f"as_of {as_of}: {profile} has no cohorts of this day. There are {there_are}.")
-        return rows.filter(pl.col("as_of") == as_of)
+        known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()
+        if day not in known:
+            there_are = f"{known[0]} to {known[-1]}, the first day of each month" if known else "none yet"
+            raise InputError(f"as_of {day}: {profile} has no cohorts of this day. There are {there_are}.")
+        return rows.filter(pl.col("as_of") == day)
 
     def outcomes(self, label_spec: str = PRIMARY_SPEC, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: what came after each event of the current manifest, one row per event with labels (OUTCOMES).
@@ -160,9 +160,7 @@ class ResearchLake:
             InputError: there is no such profile or label spec.
             LakeError: a table is not there yet, damaged or cannot be read.
         """
-        specs = [spec.name for spec in LABEL_SPECS]
-        if label_spec not in specs:
-            raise InputError(f"label spec {label_spec!r} is unknown. The specs are {', '.join(map(repr, specs))}.")
+        _require_spec(label_spec)
         labels = self._lake.research_table("research_labels", _require_profile(profile))
         enriched = self._lake.research_table("events_with_waves_enriched")
         for path in (labels, enriched):
@@ -171,7 +169,7 @@ class ResearchLake:
         followed = self._scan(enriched, ENRICHED).select("event_id", *_FOLLOWED)
         return rows.join(followed, on="event_id", how="left", maintain_order="left")
 
-    def controls(self, profile: Profile = "core") -> pl.LazyFrame:
+    def controls(self, profile: Profile = "core", label_spec: str | None = None) -> pl.LazyFrame:
         """What was known of each control when its minute was over (CONTROL_FEATURES), one row per control.
 
         A control is the minute of an earlier day of the same symbol, at the New York time of its event (`control_of`),
@@ -180,21 +178,24 @@ class ResearchLake:
 
         Args:
             profile: core, plus or premium.
+            label_spec: if given, hindsight is added (CONTROLS_WITH_OUTCOMES): label, costs, gross and net return of
+                this spec, velocities, excursions and outcome, in the direction of the event; null of a control without
+                a bar in its minute.
 
         Raises:
-            InputError: there is no such profile.
-            LakeError: the table is not there yet, damaged or cannot be read.
+            InputError: there is no such profile or label spec.
+            LakeError: a table is not there yet, damaged or cannot be read.
         """
-        path = self._lake.research_table("control_features", _require_profile(profile))
-        require_part(ResearchStore(self._lake), path)
-        return self._scan(path, CONTROL_FEATURES)
+        tables = self._control_tables(profile)
+        return tables.features() if label_spec is None else tables.with_outcomes(_require_spec(label_spec))
 
     def matched_difference(self, profile: Profile = "core") -> pl.LazyFrame:
         """Event minus control for each number of `features` (MATCHED_DIFFERENCE), one row per event with a control.
 
         `event_id`, `timestamp`, `event_type` and `in_causal_sample` are those of the event, `control_id` and
         `control_timestamp` those of the control. A difference is null where either number is. Events are chosen with
-        hindsight: filter by `in_causal_sample` for what is said about returns. In the order of `controls`.
+        hindsight: filter by `in_causal_sample` for what is said about returns. In the order of `controls`. The same of
+        what came after: `matched_labels` and `matched_outcomes`.
 
         Args:
             profile: core, plus or premium.
@@ -206,7 +207,7 @@ class ResearchLake:
         return matched_difference(self.features(profile), self.controls(profile))
 
     def control_labels(self, profile: Profile = "core") -> pl.LazyFrame:
-        """What came after each control, in the direction of its event (CONTROL_LABELS); hindsight, and gross.
+        """Hindsight: labels, costs and returns of controls (CONTROL_LABELS), in the direction of the event.
 
         One row per control with a bar in its minute, and label spec. Sorted by control_of.
 
@@ -217,32 +218,54 @@ class ResearchLake:
             InputError: there is no such profile.
             LakeError: the table is not there yet, damaged or cannot be read.
         """
-        features = self._lake.research_table("control_features", _require_profile(profile))
-        # the asset that makes both
-        require_part(ResearchStore(self._lake), features)
-        return self._scan(features.with_name("control_labels.parquet"), CONTROL_LABELS)
+        return self._control_tables(profile).labels()
 
     def matched_labels(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Return of the event minus return of its control (MATCHED_LABELS), per label spec; hindsight, and gross.
+        """Hindsight: event minus control for each number of labels and costs (MATCHED_LABELS), per label spec.
 
-        A difference is null where either return is. Events are chosen with hindsight: filter by `in_causal_sample`, and
-        group by `date`, since events of one date are not independent.
+        `gross_return`, `net_return`, `cost_bps` and the rest; `date` is that of the event. A difference is null where
+        either number is. Events are chosen with hindsight: filter by `in_causal_sample`. Events of one date are not
+        independent: `matched_returns` has means with intervals.
 
         Args:
             profile: core, plus or premium.
 
         Raises:
             InputError: as `control_labels`.
-            LakeError: as `control_labels` and `features`; or the labels of a symbol are not there yet.
+            LakeError: as `control_labels` and `features`; or the labels of a symbol, or costs, are not there yet.
         """
-        controls = self.control_labels(profile)
-        store = ResearchStore(self._lake)
-        symbols = self.controls(profile).select(pl.col("symbol").unique().sort()).collect()["symbol"]
-        files = [self._lake.research_symbol("event_labels", symbol) for symbol in symbols]
-        for file in files:
-            require_part(store, file)
-            prove_once(file)
-        return matched_labels(self.features(profile), store.scan(files, EVENT_LABELS), controls)
+        return self._control_tables(profile).matched_labels(self.features(profile))
+
+    def matched_outcomes(self, profile: Profile = "core") -> pl.LazyFrame:
+        """Hindsight: event minus control for velocities, excursions and legs (MATCHED_OUTCOMES), one row per pair.
+
+        A difference is null where either number is. In the order of control_of.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: as `control_labels`.
+            LakeError: as `control_labels` and `features`; or the waves of a symbol are not there yet.
+        """
+        return self._control_tables(profile).matched_outcomes(self.features(profile))
+
+    def matched_returns(self, profile: Profile = "core") -> pl.LazyFrame:
+        """Hindsight: mean of return of the event minus return of its control, gross and net (MATCHED_RETURNS).
+
+        One row per selection (`causal`, the pairs whose event is in the causal sample, and `master`, all), label spec,
+        event type (`all` first) and figure (`gross_return`, `net_return`). `mean_lo` to `mean_hi` is the 95 % interval,
+        with errors clustered by the date of the event, `n` the number of pairs and `n_days` that of dates. Returns are
+        fractions. All of it is read at once.
+
+        Args:
+            profile: core, plus or premium.
+
+        Raises:
+            InputError: as `control_labels`.
+            LakeError: as `matched_labels`.
+        """
+        return self._control_tables(profile).matched_returns(self.features(profile))
 
     def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
         """Trades in the windows of events: event_id and the columns of the profile (TRADES or TRADES_ALL).
@@ -300,6 +323,9 @@ class ResearchLake:
         with disk_errors("read", folder):
             return store.scan([symbol], tuple(BARS)).sort("timestamp")
 
+    def _control_tables(self, profile: str) -> ControlTables:
+        return ControlTables(self._lake, _require_profile(profile))
+
     def _tape(
         self, kind: TapeKind, event_ids: Iterable[str], profile: Profile, *, opening_book: bool = False
     ) -> pl.LazyFrame:
@@ -319,3 +345,22 @@ def _require_profile(profile: str) -> str:
     if profile not in PROFILES:
         raise InputError(f"profile {profile!r} is unknown. The profiles are {', '.join(PROFILES)}.")
     return profile
+
+
+def _require_spec(label_spec: str) -> str:
+    specs = [spec.name for spec in LABEL_SPECS]
+    if label_spec not in specs:
+        raise InputError(f"label spec {label_spec!r} is unknown. The specs are {', '.join(map(repr, specs))}.")
+    return label_spec
+
+
+def _require_date(as_of: object) -> date:
+    """A date, given as one or as `YYYY-MM-DD`; a moment is none, since its time and zone would be ignored."""
+    if isinstance(as_of, str):
+        try:
+            return date.fromisoformat(as_of)
+        except ValueError:
+            pass
+    if isinstance(as_of, date) and not isinstance(as_of, datetime):
+        return as_of
+    raise InputError(f'as_of {as_of!r}: is no date. Give the first day of a month, such as "2025-11-01".')

@@ -16,8 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.simulated.market.market import SimulatedMarket

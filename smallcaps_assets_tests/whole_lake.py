@@ -13,6 +13,7 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
+from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, CONTROL_WAVES
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
@@ -29,6 +30,7 @@ from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame, sha256
+from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
@@ -128,6 +130,7 @@ def _fill_reference(lake: Lake) -> None:
     reference.publish_splits(splits, "embedded", DAYS[0], QUIET)
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
+    give_identity(lake)
 
 
 def _fill_bars(lake: Lake) -> None:
@@ -191,6 +194,8 @@ def _fill_research(lake: Lake) -> None:
             "control_manifest": CONTROL_MANIFEST,
             "control_features": CONTROL_FEATURES,
             "control_labels": CONTROL_LABELS,
+            "control_outcomes": CONTROL_OUTCOMES,
+            "control_waves": CONTROL_WAVES,
         }.items():
             store.publish(lake.research_table(table, profile), schema.to_frame(), {})
         for table, schema in TAPE_TABLES.items():

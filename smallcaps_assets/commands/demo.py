@@ -22,7 +22,7 @@ from smallcaps_assets.commands.demonstrating.stages import (
     tape_assets,
     universe_stage,
 )
-from smallcaps_assets.commands.report import capture_report
+from smallcaps_assets.commands.inspecting.report import capture_report
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key

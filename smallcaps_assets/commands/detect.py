@@ -106,8 +106,9 @@ def add_flags(parser: ArgumentParser) -> None:
     other.add_argument(
         "--label-spec",
         action="append",
-        choices=[spec.name for spec in LABEL_SPECS],
-        help=f"labels of --outcomes; may be repeated (default: {PRIMARY_SPEC})",
+        choices=(specs := [spec.name for spec in LABEL_SPECS]),
+        metavar="SPEC",
+        help=f"labels of --outcomes: {' or '.join(specs)}; may be repeated (default: {PRIMARY_SPEC})",
     )
     other.add_argument("--costs-of", choices=PROFILES, help="the profile whose tape says what events cost (core)")
     other.add_argument("--json", action="store_true", help="print JSON instead of tables")

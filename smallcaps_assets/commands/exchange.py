@@ -13,7 +13,7 @@ from smallcaps_assets.commands.services.exposure import add_consent_flag, requir
 from smallcaps_assets.commands.services.ports import port_problem
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.market_data.api_key import SHORTEST_KEY
+from smallcaps_assets.market_data.http.api_key import SHORTEST_KEY
 from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket

@@ -2,6 +2,8 @@
 
 import re
 from argparse import ArgumentTypeError
+from contextlib import suppress
+from datetime import date
 
 from smallcaps_assets.domain.imports.prices import PriceScale
 from smallcaps_assets.domain.tables import BARS
@@ -76,3 +78,16 @@ def column_names(text: str) -> dict[str, str]:
     if unknown:
         raise ArgumentTypeError(f"{text!r}: bars have no column {', '.join(unknown)}, only {', '.join(BARS)}")
     return {ours: theirs for ours, _, theirs in pairs}
+
+
+def month_begin(text: str) -> date:
+    """The first day of a month, written as such or as the month: 2025-12-01 or 2025-12.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    with suppress(ValueError):
+        day = date.fromisoformat(text if text.count("-") > 1 else f"{text}-01")
+        if day.day == 1:
+            return day
+    raise ArgumentTypeError(f"{text!r} is not a month such as 2025-12, or its first day")

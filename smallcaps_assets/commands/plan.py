@@ -13,7 +13,7 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
-from smallcaps_assets.commands.report import describe_damaged
+from smallcaps_assets.commands.inspecting.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.resources import client_of

@@ -6,48 +6,78 @@ import polars as pl
 
 from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, picture, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, name_cohort, rank_cohorts
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.pipeline.cohort_pictures import as_of_picture, cohorts_picture
+from smallcaps_assets.pipeline.research.cohort_source import CohortSource, why_untested
 from smallcaps_assets.pipeline.research.joined_cohorts import JoinedCohorts
+from smallcaps_assets.settings.settings import Profile
 
-_MOST_DRAWN: Final = 12
+# best and worst cohorts in the picture
+_DRAWN: Final = 8
 
 
-def cohorts_metadata(made: JoinedCohorts) -> Metadata:
+def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortParams, profile: Profile) -> Metadata:
     """Metadata of `<profile>/cohorts`; figures are of the primary label spec at the last as_of.
 
-    They are of the causal sample, or of MASTER where there is none.
+    They are of the causal sample, or of MASTER where there is none. Only tested cohorts are ranked and plotted.
+
+    Args:
+        made: the cohorts.
+        source: what those of the primary spec are made of.
+        params: what a test needs.
+        profile: whose they are.
     """
     primary = made.cohorts.rows.filter(label_spec=PRIMARY_SPEC)
     causal = primary.filter(selection="causal")
-    shown = primary if causal.is_empty() else causal
-    selection = "master" if causal.is_empty() else "causal"
+    shown, selection = (primary, "master") if causal.is_empty() else (causal, "causal")
     last = shown.filter(pl.col("as_of") == pl.col("as_of").max())
-    metadata: Metadata = {"verdict": _verdict(last), "dagster/row_count": made.cohorts.rows.height}
+    why = why_untested(last, params, source, profile)
+    metadata: Metadata = {"verdict": _verdict(last, why, source, profile)}
+    metadata["dagster/row_count"] = made.cohorts.rows.height
     if not last.is_empty():
-        best = last.sort("mean", "cohort_id", descending=[True, False])
-        drawn = best.filter(level="L1").head(_MOST_DRAWN)
-        as_of, title = last["as_of"][0], f"Mean net return in bps of {PRIMARY_SPEC}, {selection}"
+        ranked, months = rank_cohorts(last, _DRAWN), shown.filter(level="L1")
+        of = f"{PRIMARY_SPEC}, {selection}"
         metadata |= {
-            "picture/cohorts": picture(cohorts_picture(drawn, f"{title}, at {as_of}"), f"cohorts at {as_of}"),
-            "picture/as_of": picture(as_of_picture(shown.filter(level="L1"), title), "cohorts by as_of"),
-            "best": table(_in_short(best.head(FIRST_ROWS))),
-            "worst": table(_in_short(best.reverse().head(FIRST_ROWS))),
+            "picture/cohorts": picture(_picture(ranked, f"{last['as_of'][0]}, {of}: mean net bps, 95 %"), "cohorts"),
+            "picture/as_of": picture(as_of_picture(months, f"Cohorts of {of}, by as-of month"), "cohorts by as_of"),
+            **_tables(ranked),
             "tested": int(last["tested"][0]),
             "winning": int(last["winning"].sum()),
             "members": made.members.rows["event_id"].n_unique(),
-            **_figures(last.filter(level="L1")),
+            **_figures(last.filter(pl.col("q_value").is_not_null(), level="L1")),
         }
+    metadata["events left out"] = source.not_costed + source.not_followed
     return metadata | {"unchanged": made.cohorts.unchanged}
 
 
-def _verdict(last: pl.DataFrame) -> str:
+def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, profile: Profile) -> str:
     if last.is_empty():
-        return "There are no cohorts yet: no label with costs was over when a month began."
-    tested, winning = last["tested"][0], int(last["winning"].sum())
-    clause = count_clause(tested, "cohort was", "cohorts were")
-    return f"At {last['as_of'][0]} {clause} tested together, {count_clause(winning, 'is', 'are')} winning."
+        words = f"There are no cohorts yet: {why}."
+    elif why is not None:
+        count = count_clause(last.height, "cohort", "cohorts")
+        words = f"At {last['as_of'][0]} none of {count} is tested: {why}."
+    else:
+        tested, winning = int(last["tested"][0]), int(last["winning"].sum())
+        clause = count_clause(tested, "cohort was", "cohorts were")
+        words = f"At {last['as_of'][0]} {clause} tested together, {count_clause(winning, 'is', 'are')} winning."
+    return " ".join([words, *(f"{note[0].upper()}{note[1:]}." for note in source.notes(profile))])
+
+
+def _picture(ranked: RankedCohorts, title: str) -> bytes:
+    """The best and the worst, in the order of their means; the largest where none is tested."""
+    tested = pl.concat([ranked.best, ranked.worst.reverse()])
+    return cohorts_picture(ranked.largest if tested.is_empty() else tested, title)
+
+
+def _tables(ranked: RankedCohorts) -> Metadata:
+    """The first of each order that has any; the largest only where none is tested."""
+    if ranked.best.is_empty():
+        return {"largest_not_tested": table(_in_short(ranked.largest.head(FIRST_ROWS)))}
+    tables = {"best": ranked.best, "worst": ranked.worst}
+    return {name: table(_in_short(rows.head(FIRST_ROWS))) for name, rows in tables.items() if rows.height}
 
 
 def _in_short(rows: pl.DataFrame) -> pl.DataFrame:
@@ -57,7 +87,7 @@ def _in_short(rows: pl.DataFrame) -> pl.DataFrame:
         "n_days",
         mean_bps=(pl.col("mean") * BPS).round(1),
         win_pct=(100 * pl.col("win_rate")).round(1),
-        q=pl.col("q_value").round(3),
+        q=pl.Series([describe_q(value) for value in rows["q_value"]], dtype=pl.String),
     )
 
 
@@ -65,7 +95,6 @@ def _figures(rows: pl.DataFrame) -> Metadata:
     """Win rate and mean net return by event type and direction, of which there are events."""
     figures: Metadata = {}
     for cohort, win_rate, mean in rows.sort("cohort_id").select("cohort_id", "win_rate", "mean").iter_rows():
-        words = " ".join(cohort.split("|")[1:]).replace("_", " ")
-        figures[f"win pct {words}"] = round_value(100 * win_rate)
-        figures[f"net bps {words}"] = round_value(BPS * mean)
+        figures[f"win pct {name_cohort(cohort)}"] = round_value(100 * win_rate)
+        figures[f"net bps {name_cohort(cohort)}"] = round_value(BPS * mean)
     return figures

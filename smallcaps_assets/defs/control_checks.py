@@ -7,10 +7,11 @@ import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
-from smallcaps_assets.defs.research_checks import ROW_CHECKS
+from smallcaps_assets.defs.research_checks import OUTCOME_RANGES_TEXT, ROW_CHECKS
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
-from smallcaps_assets.pipeline.research.controls.control_checks import checks_of_controls
+from smallcaps_assets.pipeline.research.bars.bar_checks import OUTCOME_RANGES
+from smallcaps_assets.pipeline.research.controls.control_checks import LABEL_RANGES, checks_of_controls
 from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.settings.settings import PROFILES, Profile
@@ -25,7 +26,13 @@ _TEXTS: Final[Mapping[str, Mapping[str, str]]] = {
         "than the profile allows events.",
         REGISTRY_COMPLETE: REGISTRY_TEXT,
     },
-    CONTROL_FEATURES_TABLE: {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT},
+    CONTROL_FEATURES_TABLE: {
+        **ROW_CHECKS,
+        LABEL_RANGES: "Of what came after controls, every label is -1, 0 or 1, no cost is below 0, and every other "
+        "figure of control_labels is within its bounds.",
+        OUTCOME_RANGES: OUTCOME_RANGES_TEXT,
+        REGISTRY_COMPLETE: REGISTRY_TEXT,
+    },
 }
 
 

@@ -8,20 +8,29 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.failures import describe_error
-from smallcaps_assets.defs.recording import PROBLEMS, RECORDED, PartitionRecorder, provenance_tags
+from smallcaps_assets.defs.recording import (
+    PROBLEMS,
+    RECORDED,
+    PartitionRecorder,
+    provenance_tags,
+    require_complete,
+)
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
+from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.runtime.system_errors import system_error
 
 # of steps in a run: those whose inputs are complete run in this order, others have 0
 RESEARCH_PRIORITY: Final = {"dagster/priority": "-10"}
-# after the research tables of tape, which a night makes before research_table
+# after the research tables of tape, which a night makes in the steps of the profiles
 OUTCOME_PRIORITY: Final = {"dagster/priority": "-20"}
 REPORT_PRIORITY: Final = {"dagster/priority": "-100"}
 # outcomes of one partition, by the name of the asset
 GroupOutcome = Mapping[str, Outcome]
 _LATER: Final = "The run continues; nightly_report names it and fails the run."
+_AGAIN: Final = "Materialize them again: only what is missing is computed."
 
 
 class GroupRecorder:
@@ -96,6 +105,45 @@ def _then_raise(outcomes: Sequence[Outcome], failure: Exception | None) -> Itera
         raise failure
 
 
+class AssetFailures:
+    """Errors of single assets of a step that makes several, one after another: an error of one stops no other.
+
+    Attributes:
+        continue_on_failure: record an error at once and let later steps of the run continue; a later step must then
+            fail the run. Otherwise `raise_them` raises them.
+    """
+
+    def __init__(self, context: dg.AssetExecutionContext, *, continue_on_failure: bool) -> None:
+        """Begin."""
+        self.continue_on_failure = continue_on_failure
+        self._context = context
+        self._errors: dict[dg.AssetKey, BaseException] = {}
+
+    @contextmanager
+    def of(self, asset: dg.AssetKey) -> Iterator[None]:
+        """Keep an error that ends the block, as one of `asset`."""
+        try:
+            yield
+        except UNFORESEEN as error:
+            if self.continue_on_failure:
+                _record_tolerated(self._context, error, [asset])
+            else:
+                self._errors[asset] = error
+
+    def raise_them(self) -> None:
+        """Raise what was kept: one error, or an error that nobody foresaw, as it is; several in one.
+
+        Raises:
+            CaptureIncomplete: more than one asset failed; names each.
+        """
+        known = {asset: _known(error) for asset, error in self._errors.items()}
+        unforeseen = [error for asset, error in self._errors.items() if known[asset] is None]
+        if unforeseen or len(known) == 1:
+            raise [*unforeseen, *self._errors.values()][0]
+        problems = [Problem.of(asset.to_user_string(), error) for asset, error in known.items() if error is not None]
+        require_complete(problems, count_noun(len(problems), "table"), _AGAIN)
+
+
 @contextmanager
 def tolerated(context: dg.AssetExecutionContext, *, continue_on_failure: bool) -> Iterator[None]:
     """Record an error of the step and end it as if it had none, so that later steps of the run continue.
@@ -109,10 +157,19 @@ def tolerated(context: dg.AssetExecutionContext, *, continue_on_failure: bool) -
     except UNFORESEEN as error:
         if not continue_on_failure:
             raise
-        known = error if isinstance(error, SmallcapsError) else system_error(error)
-        trace = "" if known else "".join(traceback.format_exception(error))
-        context.log.warning("%s %s%s", known or error, _LATER, f"\n{trace}" if trace else "")
-        described = {} if known is None else describe_error(known)
-        for asset in context.selected_asset_keys:
-            problem = {PROBLEMS: f"{known or f'{type(error).__name__}: {error}'}"}
-            context.op_execution_context.log_event(dg.AssetObservation(asset, metadata={**problem, **described}))
+        _record_tolerated(context, error, context.selected_asset_keys)
+
+
+def _record_tolerated(context: dg.AssetExecutionContext, error: BaseException, assets: Iterable[dg.AssetKey]) -> None:
+    known = _known(error)
+    trace = "" if known else "".join(traceback.format_exception(error))
+    context.log.warning("%s %s%s", known or error, _LATER, f"\n{trace}" if trace else "")
+    described = {} if known is None else describe_error(known)
+    for asset in assets:
+        problem = {PROBLEMS: f"{known or f'{type(error).__name__}: {error}'}"}
+        context.op_execution_context.log_event(dg.AssetObservation(asset, metadata={**problem, **described}))
+
+
+def _known(error: BaseException) -> SmallcapsError | None:
+    """The error as one of this package, where it is one, or what a disk or a database refused."""
+    return error if isinstance(error, SmallcapsError) else system_error(error)

@@ -1,11 +1,12 @@
-"""The IO manager of assets that are one table: dagster-polars, publishing by rename, at the paths of the registry.
+"""IO managers: of assets that are one table, and of what one step of a job tells the next.
 
+A table is published by rename by dagster-polars, at the path of its asset in the registry.
 dagster-polars 0.27.12 passes options that Polars 2 has dropped, and writes in place; this module replaces both.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 import polars as pl
@@ -15,11 +16,14 @@ from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.metadata import COLUMNS_ABOVE
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.tables import match_columns
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import LakeError, SettingsError
 from smallcaps_assets.lake.files.proven_files import prove_anew
 from smallcaps_assets.lake.files.publish import DerivedTable, disk_errors, publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
+
+# the entry of the metadata
+_HANDED_ON: Final = "handed on"
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -105,3 +109,33 @@ class LakeTableIOManager(PolarsParquetIOManager):
         """Scan a table, with the columns of its asset's row of the registry."""
         rows, facts = pl.scan_parquet(str(path), hive_partitioning=False, glob=False), facts_of(context.asset_key)
         return match_columns(rows, facts.schema, str(path), facts.added) if facts.schema else rows
+
+
+class StateIOManager(dg.IOManager):
+    """Keeps what a step tells the next one, a small mapping, in Dagster's state: in the event of the output itself.
+
+    The step after it may run on another machine, in a repetition of the run, where a local file would be missing.
+    """
+
+    def handle_output(self, context: dg.OutputContext, obj: dict[str, Any]) -> None:
+        """Record the mapping with the event of the output."""
+        context.add_output_metadata({_HANDED_ON: dg.MetadataValue.json(obj)})
+
+    def load_input(self, context: dg.InputContext) -> dict[str, Any]:
+        """Read the mapping from the run in which its step went well.
+
+        Raises:
+            ForeseenFailure: Dagster's state no longer has it.
+        """
+        output = context.upstream_output
+        assert output is not None  # noqa: S101 -- an input without a step before it has a default value
+        logged = context.step_context.instance.all_logs(output.run_id, of_type=dg.DagsterEventType.HANDLED_OUTPUT)
+        events = [entry.get_dagster_event() for entry in logged if entry.step_key == output.step_key]
+        found = [event.event_specific_data.metadata.get(_HANDED_ON) for event in events]  # type: ignore[union-attr]
+        with foreseen_errors():
+            if not found or found[-1] is None:
+                raise SettingsError(
+                    f"run {output.run_id} left nothing of step {output.step_key} in Dagster's state. Launch the job "
+                    "again from its first step: only what is missing is requested."
+                )
+            return dict(found[-1].value)  # type: ignore[arg-type]

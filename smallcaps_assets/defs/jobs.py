@@ -14,6 +14,7 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from pydantic import Field
 
 from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
+from smallcaps_assets.defs.assets.profile_tables import step_of
 from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
 from smallcaps_assets.defs.failures import explain_failures
@@ -36,8 +37,7 @@ from smallcaps_assets.defs.wave_research import (
     PartsStep,
     log_research_checks,
     materialized_keys,
-    refresh_outcomes,
-    refresh_table,
+    refresh_tables,
 )
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
@@ -99,7 +99,7 @@ def _research_of(settings: Settings) -> list[str | list[str]]:
 def nightly_config(settings: Settings) -> dict[str, Any]:
     """The run config of a night: steps that may fail without ending it."""
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
-    research += [SYMBOL_RESEARCH, *(f"{profile}__{table}" for profile in PROFILES for table in JOINED_OF_PROFILES)]
+    research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
     steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
     return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
 
@@ -159,7 +159,7 @@ def _wave_step(profile: Profile, wave: str) -> dg.OpDefinition:
         name=f"{profile}_{wave}",
         # the first step has no predecessor
         ins={"tally": dg.In(dict, default_value={"requests": 0, "problems": [], "left": {}, "research": []})},
-        out=dg.Out(dict),
+        out=dg.Out(dict, io_manager_key="state"),
         pool=VENDOR_POOL,
         description=f"Trades, then quotes, of the windows of wave {wave}, and then their research tables.",
     )
@@ -204,8 +204,7 @@ def _report_step(profile: Profile) -> dg.OpDefinition:
         research = totals["research"]
         if settings.load().research.enabled:
             # the table says which cohorts were winning
-            research += refresh_outcomes(context, profile, settings, lake)
-            research += refresh_table(context, profile, settings, lake)
+            research += refresh_tables(context, profile, settings, lake)
             research += log_research_checks(context, profile, settings, lake)
         again = f"Launch {profile}_waves again: only what is missing is requested."
         failed = [count_noun(len(totals["problems"]), "span")] if totals["problems"] else []

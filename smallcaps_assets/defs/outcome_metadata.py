@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, label_figures
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
+from smallcaps_assets.pipeline.research.cohort_source import source_of_cohorts
 from smallcaps_assets.pipeline.research.joined_cohorts import publish_cohorts
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import (
@@ -30,7 +31,7 @@ class OutcomeTable(NamedTuple):
     metadata: Metadata
 
 
-def upstream_of(name: str, profile: Profile | None) -> list[list[str]]:
+def upstream_of_outcomes(name: str, profile: Profile | None) -> list[list[str]]:
     """The keys of the assets that a table of outcomes is made from."""
     if profile is None:
         of_tape = [[one, table] for one in PROFILES for table in ("bar_reconciliation", "event_tape_state")]
@@ -115,7 +116,8 @@ def _labels(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
 def _cohorts(outcomes: JoinedOutcomes, profile: Profile | None) -> OutcomeTable:
     assert profile is not None  # noqa: S101 -- it has one
     made = publish_cohorts(outcomes, profile)
-    return OutcomeTable(made.cohorts.sha256, cohorts_metadata(made))
+    source = source_of_cohorts(outcomes.lake, profile, PRIMARY_SPEC)
+    return OutcomeTable(made.cohorts.sha256, cohorts_metadata(made, source, outcomes.params, profile))
 
 
 # By name: makes the table of a lake, or of a profile.

@@ -1,13 +1,15 @@
 """The asset checks of the research tables that are made from bars, scores and joins."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
+from smallcaps_assets.defs.check_steps import ChecksOf, checks_step
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
+from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.pipeline.research.bars.bar_checks import (
     OUTCOME_RANGES,
     UP_TO_DATE,
@@ -15,11 +17,12 @@ from smallcaps_assets.pipeline.research.bars.bar_checks import (
     checks_of_research,
 )
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
+from smallcaps_assets.pipeline.research.cohort_checks import FAMILY_SHOWN, NO_OWN_OUTCOME, checks_of_joined
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.registry_check import HINDSIGHT_APART, REGISTRY_COMPLETE
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import PROFILES
 
 ROW_CHECKS: Final = {
     "unique_rows": "No row occurs more than once.",
@@ -31,7 +34,7 @@ _PERTURBATION: Final = {
     "their minute are left out: none of them is hindsight.",
 }
 
-_OUTCOME_RANGES_TEXT: Final = (
+OUTCOME_RANGES_TEXT: Final = (
     "Of each event, the greatest adverse excursion is not above 0, the greatest favourable one not below it, and every "
     "other figure within its bounds."
 )
@@ -44,24 +47,38 @@ _UP_TO_DATE_TEXT: Final = (
 )
 
 
+_COHORT_TEXTS: Final = {
+    FAMILY_SHOWN: "Every cohort says how many cohorts were tested together with it.",
+    NO_OWN_OUTCOME: "Cohorts as of the month of the last event are the same, bit for bit, when all later outcomes "
+    "are others: an event's outcome never reaches its selection.",
+}
+
+
 def research_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks, one step per table."""
-    of_lake = [_checks(table) for table in (*SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)]
-    return [*of_lake, *(_checks(table, profile) for profile in PROFILES for table in JOINED_OF_PROFILES)]
+    """The checks of all of them, in one step."""
+    of_lake = [dg.AssetKey(table) for table in (*SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)]
+    of_profiles = [dg.AssetKey([profile, table]) for profile in PROFILES for table in JOINED_OF_PROFILES]
+    texts = {asset: _texts(asset.path[-1]) for asset in (*of_lake, *of_profiles)}
+    return [checks_step("research_checks", texts, _prepare)]
 
 
-def _checks(table: str, profile: Profile | None = None) -> dg.AssetChecksDefinition:
-    asset = dg.AssetKey([profile, table] if profile else [table])
+def _prepare(settings: SettingsResource, lake: LakeResource, _: Callable[[str], None]) -> ChecksOf:
+    loaded = settings.load()
+    research, outcomes = lake.symbol_research(loaded), lake.joined_outcomes(loaded)
+
+    def checks_of(asset: dg.AssetKey) -> Checks:
+        *profiles, table = asset.path
+        for profile in PROFILES:
+            if [profile] == profiles:
+                return checks_of_joined(table, profile, research, outcomes)
+        return checks_of_research(table, research)
+
+    return checks_of
+
+
+def _texts(table: str) -> dict[str, str]:
     texts = {**ROW_CHECKS, REGISTRY_COMPLETE: REGISTRY_TEXT} | (_PERTURBATION if table == "event_bar_features" else {})
-    texts |= {OUTCOME_RANGES: _OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
+    texts |= {OUTCOME_RANGES: OUTCOME_RANGES_TEXT} if table == "event_waves" else {}
     texts |= {HINDSIGHT_APART: _HINDSIGHT_TEXT} if table == ENRICHED_TABLE else {}
-    texts |= {UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {}
-
-    @dg.multi_asset_check(name=f"{'__'.join(asset.path)}_checks", specs=check_specs(asset, texts), can_subset=True)
-    def checks(
-        context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
-    ) -> Iterator[dg.AssetCheckResult]:
-        found = checks_of_research(table, lake.symbol_research(settings.load()), profile)
-        yield from report_findings(asset, selected_findings(context, found))
-
-    return checks
+    texts |= _COHORT_TEXTS if table == COHORTS_TABLE else {}
+    return texts | ({UP_TO_DATE: _UP_TO_DATE_TEXT} if table in UP_TO_DATE_TABLES else {})

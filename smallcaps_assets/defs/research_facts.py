@@ -148,7 +148,8 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             # bars and tape are computed as those of events
             decided_by=lambda settings: (
                 settings_of_tape(settings.research.params),
-                renewals.settings_of_features(settings.research.params),
+                renewals.settings_of_tables(settings.research.params),
+                joined_outcomes.settings_of_costs(settings.research.params),
                 settings.sessions,
                 settings.features,
                 (TAPE_TABLES_VERSION, renewals.SYMBOLS_VERSION),

@@ -11,7 +11,9 @@ import dagster as dg
 import polars as pl
 from pydantic import PrivateAttr
 
+from smallcaps_assets.defs.failures import foreseen_errors
 from smallcaps_assets.defs.runs.pool import vendor_slots
+from smallcaps_assets.defs.runs.settings_tag import require_settings
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -51,7 +53,14 @@ class SettingsResource(dg.ConfigurableResource["SettingsResource"]):
     _last_session: date | None = PrivateAttr(default=None)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take the last session from the tag of the run, if it has one."""
+        """Take the last session from the tag of the run, if it has one.
+
+        Raises:
+            ForeseenFailure: the run was launched with other settings.
+        """
+        if context.run:
+            with foreseen_errors():
+                require_settings(context.run.tags, _settings(self.document))
         tagged = context.run.tags.get(LAST_SESSION_TAG) if context.run else None
         self._last_session = date.fromisoformat(tagged) if tagged else None
 

@@ -1,14 +1,13 @@
 """The checks of the research tables of captured tape; each reads the lake, so that it can be run again by itself."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.check_steps import ChecksOf, checks_step
 from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.pipeline.checks import run_checks
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape.size_unit_check import QUOTE_SIZE_CHECK, SPANS_PER_MONTH
 from smallcaps_assets.pipeline.research.tape.tape_checks import checks_of_tape_research
@@ -45,21 +44,14 @@ TAPE_RESEARCH_CHECKS: Final[Mapping[str, Mapping[str, str]]] = {
 
 
 def tape_research_checks() -> list[dg.AssetChecksDefinition]:
-    """The checks of each table of each profile, one step per table."""
-    return [_checks(profile, asset) for profile in PROFILES for asset in TAPE_RESEARCH_CHECKS]
+    """The checks of all tables, one step per profile."""
+    return [_checks(profile) for profile in PROFILES]
 
 
-def _checks(profile: Profile, asset: str) -> dg.AssetChecksDefinition:
-    key = dg.AssetKey([profile, asset])
+def _checks(profile: Profile) -> dg.AssetChecksDefinition:
+    def prepare(settings: SettingsResource, lake: LakeResource, log: Callable[[str], None]) -> ChecksOf:
+        research, manifest = lake.tape_research(profile, settings.load(), log), lake.manifests(profile).load()
+        return lambda asset: checks_of_tape_research(research, manifest, asset.path[-1])
 
-    @dg.multi_asset_check(
-        name=f"{profile}__{asset}_checks", specs=check_specs(key, TAPE_RESEARCH_CHECKS[asset]), can_subset=True
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
-    ) -> Iterator[dg.AssetCheckResult]:
-        research = lake.tape_research(profile, settings.load(), context.log.info)
-        found = checks_of_tape_research(research, lake.manifests(profile).load(), asset)
-        yield from report_findings(key, run_checks(found, {check.name for check in context.selected_asset_check_keys}))
-
-    return checks
+    texts = {dg.AssetKey([profile, asset]): described for asset, described in TAPE_RESEARCH_CHECKS.items()}
+    return checks_step(f"{profile}__tape_research_checks", texts, prepare)

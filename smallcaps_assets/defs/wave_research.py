@@ -6,11 +6,12 @@ What fails here is named at the end of the run and takes nothing from the captur
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import dagster as dg
 
 from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
-from smallcaps_assets.defs.outcome_metadata import OUTCOME_TABLES, upstream_of
+from smallcaps_assets.defs.joined_tables import make_table, upstream_of
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     data_version_tags,
@@ -18,16 +19,12 @@ from smallcaps_assets.defs.recording import (
     provenance_of_asset,
     record_failures,
 )
-from smallcaps_assets.defs.research_metadata import table_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import SmallcapsError
-from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
-from smallcaps_assets.pipeline.research.cohort_checks import checks_of_cohorts
-from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
+from smallcaps_assets.pipeline.research.cohort_checks import checks_of_joined
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import (
     EVENT_COSTS_TABLE,
@@ -39,6 +36,9 @@ from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.settings.settings import Profile
+
+# tables of a profile that nothing over all profiles is made before
+_BEFORE_ENRICHED: Final = (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)
 
 
 @dataclass(frozen=True)
@@ -123,39 +123,25 @@ def materialized_keys(instance: dg.DagsterInstance, asset: dg.AssetKey, keys: Se
     return {key for key, status in known.items() if status is not None and status.name == "MATERIALIZED"}
 
 
-def refresh_table(
+def refresh_tables(
     context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
 ) -> list[str]:
-    """Bring the table of what was known of each event up to date and record it; returns why that failed."""
-    asset = dg.AssetKey([profile, RESEARCH_TABLE_NAME])
-    upstream = [["event_bar_features"], [EVENT_SCORES_TABLE]]
-    upstream += [[profile, name] for name in ("manifest", "micro_features", "event_tape_state", COHORTS_TABLE)]
-    try:
-        provenance = provenance_of_asset(context, settings.load(), asset, upstream)
-        made = lake.joined_research(settings.load()).table(profile, settings.load().ranking)
-        tags = provenance | data_version_tags(made.sha256)
-        metadata = table_metadata(made, lake.around_events(profile, settings.load(), made.rows, context.log.info))
-        context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
-    except UNFORESEEN as error:
-        _log_failure(context, RESEARCH_TABLE_NAME, error)
-        return [f"{RESEARCH_TABLE_NAME}: {error}"]
-    return []
-
-
-def refresh_outcomes(
-    context: dg.OpExecutionContext, profile: Profile, settings: SettingsResource, lake: LakeResource
-) -> list[str]:
-    """Bring costs, labels and cohorts of a profile, and the events of the lake with waves, up to date and record them.
+    """Bring the tables of a profile, and the events of the lake with waves, up to date and record them.
 
     Returns why that failed; what fails does not keep the others from it.
     """
-    problems, outcomes = list[str](), lake.joined_outcomes(settings.load())
-    tables: list[tuple[str, Profile | None]] = [(EVENT_COSTS_TABLE, profile), (RESEARCH_LABELS_TABLE, profile)]
-    for name, of_profile in [*tables, (ENRICHED_TABLE, None), (COHORTS_TABLE, profile)]:
+    problems = list[str]()
+    first = [name for name in JOINED_OF_PROFILES if name in _BEFORE_ENRICHED]
+    order: list[tuple[str, Profile | None]] = [
+        *((name, profile) for name in first),
+        (ENRICHED_TABLE, None),
+        *((name, profile) for name in JOINED_OF_PROFILES if name not in first),
+    ]
+    for name, of_profile in order:
         asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
         try:
             provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))
-            made = OUTCOME_TABLES[name](outcomes, of_profile)
+            made = make_table(name, of_profile, settings.load(), lake, context.log.info)
             tags = provenance | data_version_tags(made.sha256)
             context.log_event(dg.AssetMaterialization(asset, metadata=made.metadata, tags=tags))
         except UNFORESEEN as error:
@@ -176,9 +162,7 @@ def log_research_checks(
 
     def checks_of(name: str) -> Checks:
         if name in JOINED_OF_PROFILES:
-            found = checks_of_research(name, lake.symbol_research(loaded), profile)
-            of_cohorts = checks_of_cohorts(lake.joined_outcomes(loaded), profile) if name == COHORTS_TABLE else {}
-            return {**found, **of_cohorts}
+            return checks_of_joined(name, profile, lake.symbol_research(loaded), lake.joined_outcomes(loaded))
         return checks_of_tape_research(tape, lake.manifests(profile).load(), name)
 
     for name in (*ASSET_TABLES, *JOINED_OF_PROFILES):

@@ -23,6 +23,11 @@ class Lake:
     _unusual: dict[tuple[Path, str], UnusualNames] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
+    def identity(self) -> Path:
+        """The file with the id of the lake."""
+        return self.root / "lake.json"
+
+    @property
     def locks(self) -> Path:
         """Folder of the lock files."""
         return self.root / ".locks"

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.bars.minutes import resolve_minutes
 from smallcaps_assets.domain.tables import QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.market_data import wire
 from smallcaps_assets.market_data.envelope import NS_PER_S, ParsedPage
+from smallcaps_assets.market_data.http.transport import ClientTotals, RequestCounts, Transport
 from smallcaps_assets.market_data.pages import (
     BarsDownload,
     Download,
@@ -23,7 +24,6 @@ from smallcaps_assets.market_data.pages import (
     quote_symbol,
 )
 from smallcaps_assets.market_data.reference import ReferenceData
-from smallcaps_assets.market_data.transport import ClientTotals, RequestCounts, Transport
 
 ROWS_PER_PAGE: Final = 50_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -20,8 +20,8 @@ from smallcaps_assets.domain.symbols import check_symbol
 from smallcaps_assets.domain.tape.repeats import WithoutRepeats
 from smallcaps_assets.errors import BadPage
 from smallcaps_assets.market_data.envelope import MS_PER_S, BadRow, ParsedPage
+from smallcaps_assets.market_data.http.transport import RequestCounts, Transport
 from smallcaps_assets.market_data.page_order import check_progress, join_pages, merge_pages
-from smallcaps_assets.market_data.transport import RequestCounts, Transport
 
 MAX_PAGES: Final = 1_000
 

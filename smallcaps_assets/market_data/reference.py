@@ -13,6 +13,7 @@ from smallcaps_assets.errors import BadPage, NotEntitled, NotFound
 from smallcaps_assets.market_data import catalogue_wire as catalogue
 from smallcaps_assets.market_data import reference_wire as wire
 from smallcaps_assets.market_data.envelope import BadRow, ParsedPage
+from smallcaps_assets.market_data.http.transport import RequestCounts
 from smallcaps_assets.market_data.narrowing import Served, narrow
 from smallcaps_assets.market_data.pages import (
     Download,
@@ -22,7 +23,6 @@ from smallcaps_assets.market_data.pages import (
     day_ms,
     quote_symbol,
 )
-from smallcaps_assets.market_data.transport import RequestCounts
 
 _TICKERS_PER_PAGE: Final = 1_000
 _FLOATS_PER_PAGE: Final = 5_000

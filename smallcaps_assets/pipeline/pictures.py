@@ -244,7 +244,8 @@ def png_of(figure: "Figure", title: str) -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in small_canvas
     from PIL import Image  # noqa: PLC0415
 
-    for axes in figure.axes:
+    # above the first of several charts
+    for axes in figure.axes[:1]:
         axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
     # drawn once: `savefig` draws twice and encodes a PNG that would have to be decoded
     canvas, small = FigureCanvasAgg(figure), BytesIO()

@@ -12,8 +12,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings, api_key
 from smallcaps_assets.simulated.market.market import SimulatedMarket

@@ -10,6 +10,8 @@ from typing import Final
 
 import psutil
 
+from smallcaps_assets.runtime.machines import is_before_reboot, is_this_machine, machine_mark
+
 # the system clock may be set while a process runs, but a process id is not used again within seconds
 CLOCK_SLACK_S: Final = 5.0
 POLL_S: Final = 0.1
@@ -19,22 +21,46 @@ KILLED_S: Final = 20.0
 
 @lru_cache(maxsize=1)
 def process_identity() -> str:
-    """What distinguishes this process from every other one on this machine: its id and its start time."""
+    """What distinguishes this process from every other one: its id, its start time and the mark of its machine."""
     pid = os.getpid()
-    return f"{pid}-{_start_time(pid):.0f}"
+    return f"{pid}-{_start_time(pid):.0f}-{machine_mark()}"
+
+
+def process_here(identity: str) -> psutil.Process | None:
+    """The process with this `process_identity`; None if it has ended or is of another machine."""
+    return (
+        psutil.Process(int(identity.partition("-")[0])) if is_alive(identity) and not is_elsewhere(identity) else None
+    )
+
+
+def is_elsewhere(identity: str) -> bool:
+    """Whether a `process_identity` is of another machine, where nobody here can see whether it is running."""
+    machine = _machine_of(identity)
+    return machine is not None and not is_this_machine(machine) and not is_before_reboot(machine)
 
 
 def is_alive(identity: str) -> bool:
-    """Whether the process with this `process_identity` is running; False for text of another form."""
-    pid, _, start = identity.partition("-")
+    """Whether the process with this `process_identity` may be running; False for text of another form.
+
+    A process of another machine counts as running: who holds its mark must have a lease by which it ends.
+    """
+    pid, start, *_ = *identity.split("-"), ""
     if not (pid.isdecimal() and start.isdecimal()):
         return False
+    machine = _machine_of(identity)
+    if machine is not None and not is_this_machine(machine):
+        return not is_before_reboot(machine)
     try:
         return abs(_start_time(int(pid)) - int(start)) < CLOCK_SLACK_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:
         return True
+
+
+def _machine_of(identity: str) -> str | None:
+    """The mark of the machine; None of an identity that an earlier release made, for which there was one machine."""
+    return next(iter(identity.split("-")[2:]), None)
 
 
 def process_of(pid: int, moment: float) -> psutil.Process | None:

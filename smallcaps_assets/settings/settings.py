@@ -1,5 +1,6 @@
 """The settings as frozen models. Only this module reads the environment; wrong settings are rejected by name."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -58,6 +59,10 @@ BATCH_SIZE: Final = "500"
 _LAUNCHER: Final = "smallcaps_assets.defs.runs.launcher"
 # in dagster.yaml files that users copied from earlier versions
 _FORMER_LAUNCHER: Final = "smallcaps_assets.defs.launcher"
+
+
+# where the lake is mounted, where Dagster's state is, where notices go, how many threads a machine has
+_OF_A_MACHINE: Final = {"lake", "dagster", "notices", "fetch_threads"}
 
 
 class Settings(Params):
@@ -316,6 +321,12 @@ def notice_url(params: NoticeParams) -> SecretStr | None:
     """The address that failure notices are posted to, from the environment; None if the variable is not set."""
     url = os.environ.get(params.url_variable, "").strip()
     return SecretStr(url) if url else None
+
+
+def settings_version(settings: Settings) -> str:
+    """Twelve hex digits that differ where settings differ, but for those that each machine has its own of."""
+    document = settings.model_dump(mode="json", exclude=_OF_A_MACHINE)
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def lake_path(settings: Settings) -> Path:

@@ -1,10 +1,12 @@
 """The research assets, materialized on a small lake: what is recorded of them, and what fails with them."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 import dagster as dg
 import polars as pl
 import pytest
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from smallcaps_assets.defs.recording import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
@@ -21,6 +23,7 @@ from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
 TABLE = ["core", "research_table"]
+INPUT = "dagster/input_data_version/core/{}"
 OUTCOMES = ("events_with_waves_enriched", ["core", "event_costs"], ["core", "research_labels"], ["core", "cohorts"])
 
 
@@ -29,6 +32,13 @@ def figures(platform: Platform, *asset: str) -> dict[str, object]:
     (record,) = platform.instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
     assert record.asset_materialization
     return {name: value.value for name, value in record.asset_materialization.metadata.items()}
+
+
+def tags(platform: Platform, *asset: str) -> Mapping[str, str]:
+    """The tags of the last materialization of an asset."""
+    (record,) = platform.instance.fetch_materializations(dg.AssetKey(asset), limit=1).records
+    assert record.asset_materialization
+    return record.asset_materialization.tags or {}
 
 
 def test_all_tables_are_made_without_a_request(made: Platform) -> None:
@@ -55,6 +65,9 @@ def test_all_tables_are_made_without_a_request(made: Platform) -> None:
     )
     assert figures(made, "event_scores")["dagster/row_count"] == pl.read_parquet(made.lake.master).height
     hindsight = check_outcomes(made, manifest)
+    # one step made them: each is recorded as made from what the step made just before it
+    for table, upstream in (("cohorts", "event_costs"), ("research_labels", "event_costs"), (TABLE[1], "cohorts")):
+        assert tags(made, "core", table)[INPUT.format(upstream)] == tags(made, "core", upstream)[DATA_VERSION_TAG]
     # nothing changed: nothing is written
     made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores", TABLE, *OUTCOMES)

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.layout import Lake

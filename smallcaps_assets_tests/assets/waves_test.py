@@ -11,6 +11,7 @@ import pytest
 from dagster._core.test_utils import create_run_for_test
 
 from smallcaps_assets.defs.assets.nightly import research_problems
+from smallcaps_assets.defs.assets.profile_tables import step_of
 from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -161,7 +162,7 @@ def test_the_table_of_a_profile_brings_its_parts_up_to_date_and_names_what_faile
     flip_bit(damaged)
     for path in parts:
         path.unlink()
-    night = planned.run(table, config={f"{PROFILE}__research_table": {"go_on": True}})
+    night = planned.run(table, config={step_of(PROFILE): {"go_on": True}})
     assert ("research_table", None) in {
         (event.asset_key.path[-1], event.partition) for event in night.get_asset_materialization_events()
     }

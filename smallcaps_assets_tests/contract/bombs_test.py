@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 
 START, END = datetime(2025, 11, 26, 14, 57, tzinfo=UTC), datetime(2025, 11, 26, 15, 7, tzinfo=UTC)
 transport = Transport(sys.argv[1], "a-key-of-tests", bucket=TokenBucket(None), max_retries=0, max_body_bytes=4_000_000)

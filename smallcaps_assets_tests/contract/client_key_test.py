@@ -12,8 +12,8 @@ from smallcaps_assets.errors import (
     VendorUnavailable,
 )
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets_tests.contract.scripted_server import (
     END,
     GOOD,

@@ -14,8 +14,8 @@ import pytest
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets_tests.conftest import event, manifest_of
 from smallcaps_assets_tests.hostile_server import (

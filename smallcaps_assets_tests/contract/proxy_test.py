@@ -13,8 +13,8 @@ import pytest
 
 from smallcaps_assets.errors import SettingsError, VendorUnavailable
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets_tests.hostile_server import Answer, HostileServer, drip, hostile_server, reply
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")

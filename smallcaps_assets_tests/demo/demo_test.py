@@ -1,7 +1,9 @@
 """The results of a demo, compared with the simulated market."""
 
 import re
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -23,6 +25,9 @@ from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.slow_spec import detect as slow_detect
 from smallcaps_assets_tests.slow_spec import master as slow_master
 from smallcaps_assets_tests.slow_spec.controls import controls as slow_controls
+from smallcaps_assets_tests.slow_spec.outcomes_labels import labels as slow_labels
+from smallcaps_assets_tests.slow_spec.outcomes_waves import outcome_of
+from smallcaps_assets_tests.slow_spec.research_bars import Symbol
 
 NEW_YORK = ZoneInfo("America/New_York")
 
@@ -238,3 +243,60 @@ def test_controls_are_those_of_the_specification_and_captured_apart_from_events(
     assert open_lake(lake.root).matched_labels("core").collect().height == labels.height
     controls = f"controls: {windows[0]:.0f} window"
     assert controls in demo.output
+
+
+def require_equal(row: Mapping[str, Any], expected: Mapping[str, Any], names: Sequence[str]) -> None:
+    for name in names:
+        value = expected[name]
+        assert row[name] == (pytest.approx(value, rel=1e-9) if isinstance(value, float) else value), name
+
+
+def test_what_came_after_controls_is_that_of_the_specification(demo: Home) -> None:
+    """Labels, excursions, legs and costs of controls, computed row by row from the bars of their days."""
+    lake = demo.lake
+    found = open_lake(lake.root).controls("core", "15,1,1").filter(pl.col("close").is_not_null()).collect()
+    directions = dict(
+        pl.read_parquet(lake.research_table("control_manifest", "core")).select("control_of", "direction").iter_rows()
+    )
+    waves = pl.read_parquet(lake.research_table("control_waves", "core"))
+    assert found.height, "a demo shows controls"
+    columns = ("state", "label", "entry", "exit_price", "gross_return", "t1", "tie", "halt_in_label", "return_60")
+    for row in found.to_dicts():
+        bars = BarsStore(lake).read(row["symbol"])
+        days: dict[date, list[dict[str, Any]]] = {}
+        for bar in bars.rows(named=True):
+            local = bar["timestamp"].astimezone(NEW_YORK)
+            # no day of the demo closes early
+            if time(4) <= local.time() < time(20):
+                opened, closed = (datetime.combine(local.date(), at, NEW_YORK) for at in (time(9, 30), time(16)))
+                session = "PM" if local < opened else "RTH" if local < closed else "AH"
+                days.setdefault(local.date(), []).append(bar | {"session": session})
+        day = row["timestamp"].astimezone(NEW_YORK).date()
+        control = {
+            **{name: row[name] for name in ("timestamp", "session", "bar_atr")},
+            "event_id": row["control_id"],
+            "direction": directions[row["control_of"]],
+        }
+        (label,) = (
+            one for one in slow_labels(control, row["bar_atr"], Symbol(days, None)) if one["label_spec"] == "15,1,1"
+        )
+        require_equal(row, label, columns)
+        evening = datetime.combine(day, time(20), NEW_YORK)
+        legs, outcome = outcome_of(control, days[day], evening)
+        require_equal(row, outcome, [name for name in outcome if name in row])
+        own = waves.filter(control_of=row["control_of"])
+        assert own.select("leg", "direction", "end_price").rows() == [
+            (leg["leg"], leg["direction"], leg["end_price"]) for leg in legs
+        ]
+        spread, effective = row["spread_bps_at_end_bar"], row["effective_spread_bps_bar"]
+        own_cost = effective if spread is None else spread
+        if own_cost is not None:
+            assert (row["cost_bps"], row["cost_source"]) == (own_cost, "effective" if spread is None else "nbbo")
+        if row["cost_bps"] is not None and row["gross_return"] is not None:
+            assert row["net_return"] == pytest.approx(row["gross_return"] - row["cost_bps"] / 10_000)
+    returns = open_lake(lake.root).matched_returns("core").filter(label_spec="15,1,1", event_type="all").collect()
+    pairs = open_lake(lake.root).matched_labels("core").filter(label_spec="15,1,1").collect()
+    for figure in ("gross_return", "net_return"):
+        known = pairs[figure].drop_nulls()
+        (over_master,) = returns.filter(selection="master", figure=figure).rows(named=True) or ({"n": 0, "mean": None},)
+        assert (over_master["n"], over_master["mean"]) == (known.len(), pytest.approx(known.mean()))

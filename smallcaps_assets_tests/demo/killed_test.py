@@ -11,7 +11,7 @@ import pytest
 
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 
-# of the 16 stages of a demo: minute bars, MASTER and the manifests, tape; each kill comes after the work of the last
+# stages of a demo, counted from 0: minute bars, MASTER and the manifests, tape; each kill comes after the last
 KILLED_IN = (2, 5, 8)
 LONGEST_WAIT_S = 0.6
 

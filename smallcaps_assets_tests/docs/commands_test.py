@@ -96,6 +96,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (IMPORTS.pattern, imports_in_order),
     (r"smallcaps plan .*--check", at_the_vendor),
     (r"smallcaps (status|coverage|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
+    (r"smallcaps (labels|cohorts) ", on_the_demo),
 )
 
 

@@ -16,8 +16,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import ReviewStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.settings.settings import load_settings
@@ -66,7 +66,7 @@ def make_research_table(lake: Lake) -> None:
             "core", settings.ranking
         )
     if not lake.research_table("research_labels", "core").is_file():
-        outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions)
+        outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
         outcomes.enriched()
         outcomes.costs("core")
         outcomes.labels("core")

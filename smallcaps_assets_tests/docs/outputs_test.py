@@ -18,6 +18,8 @@ EXAMPLES = [
     ("docs/lake.md", "  ledgers", "smallcaps verify"),
     ("docs/lake.md", "profile core:", "smallcaps verify"),
     ("docs/review.md", "review of", "smallcaps review core_20251202_031500_labels.json"),
+    ("docs/research.md", "  ends", "smallcaps labels --profile core --spec 15,1,1"),
+    ("docs/research.md", "  costs", "smallcaps labels --profile core --spec 15,1,1"),
     (
         "docs/experiments.md",
         "  outcomes",

@@ -51,6 +51,7 @@ KINDS = [kind.name for kind in FILE_KINDS]
 FLIPS = 400
 # kinds of which a deleted file is not noticed, since nothing depends on it, and why that is harmless
 REGROWN = {
+    "id of the lake": "a state in a database names it, and says how to write it again",
     "ticker details": "asked for again when the universe is next materialized",
     "shard coverage": "its sessions are detected again",
     "candidates": "detected again with the next session, or when they are needed",
@@ -66,7 +67,16 @@ REGROWN = {
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}
 # kinds of which a lake has one file
-SINGLE = {"MASTER", "imported events", "universe", "ticker details", "record of imports", "trade conditions", "splits"}
+SINGLE = {
+    "id of the lake",
+    "MASTER",
+    "imported events",
+    "universe",
+    "ticker details",
+    "record of imports",
+    "trade conditions",
+    "splits",
+}
 
 
 @pytest.fixture

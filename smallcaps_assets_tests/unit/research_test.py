@@ -1,12 +1,14 @@
 """`smallcaps_assets.research`: what each table holds, and what is said where it cannot be read."""
 
 from collections.abc import Callable, Iterable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS
@@ -65,6 +67,21 @@ def test_outcomes_join_labels_of_one_spec_with_what_followed(opened: ResearchLak
     assert opened.outcomes("5,1,1").select("event_id", "net_return").collect().rows() == [("one", 0.2)]
     with pytest.raises(InputError, match=r"label spec '30,1,1' is unknown. The specs are '5,1,1', '15,1,1', '60,1,1'"):
         opened.outcomes("30,1,1")
+
+
+def test_cohorts_are_those_of_a_day_that_may_be_text(opened: ResearchLake, whole_lake: Lake) -> None:
+    rows = pl.DataFrame({"as_of": [date(2025, 11, 1), date(2025, 12, 1)], "cohort_id": ["one", "other"]})
+    path = whole_lake.research_table("cohorts", "plus")
+    ResearchStore(whole_lake).publish(path, rows.match_to_schema(COHORTS, missing_columns="insert"), {})
+    for as_of in (date(2025, 12, 1), "2025-12-01"):
+        assert opened.cohorts(as_of, "plus").collect()["cohort_id"].to_list() == ["other"]
+    assert opened.cohorts(profile="plus").collect().height == 2
+    with pytest.raises(InputError, match=r"as_of 2025-12-02: plus has no cohorts .* are 2025-11-01 to 2025-12-01"):
+        opened.cohorts(date(2025, 12, 2), "plus")
+    wrong: list[Any] = [datetime(2025, 12, 1, tzinfo=UTC), "plus", "2025-12", 20251201]
+    for one in wrong:
+        with pytest.raises(InputError, match=r'is no date\. Give the first day of a month, such as "2025-11-01"'):
+            opened.cohorts(one, "plus")
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])

@@ -15,8 +15,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.source import build_market, profile_tape
 from smallcaps_assets.settings.settings import Settings, api_key
 from smallcaps_assets.simulated.protocol.exchange import Exchange

@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ import polars as pl
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import positive_number, price_scale
 from smallcaps_assets.commands.imports.command import choose_from
-from smallcaps_assets.commands.report import describe_damaged
+from smallcaps_assets.commands.inspecting.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
@@ -25,10 +25,11 @@ from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.files.publish import disk_errors, publish_changed
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.window_bounds import require_resolution
@@ -135,6 +136,8 @@ def run(arguments: Namespace) -> int:
     ledger = build_ledger(
         manifest, work.tape, sidecar["manifest_id"], published=published, damaged=altered, reconciled=reconciled
     )
+    # before the ledger of the events, as the capture publishes them
+    _certify_controls(work, sidecar["manifest_id"], published, altered)
     damaged = describe_damaged([*work.tape.all_damaged(published), *altered])
     require_whole_ledger(ledger, manifest)
     publish_changed(lake.ledger(profile), ledger, below=lake.root)
@@ -153,6 +156,24 @@ def run(arguments: Namespace) -> int:
     if done.stopped is not None:
         raise done.stopped
     return _INCOMPLETE if done.rejected.height or damaged else 0
+
+
+def _certify_controls(
+    work: WindowsImport, manifest_id: str, published: Mapping[TapeKind, pl.DataFrame], altered: list[LakeError]
+) -> None:
+    """Publish the ledger of the controls of the profile: some of their windows may lie inside imported spans.
+
+    Files of controls are not imported: the price and the volume of the event's bar, by which files of events are
+    judged, are those of no control. Their windows are captured. A damaged control manifest keeps no event from being
+    certified: the ledger of the controls then stays as it is.
+    """
+    store = ControlStore(work.tape.lake, work.tape.profile)
+    try:
+        controls = store.load(work.manifest)
+    except LakeError as error:
+        altered.append(error)
+        return
+    store.publish_ledger(build_control_ledger(controls, work.tape, manifest_id, published=published, damaged=altered))
 
 
 def _log(line: str) -> None:

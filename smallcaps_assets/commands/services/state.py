@@ -14,11 +14,14 @@ from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
+from smallcaps_assets.lake.identity import give_identity, identity_of
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 # names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
+LAKE_ID_KEY: Final = "smallcaps/lake_id"
 # a lake on a disk that is not mounted now may be back later
 KEPT_S: Final = 30 * 86_400.0
 
@@ -120,13 +123,36 @@ def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
 
 
 def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
-    """Make sure that a state outside the folder of the lake's state, such as a database, belongs to this lake."""
+    """Make sure that a state outside the folder of the lake's state, such as a database, belongs to this lake.
+
+    The state remembers the id of its lake, which each machine may mount elsewhere, and where it was last.
+    """
     store = instance.daemon_cursor_storage
-    known = store.get_cursor_values({LAKE_KEY}).get(LAKE_KEY)
-    if known not in (None, str(lake)) and Path(known).is_dir():
+    known = store.get_cursor_values({LAKE_KEY, LAKE_ID_KEY})
+    path, known_id, present_id = known.get(LAKE_KEY), known.get(LAKE_ID_KEY), give_identity(Lake(lake))
+    elsewhere = Path(path) if path not in (None, str(lake)) else None
+    # an earlier release remembered the path only
+    if not (known_id and present_id) and elsewhere and elsewhere.is_dir():
+        raise InputError(_belongs_to(f"the lake {path}", lake))
+    if known_id and present_id and known_id != present_id:
         raise InputError(
-            f"Dagster's state belongs to the lake {known}, not to {lake}: their partitions would mix. Give each lake a "
-            "separate database."
+            f"{_belongs_to(f'another lake (id {known_id}, last at {path})', lake)} If this is that lake, whose "
+            f'{Lake(lake).identity.name} was lost: write {{"id": "{known_id}"}} into {Lake(lake).identity}.'
         )
-    if known != str(lake):
-        store.set_cursor_values({LAKE_KEY: str(lake)})
+    if elsewhere and known_id and _is_copy(elsewhere, lake, known_id):
+        raise InputError(_belongs_to(f"the lake {path}, of which this one is a copy", lake))
+    found = {LAKE_KEY: str(lake)} | ({LAKE_ID_KEY: present_id} if present_id else {})
+    if found.items() - known.items():
+        store.set_cursor_values(found)
+
+
+def _belongs_to(owner: str, lake: Path) -> str:
+    return (
+        f"Dagster's state belongs to {owner}, not to {lake}: their partitions would mix. Give each lake a separate "
+        "database."
+    )
+
+
+def _is_copy(one: Path, other: Path, identity: str) -> bool:
+    """Whether two folders of this machine are two lakes with the same id; one that is mounted twice is one lake."""
+    return one.is_dir() and identity_of(Lake(one)) == identity and not one.samefile(other)

@@ -22,11 +22,24 @@ from smallcaps_assets.domain.research.controls.labels import (
     CONTROL_LABEL_TEXTS,
     CONTROL_LABELS,
 )
+from smallcaps_assets.domain.research.controls.outcomes import (
+    CONTROL_OUTCOME_COLUMNS,
+    CONTROL_OUTCOME_TEXTS,
+    CONTROL_OUTCOMES,
+    CONTROL_WAVE_COLUMNS,
+    CONTROL_WAVE_TEXTS,
+    CONTROL_WAVES,
+)
 from smallcaps_assets.domain.research.controls.tables import CONTROL_COLUMNS, CONTROL_MANIFEST, CONTROL_TEXTS
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
-from smallcaps_assets.pipeline.research.controls.features import CONTROL_FEATURES_TABLE, CONTROL_LABELS_TABLE
+from smallcaps_assets.pipeline.research.controls.features import (
+    CONTROL_FEATURES_TABLE,
+    CONTROL_LABELS_TABLE,
+    CONTROL_OUTCOMES_TABLE,
+    CONTROL_WAVES_TABLE,
+)
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 
@@ -63,8 +76,14 @@ def _control_manifest(profile: Profile) -> dg.AssetsDefinition:
 
 def _control_features(profile: Profile) -> dg.AssetsDefinition:
     texts = describe_columns(CONTROL_FEATURE_COLUMNS.values(), CONTROL_FEATURE_TEXTS)
-    of_labels = describe_columns(CONTROL_LABEL_COLUMNS.values(), CONTROL_LABEL_TEXTS)
-    labels = next(iter(column_schema(CONTROL_LABELS, of_labels, below=True).values()))
+    after = {
+        table: next(iter(column_schema(schema, describe_columns(columns.values(), words), below=True).values()))
+        for table, schema, columns, words in (
+            (CONTROL_LABELS_TABLE, CONTROL_LABELS, CONTROL_LABEL_COLUMNS, CONTROL_LABEL_TEXTS),
+            (CONTROL_OUTCOMES_TABLE, CONTROL_OUTCOMES, CONTROL_OUTCOME_COLUMNS, CONTROL_OUTCOME_TEXTS),
+            (CONTROL_WAVES_TABLE, CONTROL_WAVES, CONTROL_WAVE_COLUMNS, CONTROL_WAVE_TEXTS),
+        )
+    }
 
     @dg.asset(
         key=[profile, CONTROL_FEATURES_TABLE],
@@ -72,11 +91,14 @@ def _control_features(profile: Profile) -> dg.AssetsDefinition:
             dg.AssetKey([profile, CONTROL_MANIFEST_TABLE]),
             *(dg.AssetKey([profile, f"tape_{kind}"]) for kind in TAPE_KINDS),
             *("event_shards", "minute_bars", "splits"),
+            # what events cost stands for controls without a cost of their own
+            *("event_bar_features", dg.AssetKey([profile, "micro_features"])),
         ],
-        metadata=column_schema(CONTROL_FEATURES, texts, below=True) | {CONTROL_LABELS_TABLE: labels},
+        metadata=column_schema(CONTROL_FEATURES, texts, below=True) | after,
         description=f"What was known of each control of {profile} when its minute was over, in one row: bars and tape "
         "before it, computed as those of events. Compare it with the event of the row (control_of); never mix it with "
-        "events. What came after, in the direction of the event, lies beside it in control_labels.",
+        "events. What came after, in the direction of the event, lies beside it: control_labels with costs, "
+        "control_outcomes and control_waves.",
     )
     def features(
         context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource

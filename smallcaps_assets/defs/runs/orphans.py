@@ -1,12 +1,13 @@
 """Orphaned runs: their process is gone, yet they are STARTED for ever and keep their place in the queue and the pool.
 
 While a daemon runs, its run monitoring finds them. This module finds them before a daemon starts and for commands that
-need no daemon: a backfill that the daemon resumes must find them failed, with their repetition decided.
+need no daemon: a backfill that the daemon resumes must find them failed, with their repetition decided. Runs of other
+machines are left alone: only the daemon, which looks again and again, can tell that one of them shows no sign of life.
 """
 
 import dagster as dg
 
-from smallcaps_assets.defs.runs.workers import identity_of_worker, worker, worker_is_gone
+from smallcaps_assets.defs.runs.workers import identity_of_worker, is_of_other_machine, worker, worker_is_gone
 
 _STATUSES = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED]
 
@@ -33,4 +34,5 @@ def _is_orphan(instance: dg.DagsterInstance, run: dg.DagsterRun, *, no_daemon: b
     if run.status == dg.DagsterRunStatus.STARTED or identity_of_worker(run):
         return worker_is_gone(instance, run)
     # a process that starts late finds its run failed, and ends; a run NOT_STARTED is submitted again by the next daemon
-    return no_daemon and run.status == dg.DagsterRunStatus.STARTING and worker(instance, run) is None
+    starting = no_daemon and run.status == dg.DagsterRunStatus.STARTING
+    return starting and not is_of_other_machine(instance, run) and worker(instance, run) is None

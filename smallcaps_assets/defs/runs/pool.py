@@ -7,8 +7,9 @@ from typing import Final
 
 import dagster as dg
 
+from smallcaps_assets.defs.runs.leases import COMMAND_LEASE_S, Leases, sign_of_command, signs_of_life
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.runtime.processes import is_alive, process_identity
+from smallcaps_assets.runtime.processes import is_alive, is_elsewhere, process_identity
 
 VENDOR_POOL: Final = "vendor"
 # a command holds a slot without a run, under this prefix and the identity of its process
@@ -69,21 +70,37 @@ def vendor_slot(instance: dg.DagsterInstance, log: Callable[[str], None]) -> Ite
     vendor_slots(instance)
     settle_limit(instance)
     storage, holder = instance.event_log_storage, f"{COMMAND}{process_identity()}"
-    logged = False
+    logged, leases = False, Leases()
     try:
         while not storage.claim_concurrency_slot(VENDOR_POOL, holder, COMMAND).is_claimed:
             if not logged:
                 log("runs are sending vendor requests: waiting for a slot of the pool ...")
             logged = True
             time.sleep(_WAIT_S)
-        yield
+            free_orphaned_slots(instance, leases)
+        with signs_of_life(instance, holder):
+            yield
     finally:
         storage.free_concurrency_slots_for_run(holder)
 
 
-def free_orphaned_slots(instance: dg.DagsterInstance) -> None:
-    """Free the slots of commands that were killed while holding one."""
+def free_orphaned_slots(instance: dg.DagsterInstance, leases: Leases | None = None) -> None:
+    """Free the slots of commands that were killed while holding one.
+
+    Args:
+        instance: Dagster's state.
+        leases: of a caller that calls again and again, for commands on other machines, which are known to have ended
+            when they give no sign of life. Without it their slots stay taken.
+    """
     storage = instance.event_log_storage
     for holder in storage.get_concurrency_run_ids():
-        if holder.startswith(COMMAND) and not is_alive(holder.removeprefix(COMMAND)):
+        if not holder.startswith(COMMAND):
+            continue
+        identity = holder.removeprefix(COMMAND)
+        silent = (
+            leases is not None
+            and is_elsewhere(identity)
+            and leases.is_over(holder, sign_of_command(instance, holder), COMMAND_LEASE_S)
+        )
+        if silent or not is_alive(identity):
             storage.free_concurrency_slots_for_run(holder)

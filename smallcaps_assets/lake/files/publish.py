@@ -24,10 +24,13 @@ from smallcaps_assets.lake.files.content_hash import ProofState, proof_of, seal,
 from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.runtime.disk_space import describe_room, is_full, probe_room
-from smallcaps_assets.runtime.processes import is_alive, process_identity
+from smallcaps_assets.runtime.processes import is_alive, is_elsewhere, process_identity
 
 # Key of the footer metadata of a parquet file that holds its provenance as JSON.
 PROVENANCE: Final = "smallcaps"
+
+# A file that a writer on another machine has not changed for so long is abandoned: none takes a day to write.
+LEASE_S: Final = 86_400.0
 
 Action = Literal["read", "written"]
 Written = TypeVar("Written")
@@ -183,7 +186,8 @@ def sweep(path: Path) -> None:
 def sweep_below(folder: Path, pattern: str, of: Collection[str] | None = None) -> None:
     """Remove `.part` files of killed writers; those of running writers stay.
 
-    A file that cannot be removed now, such as one open in a virus scanner, stays until the next call; it is harmless.
+    A writer on another machine counts as running until its file has not changed for `LEASE_S`. A file that cannot be
+    removed now, such as one open in a virus scanner, stays until the next call; it is harmless.
 
     Args:
         folder: the folder that is searched.
@@ -192,9 +196,24 @@ def sweep_below(folder: Path, pattern: str, of: Collection[str] | None = None) -
     """
     for part in folder.glob(pattern):
         name, writer, *_ = part.name.removeprefix(".").rsplit(".", 3)
-        if (of is None or name in of) and not is_alive(writer):
+        if (of is None or name in of) and (not is_alive(writer) or (is_elsewhere(writer) and _lease_is_over(part))):
             with suppress(OSError):
                 part.unlink(missing_ok=True)
+
+
+def _lease_is_over(part: Path) -> bool:
+    """Whether a file in the making, of a writer on another machine, was last written longer ago than `LEASE_S`.
+
+    Both times are those of the file system, so that the clocks of two machines are never compared.
+    """
+    probe = part.with_name(f".clock-{uuid.uuid4().hex}")
+    with suppress(OSError):
+        try:
+            probe.touch()
+            return probe.stat().st_mtime - part.stat().st_mtime > LEASE_S
+        finally:
+            probe.unlink(missing_ok=True)
+    return False
 
 
 def _flush(path: Path) -> None:

@@ -28,6 +28,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         "Restore it, or remove it: it holds rejected rows only, and no published row is lost.",
     ),
     (
+        r"lake\.json",
+        (
+            "Restore it, or remove it: the lake is given another id, and a state of Dagster in a database asks whether "
+            "it is the same lake."
+        ),
+    ),
+    (
         r"reference/universe\.parquet",
         (
             "Restore it, or remove what is left of it and materialize universe, which costs the requests of its lists; "
@@ -135,6 +142,10 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"research/(?P<profile>[a-z]+)/control_(?!manifest|features)[a-z_]+(/.*|\.parquet)",
         f"Materialize {{profile}}/control_features, which sets it aside in the quarantine and makes it again {_FREE}.",
+    ),
+    (
+        r"research/(?P<profile>[a-z]+)/cohort_members\.parquet",
+        f"Materialize {{profile}}/cohorts, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),
     (
         r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",

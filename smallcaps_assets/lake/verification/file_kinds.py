@@ -127,6 +127,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         document_state,
         failure_faults,
     ),
+    FileKind("id of the lake", r"lake\.json", document_state, no_faults),
 )
 
 _PATTERNS: Final = [(re.compile(kind.pattern), kind) for kind in FILE_KINDS]

@@ -20,6 +20,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.symbol_paths import symbol_of
+from smallcaps_assets.lake.verification.cohort_files import compare_cohort_files
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 
 _NOTHING: Final = "nothing"
@@ -34,7 +35,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         profile: that profile.
     """
     sidecars = sorted(file for file in files if files[file] == "sidecars")
-    of_profiles = [*_of_manifests(lake, files, sidecars), *_of_reviews(files)]
+    of_profiles = [*_of_manifests(lake, files, sidecars), *_of_reviews(files), *compare_cohort_files(lake, files)]
     if profile is not None:
         return of_profiles
     footers = _month_footers(lake, files)

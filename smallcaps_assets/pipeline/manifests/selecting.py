@@ -14,7 +14,7 @@ import polars as pl
 
 from smallcaps_assets.domain.manifests.follow_up import CohortSelection
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, Selection, select_events
-from smallcaps_assets.domain.research.cohorts.selecting import admit_events, changes_of_cohorts, cohorts_at
+from smallcaps_assets.domain.research.cohorts.selecting import admit_events, cohorts_at, differences_of_cohorts
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE, code_of_cohorts, load_cohort_members, load_cohorts
@@ -197,7 +197,7 @@ def _changes(lake: Lake, kept: pl.DataFrame, entry: Any) -> list[str]:  # noqa: 
         now = _of_lake(lake, date.fromisoformat(entry["as_of"]), entry["label_spec"])[0]
     except LakeError as error:
         return [f"whether they have is unknown: {error}"]
-    return changes_of_cohorts(kept, now)
+    return differences_of_cohorts(kept, now)
 
 
 def _of_lake(lake: Lake, as_of: date, label_spec: str) -> tuple[pl.DataFrame, pl.DataFrame]:

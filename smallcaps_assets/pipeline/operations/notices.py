@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from smallcaps_assets.domain.addresses import check_notice_url
 from smallcaps_assets.errors import NoticeError
 from smallcaps_assets.lake.files.publish import disk_errors, make_folders
-from smallcaps_assets.market_data.answers import RetryableFailure
-from smallcaps_assets.market_data.connections import Connections
+from smallcaps_assets.market_data.http.answers import RetryableFailure
+from smallcaps_assets.market_data.http.connections import Connections
 
 Notice = Mapping[str, str | None]
 # an answer of any length is good

@@ -25,9 +25,9 @@ from smallcaps_assets.errors import (
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
-from smallcaps_assets.market_data.answers import required_plan
-from smallcaps_assets.market_data.api_key import BearerKey
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.http.answers import required_plan
+from smallcaps_assets.market_data.http.api_key import BearerKey
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, describe_reserve

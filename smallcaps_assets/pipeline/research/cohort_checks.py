@@ -11,6 +11,8 @@ from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, C
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks
+from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.joined_cohorts import cohorts_before, events_of_cohorts
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.settings.settings import Profile
@@ -25,6 +27,12 @@ def checks_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> Checks:
         FAMILY_SHOWN: partial(_family_shown, outcomes, profile),
         NO_OWN_OUTCOME: partial(_no_own_outcome, outcomes, profile),
     }
+
+
+def checks_of_joined(name: str, profile: Profile, research: SymbolResearch, outcomes: JoinedOutcomes) -> Checks:
+    """All checks of a table of a profile over all symbols (JOINED_OF_PROFILES)."""
+    own = checks_of_cohorts(outcomes, profile) if name == COHORTS_TABLE else {}
+    return {**checks_of_research(name, research, profile), **own}
 
 
 def _family_shown(outcomes: JoinedOutcomes, profile: Profile) -> Finding:

@@ -16,11 +16,13 @@ from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
-from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes, files_of_events
 from smallcaps_assets.settings.settings import Profile
 
 # Raised with every code change that changes rows.
 COHORTS_VERSION: Final = "1"
+# what cohorts are made from, but for tables by symbol, as their footer names it, in words
+_JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "MASTER or candidates"}
 _FEATURES: Final = "event_bar_features"
 _LABELS: Final = "event_labels"
 _OUTCOMES: Final = "event_outcomes"
@@ -42,7 +44,7 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
     lake, files = outcomes.lake, JoinedFiles(outcomes.lake)
     parts = {
         "costs": files.of_lake(EVENT_COSTS_TABLE, profile),
-        "events": outcomes.files_of_events(),
+        "events": files_of_events(lake),
         "outcomes": files.of_symbols(lake.research / _OUTCOMES),
         "labels": files.of_symbols(lake.research / _LABELS),
         "features": files.of_symbols(lake.research / _FEATURES),
@@ -64,6 +66,24 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
             lake.research_table(COHORT_MEMBERS_TABLE, profile), COHORT_MEMBERS, inputs, lambda: tables().members
         ),
     )
+
+
+def changes_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> list[str]:
+    """What has changed since the published cohorts were made, in words; empty where they are up to date.
+
+    Tables by symbol are not compared: where they change, the costs do. Only footers are read.
+
+    Raises:
+        LakeError: a file cannot be read.
+    """
+    files = JoinedFiles(outcomes.lake)
+    known = files.store.recorded(outcomes.lake.research_table(COHORTS_TABLE, profile)) or {}
+    now = {
+        "code": code_version(COHORTS_VERSION, *settings_of_cohorts(outcomes.params, outcomes.ranking)),
+        "costs": files.contents(files.of_lake(EVENT_COSTS_TABLE, profile)),
+        "events": files.contents(files_of_events(outcomes.lake)),
+    }
+    return [words for name, words in _JOINED_INPUTS.items() if known.get(name) != now[name]]
 
 
 def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:

@@ -155,7 +155,7 @@ class JoinedOutcomes:
         costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).select(*_OF_COSTS)
         outcomes = files.scan(files.of_symbols(folder / "event_outcomes"), EVENT_OUTCOMES).select(*_OF_OUTCOMES)
         features = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES).select(*_OF_FEATURES)
-        of_events = outcomes.join(self._events(), on="event_id").join(features, on="event_id", how="left")
+        of_events = outcomes.join(facts_of_events(self.lake), on="event_id").join(features, on="event_id", how="left")
         return costs.join(labels, on=["event_id", "label_spec"]).join(of_events, on="event_id", how="left")
 
     def figures(self, profile: Profile) -> pl.DataFrame:
@@ -184,25 +184,9 @@ class JoinedOutcomes:
         with disk_errors("read", folder):
             return pl.concat(parts).collect()
 
-    def files_of_events(self) -> list[Path]:
-        """The files that say what each event is: MASTER, the imported events and the candidates."""
-        tables = [path for path in (self.lake.master, self.lake.imported_events) if is_stored(path)]
-        return [*tables, *self._files.of_symbols(self.lake.candidates)]
-
     @property
     def _files(self) -> JoinedFiles:
         return JoinedFiles(self.lake)
-
-    def _events(self) -> pl.LazyFrame:
-        """`_OF_EVENTS` of every event: of one that several files have, as in the first of `files_of_events`."""
-        files = self.files_of_events()
-        if not files:
-            return _OF_EVENTS.to_frame().lazy()
-        for path in files:
-            self._files.prove(path)
-        # these files have more columns, and not all the same ones
-        rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=_OF_EVENTS, extra_columns="ignore")
-        return rows.unique("event_id", keep="first", maintain_order=True)
 
     def _costs(self, parts: dict[str, list[Path]]) -> Iterator[pl.DataFrame]:
         read = self._read
@@ -237,6 +221,28 @@ class JoinedOutcomes:
         rows = rows.with_columns(by_spec()) if with_specs else rows
         with naming_damaged(files, self.lake.research, schema):
             return rows.collect()
+
+
+def files_of_events(lake: Lake) -> list[Path]:
+    """The files that say what each event is: MASTER, the imported events and the candidates."""
+    tables = [path for path in (lake.master, lake.imported_events) if is_stored(path)]
+    return [*tables, *JoinedFiles(lake).of_symbols(lake.candidates)]
+
+
+def facts_of_events(lake: Lake) -> pl.LazyFrame:
+    """event_id, direction, date and session of every event; of one that several files have, as in the first of them.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    files = files_of_events(lake)
+    if not files:
+        return _OF_EVENTS.to_frame().lazy()
+    for path in files:
+        JoinedFiles(lake).prove(path)
+    # these files have more columns, and not all the same ones
+    rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=_OF_EVENTS, extra_columns="ignore")
+    return rows.unique("event_id", keep="first", maintain_order=True)
 
 
 def costed_events(closes: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:

@@ -14,8 +14,9 @@ from smallcaps_assets.domain.research.bars.halts import HALTS
 from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES, MICRO_FEATURES, MICRO_WINDOWS
 from smallcaps_assets.domain.research.micro.trade_sides import book_after_quotes, trade_sides
+from smallcaps_assets.domain.research.tape.capture_facts import capture_facts, with_captured_states
 from smallcaps_assets.domain.research.tape.reading import TapeReading
-from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows, thinned_quotes
+from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows
 from smallcaps_assets.domain.research.tape.tape_halts import RowRanges, WindowTape, tape_halts
 from smallcaps_assets.domain.review.tape_drawing import (
     BOOK_STEPS,
@@ -29,10 +30,8 @@ from smallcaps_assets.domain.review.tape_drawing import (
     volume_steps,
 )
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.size_units import DEFAULT_SIZE_UNIT, size_unit
-from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows, with_known_at
+from smallcaps_assets.domain.tape.windows import choose_pieces, event_windows
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.files import span_bounds
@@ -128,11 +127,12 @@ class TapeReader:
         }
 
     @cached_property
-    def _thinned(self) -> pl.DataFrame:
-        """How many quotes a second the tape of each event holds."""
-        manifest = ManifestStore.in_lake(self.store.lake, self.store.profile).load()
-        known = with_known_at(event_windows(manifest), manifest["timestamp"])
-        return thinned_quotes(self._pieces["quotes"], known)
+    def _capture(self) -> pl.DataFrame:
+        """CAPTURE_FACTS of the events with trades or quotes."""
+        symbols = self._windows["symbol"].unique().sort().to_list()
+        failures = {kind: self.store.failures(kind, symbols) for kind in TAPE_KINDS}
+        shares_from = self.settings.research.quote_sizes_in_shares_from
+        return capture_facts(self._pieces, self.store.captured(), failures, shares_from)
 
     @cached_property
     def _conditions(self) -> pl.DataFrame:
@@ -153,15 +153,13 @@ class TapeReader:
         return event_windows(self.events)
 
     def _facts(self, kind: TapeKind) -> pl.DataFrame:
-        """What the footers record of the windows that are published."""
+        """The files of the windows that are published, and how many rows these have."""
         return (
             self._pieces[kind]
             .group_by("event_id")
             .agg(
                 pl.col("path").unique().sort().alias(f"{kind}_files"),
                 pl.col("rows").sum().alias(f"{kind}_rows"),
-                pl.col("missing_columns").list.explode(keep_nulls=False, empty_as_null=False).alias(f"{kind}_lacks"),
-                (pl.col("quote_size_unit") == "lots").any().alias(f"{kind}_in_lots"),
             )
         )
 
@@ -224,30 +222,15 @@ class TapeReader:
         )
 
     def _micro_windows(self, events: pl.DataFrame, trades: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
-        rows = events.join(self.captured, on="event_id", how="left", maintain_order="left")
-        states = []
-        for kind, found in zip(TAPE_KINDS, (trades, quotes), strict=True):
-            since = pl.col("at") - pl.duration(minutes="before")
-            inside = found.join(events.select("span", at="timestamp", before="window_before_min"), on="span")
-            some = inside.filter(pl.col("timestamp") >= since)["span"].unique()
-            has_rows = pl.col("span").is_in(some.implode())
-            state = pl.when(has_rows).then(pl.lit("complete")).otherwise(pl.lit("empty"))
-            captured = pl.col(f"{kind}_files").is_not_null()
-            states.append(pl.when(captured).then(state).otherwise(pl.lit("missing")).alias(f"{kind}_state"))
-        shares_from = self.settings.research.quote_sizes_in_shares_from
-        units = [size_unit(moment, shares_from) for moment in rows["timestamp"]]
-        by_footer = pl.when("quotes_in_lots").then(pl.lit("lots")).otherwise(pl.lit(DEFAULT_SIZE_UNIT))
-        return (
-            rows.join(self._thinned, on="event_id", how="left", maintain_order="left")
-            .with_columns(
-                *states,
-                corrections_known=~pl.col("trades_lacks").list.contains("correction").fill_null(value=True),
-                quotes_by_change=pl.col("quotes_by_change").fill_null(value=False),
-                quote_size_unit=by_footer if shares_from is None else pl.Series(units, dtype=pl.String),
-            )
-            .select(*MICRO_WINDOWS)
-            .match_to_schema(MICRO_WINDOWS)
-        )
+        windows = events.join(self._capture, on="event_id", how="left", maintain_order="left")
+        since = pl.col("at") - pl.duration(minutes="before")
+        bounds = events.select("span", "event_id", at="timestamp", before="window_before_min")
+        with_rows = {
+            # the opening book is before the window
+            kind: found.join(bounds, on="span").filter(pl.col("timestamp") >= since)["event_id"].unique()
+            for kind, found in zip(TAPE_KINDS, (trades, quotes), strict=True)
+        }
+        return with_captured_states(windows, with_rows).select(*MICRO_WINDOWS).match_to_schema(MICRO_WINDOWS)
 
     def _halts(self, windows: pl.DataFrame, sides: pl.DataFrame, quotes: pl.DataFrame) -> pl.DataFrame:
         """Halts seen in windows of which both trades and quotes are captured."""

@@ -42,6 +42,8 @@ COMMANDS = (
     "verify",
     "audit",
     "review",
+    "labels",
+    "cohorts",
     "coverage",
     "import",
     "status",

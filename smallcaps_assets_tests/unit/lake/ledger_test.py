@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import EFFORT, LEDGER

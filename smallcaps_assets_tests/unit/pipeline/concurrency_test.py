@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from smallcaps_assets.market_data.transport import ClientTotals
+from smallcaps_assets.market_data.http.transport import ClientTotals
 from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
 from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, log_if_long, with_progress
 

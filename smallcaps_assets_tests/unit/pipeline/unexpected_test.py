@@ -10,7 +10,7 @@ import pytest
 
 from smallcaps_assets.errors import DiskFull, LakeError, Stopped, UnexpectedError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.market_data.api_key import BearerKey
+from smallcaps_assets.market_data.http.api_key import BearerKey
 from smallcaps_assets.pipeline.unexpected import MOST_IN_A_ROW, UnexpectedErrors
 
 KEY = "a-key-of-tests"

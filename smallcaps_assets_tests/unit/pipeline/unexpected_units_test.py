@@ -19,8 +19,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.outcome import Outcome

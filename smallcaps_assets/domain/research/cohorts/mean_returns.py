@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.student import critical_value
+from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 
 MEAN_RETURNS: Final = pl.Schema(
     {
@@ -19,8 +18,7 @@ MEAN_RETURNS: Final = pl.Schema(
         "mean_hi": pl.Float64(),
     }
 )
-# of an interval that holds the mean in 95 of 100 cases
-_TAIL: Final = 0.025
+_ROUNDING: Final = 1e-12
 
 
 def mean_returns(returns: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
@@ -41,6 +39,27 @@ def mean_returns(returns: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
         total=pl.col("value").sum(),
         square=pl.col("deviation").sum() ** 2,
     )
+    return _of_dates(dates, keys)
+
+
+def mean_returns_of_dates(dates: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """As `mean_returns`, of returns that are already added up by date: a large table need not be in memory.
+
+    Args:
+        dates: `keys`, and of each date with such returns a row: `n`, how many; `wins`, how many above 0; `total`, their
+            sum. Rows without a return are left out; a group that has none is not in the result.
+        keys: of the groups.
+    """
+    known = dates.filter(pl.col("n") > 0)
+    mean = (pl.col("total").sum() / pl.col("n").sum()).over(keys)
+    deviation = pl.col("total") - pl.col("n") * mean
+    # below it a deviation is due to rounding: the returns are equal
+    is_known = deviation.abs() > _ROUNDING * pl.col("total").abs()
+    return _of_dates(known.with_columns(square=pl.when(is_known).then(deviation**2).otherwise(0.0)), keys)
+
+
+def _of_dates(dates: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    """MEAN_RETURNS of `n`, `wins`, `total` and `square`, the squared sum of the deviations, of each date."""
     n, n_days = pl.col("n"), pl.col("n_days")
     groups = (
         dates.group_by(*keys)
@@ -51,7 +70,4 @@ def mean_returns(returns: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
             se=pl.when(n_days > 1).then((n_days / (n_days - 1) * pl.col("square")).sqrt() / n),
         )
     )
-    degrees = np.maximum(groups["n_days"].to_numpy() - 1, 1).astype(np.float64)
-    width = pl.when(pl.col("se") > 0).then(pl.col("se") * pl.Series(critical_value(_TAIL, degrees)))
-    found = groups.with_columns(mean_lo=pl.col("mean") - width, mean_hi=pl.col("mean") + width)
-    return found.select(*keys, *(pl.col(name).cast(dtype) for name, dtype in MEAN_RETURNS.items()))
+    return with_intervals(groups).select(*keys, *(pl.col(name).cast(dtype) for name, dtype in MEAN_RETURNS.items()))

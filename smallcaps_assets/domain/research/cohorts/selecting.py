@@ -84,7 +84,7 @@ def admit_events(
     return Admitted(admitted.match_to_schema({"event_id": pl.String(), **ADMISSION}), offered)
 
 
-def changes_of_cohorts(kept: pl.DataFrame, now: pl.DataFrame) -> list[str]:
+def differences_of_cohorts(kept: pl.DataFrame, now: pl.DataFrame) -> list[str]:
     """What has become of kept cohorts, in words; empty where nothing has changed that a figure shows.
 
     Args:

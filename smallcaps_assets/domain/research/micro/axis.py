@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import IntArray
+from smallcaps_assets.domain.research.arrays import IntArray
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.tables import UTC_NS
 from smallcaps_assets.errors import InputError

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import IntArray
+from smallcaps_assets.domain.research.arrays import IntArray
 from smallcaps_assets.domain.research.micro.axis import TapeRows, place_on_axis
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS

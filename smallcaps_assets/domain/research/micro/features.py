@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.arrays import FloatArray, IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.columns import ResearchColumn
-from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows, TapeRows, place_on_axis
-from smallcaps_assets.domain.research.micro.book_columns import book_columns
-from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades, flow_columns
-from smallcaps_assets.domain.research.micro.kyle import kyle_columns
+from smallcaps_assets.domain.research.micro.figures.book_columns import book_columns
+from smallcaps_assets.domain.research.micro.figures.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.figures.kyle import kyle_columns
+from smallcaps_assets.domain.research.micro.figures.slippage import book_cost_columns, fill_columns, find_orders
+from smallcaps_assets.domain.research.micro.figures.spreads import HORIZONS, spread_columns
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import lay_grid, read_book
 from smallcaps_assets.domain.research.micro.ranges import covered, range_totals
 from smallcaps_assets.domain.research.micro.segments import M5, POST_ALL, SEGMENTS, SegmentRows, segment_rows
 from smallcaps_assets.domain.research.micro.signs import JoinClock, TradeTape, sign_trades
-from smallcaps_assets.domain.research.micro.slippage import book_cost_columns, fill_columns, find_orders
-from smallcaps_assets.domain.research.micro.spreads import HORIZONS, spread_columns
 from smallcaps_assets.domain.research.micro.tables import (
     CAPTURED_STATES,
     MICRO_COLUMNS,

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray, micro_dollars, zero_filled
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.ranges import expand
 from smallcaps_assets.domain.research.micro.segments import SegmentRows

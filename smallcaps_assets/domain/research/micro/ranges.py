@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 

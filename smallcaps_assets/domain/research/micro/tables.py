@@ -5,8 +5,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.columns import ResearchColumn, TapeHalf
-from smallcaps_assets.domain.research.micro.slippage import ORDERS_USD
-from smallcaps_assets.domain.research.micro.spreads import HORIZONS
+from smallcaps_assets.domain.research.micro.figures.slippage import ORDERS_USD
+from smallcaps_assets.domain.research.micro.figures.spreads import HORIZONS
 from smallcaps_assets.domain.tables import UTC_US
 
 _FLOAT: Final = pl.Float64()

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import IntArray, micro_dollars, zero_filled
+from smallcaps_assets.domain.research.arrays import IntArray, micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import place_on_axis
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, read_book
 from smallcaps_assets.domain.research.micro.ranges import expand

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter, Entries
 from smallcaps_assets.domain.research.prices import MICRO, least_move
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.prices import micro
 
 US_PER_MIN: Final = 60_000_000

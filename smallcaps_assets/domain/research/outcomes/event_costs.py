@@ -16,24 +16,33 @@ COSTED_EVENTS: Final = pl.Schema(
 OWN_COSTS: Final = pl.Schema(
     {"event_id": pl.String(), "spread_bps_at_end": pl.Float64(), "effective_spread_bps": pl.Float64()}
 )
+# What `event_costs` returns.
+COSTS: Final = pl.Schema({"event_id": pl.String(), "cost_bps": pl.Float64(), "cost_source": pl.String()})
 COST_SOURCES: Final = ("nbbo", "effective", "trailing", "default", "none")
 # lower bounds of the price buckets after the first, in micro-dollars
 _BUCKETS: Final = [2 * MICRO, 5 * MICRO, 20 * MICRO]
 _KIND: Final = ("session", "bucket")
 
 
-def event_costs(events: pl.DataFrame, own: pl.DataFrame, sessions: pl.DataFrame, params: CostParams) -> pl.DataFrame:
-    """`event_id`, `cost_bps` (null where it is not known) and `cost_source` (COST_SOURCES), in the order of `events`.
+def event_costs(
+    events: pl.DataFrame,
+    own: pl.DataFrame,
+    sessions: pl.DataFrame,
+    params: CostParams,
+    standing: pl.Series | None = None,
+) -> pl.DataFrame:
+    """COSTS in the order of `events`: `cost_bps` is null where it is not known, `cost_source` one of COST_SOURCES.
 
     The cost of entry and exit together is one spread: that at the end of the event's minute, or the effective one of
     its trades; else the median of these over the events of the same session and price bucket on the trading days
     before its date; else the default of the settings. The fee is added.
 
     Args:
-        events: COSTED_EVENTS; all of them that may stand for others, each once.
+        events: COSTED_EVENTS, each once.
         own: OWN_COSTS of the events that have tape; others are ignored.
         sessions: SESSION_TABLE of every session from the first to the last date.
         params: settings.
+        standing: `event_id` of those whose own costs may stand for others; all if not given.
     """
     calendar = sessions.select(
         date=pl.col("date").dt.to_string("%Y-%m-%d"), number=pl.col("date").rank("ordinal").cast(pl.Int64)
@@ -48,7 +57,8 @@ def event_costs(events: pl.DataFrame, own: pl.DataFrame, sessions: pl.DataFrame,
             bucket=pl.sum_horizontal((micro(price) >= bound).cast(pl.Int64) for bound in _BUCKETS),
         )
     )
-    rows = rows.join(_trailing(rows, params), on=[*_KIND, "number"], how="left", maintain_order="left")
+    known = rows if standing is None else rows.filter(pl.col("event_id").is_in(standing.implode()))
+    rows = rows.join(_trailing(known, params), on=[*_KIND, "number"], how="left", maintain_order="left")
     costs = {
         "nbbo": pl.col("spread_bps_at_end"),
         "effective": pl.col("effective_spread_bps"),

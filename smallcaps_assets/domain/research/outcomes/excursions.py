@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import IntArray
+from smallcaps_assets.domain.research.arrays import IntArray
 from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
 from smallcaps_assets.domain.research.outcomes.nulls import nullable
 from smallcaps_assets.domain.research.outcomes.zigzag import POINTS_OF_BAR, BarPoints

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, IntArray
 from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
 from smallcaps_assets.domain.research.outcomes.nulls import nullable
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import FloatArray, IntArray
 from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
 from smallcaps_assets.domain.research.outcomes.nulls import nullable
 from smallcaps_assets.domain.research.outcomes.zigzag import NO_POINT, POINTS_OF_BAR, BarPoints, Legs

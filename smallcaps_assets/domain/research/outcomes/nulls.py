@@ -5,7 +5,7 @@ from typing import Any
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray
+from smallcaps_assets.domain.research.arrays import BoolArray
 
 
 def nullable(name: str, values: npt.NDArray[Any], known: BoolArray) -> pl.Series:

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import FloatArray, IntArray
 from smallcaps_assets.domain.research.outcome_params import OutcomeParams
 from smallcaps_assets.domain.research.outcomes.bars_after import US_PER_MIN, BarsAfter
 from smallcaps_assets.domain.research.outcomes.excursions import excursions

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import BoolArray, FloatArray, IntArray
+from smallcaps_assets.domain.research.arrays import BoolArray, FloatArray, IntArray
 from smallcaps_assets.domain.research.prices import least_move, micro
 
 POINTS_OF_BAR: Final = 4

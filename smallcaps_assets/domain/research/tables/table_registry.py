@@ -8,6 +8,12 @@ import polars as pl
 from smallcaps_assets.domain.research.columns import Availability, ResearchColumn
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABEL_COLUMNS, CONTROL_LABEL_TEXTS
+from smallcaps_assets.domain.research.controls.outcomes import (
+    CONTROL_OUTCOME_COLUMNS,
+    CONTROL_OUTCOME_TEXTS,
+    CONTROL_WAVE_COLUMNS,
+    CONTROL_WAVE_TEXTS,
+)
 from smallcaps_assets.domain.research.controls.tables import CONTROL_COLUMNS, CONTROL_TEXTS
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS
 from smallcaps_assets.domain.research.tables.bar_descriptions import (
@@ -79,6 +85,8 @@ TABLE_REGISTRY: Final[Mapping[str, DescribedColumns]] = {
     "control_manifest": DescribedColumns(CONTROL_COLUMNS, CONTROL_TEXTS),
     "control_features": DescribedColumns(CONTROL_FEATURE_COLUMNS, CONTROL_FEATURE_TEXTS),
     "control_labels": DescribedColumns(CONTROL_LABEL_COLUMNS, CONTROL_LABEL_TEXTS),
+    "control_outcomes": DescribedColumns(CONTROL_OUTCOME_COLUMNS, CONTROL_OUTCOME_TEXTS),
+    "control_waves": DescribedColumns(CONTROL_WAVE_COLUMNS, CONTROL_WAVE_TEXTS),
     "research_table": DescribedColumns(RESEARCH_TABLE_COLUMNS, TABLE_TEXTS),
 }
 # What is wrong with a column of a table, or of one of its files.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from smallcaps_assets.domain.descriptions import COLUMNS
-from smallcaps_assets.domain.research.micro.slippage import ORDERS_USD
-from smallcaps_assets.domain.research.micro.spreads import HORIZONS
+from smallcaps_assets.domain.research.micro.figures.slippage import ORDERS_USD
+from smallcaps_assets.domain.research.micro.figures.spreads import HORIZONS
 from smallcaps_assets.domain.research.tables.bar_descriptions import HALT_TEXTS
 
 _CAPTURE: Final = {

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.micro.arrays import micro_dollars, zero_filled
+from smallcaps_assets.domain.research.arrays import micro_dollars, zero_filled
 from smallcaps_assets.domain.research.micro.axis import EventWindows, place_on_axis
-from smallcaps_assets.domain.research.micro.book_columns import relative_spreads
+from smallcaps_assets.domain.research.micro.figures.book_columns import relative_spreads
 from smallcaps_assets.domain.research.micro.params import SECOND_NS
 from smallcaps_assets.domain.research.micro.quote_states import NORMAL, lay_grid, read_book
 from smallcaps_assets.domain.research.micro.ranges import range_counts, range_sums, ratio

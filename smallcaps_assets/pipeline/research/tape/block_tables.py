@@ -14,6 +14,7 @@ from smallcaps_assets.domain.research.micro.tables import CAPTURED_STATES, MICRO
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_RECONCILIATION, EVENT_RECONCILIATION
 from smallcaps_assets.domain.research.tables.tape_columns import TAPE_HALTS
+from smallcaps_assets.domain.research.tape.capture_facts import with_captured_states
 from smallcaps_assets.domain.research.tape.reading import TapeReading, read_trade_sets
 from smallcaps_assets.domain.research.tape.reconciliation import reconcile_bars, reconcile_events
 from smallcaps_assets.domain.research.tape.tape_blocks import owned_minutes
@@ -135,16 +136,11 @@ def _of_windows(batch: BlockBatch, rules: TapeRules, tables: frozenset[str]) -> 
     trades, quotes = (batch.tape[kind].cut(batch.pieces[kind], "span") for kind in TAPE_KINDS)
     trades = read_trade_sets(trades, reading)
     own = tape_of_windows(batch.events, WindowsAndTape(batch.events.select(*MICRO_WINDOWS), trades, quotes), reading)
-    states = own.events.select("event_id").with_columns(
-        pl.Series(f"{kind}_found", rows > 0) for kind, rows in zip(TAPE_KINDS, (own.trades, own.quotes), strict=True)
-    )
-    events = batch.events.join(states, on="event_id", how="left", maintain_order="left").with_columns(
-        pl.coalesce(
-            f"{kind}_state",
-            pl.when(pl.col(f"{kind}_found").fill_null(value=False)).then(pl.lit("complete")).otherwise(pl.lit("empty")),
-        ).alias(f"{kind}_state")
-        for kind in TAPE_KINDS
-    )
+    with_rows = {
+        kind: own.events["event_id"].filter(rows > 0)
+        for kind, rows in zip(TAPE_KINDS, (own.trades, own.quotes), strict=True)
+    }
+    events = with_captured_states(batch.events, with_rows)
     found = dict[str, pl.DataFrame]()
     if "micro_features" in tables:
         found["micro_features"] = micro_features(events.select(*MICRO_WINDOWS), trades, quotes, reading)

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.findings import EXAMPLES, Finding, finding
-from smallcaps_assets.domain.research.micro.spreads import HORIZONS
+from smallcaps_assets.domain.research.micro.figures.spreads import HORIZONS
 from smallcaps_assets.domain.research.tape.reconciliation import count_classes, count_exact
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.research import ResearchStore

@@ -11,16 +11,11 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.research.micro.tables import MICRO_WINDOWS
-from smallcaps_assets.domain.research.tape.tape_blocks import (
-    covered_windows,
-    share_rows,
-    tape_blocks,
-    thinned_quotes,
-)
+from smallcaps_assets.domain.research.tape.capture_facts import capture_facts
+from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows, share_rows, tape_blocks
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.size_units import DEFAULT_SIZE_UNIT
 from smallcaps_assets.domain.tape.windows import choose_pieces
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
@@ -225,44 +220,12 @@ def _events(
     )
     files = pl.concat(pieces[kind].select("event_id", "path") for kind in TAPE_KINDS).unique("event_id")
     blocks = files.join(block_files, on="path", how="inner").select("event_id", "block")
-    rows = known.join(spans, on="event_id", how="inner").join(blocks, on="event_id", how="inner")
-    for kind in TAPE_KINDS:
-        state = _state_of_missing(pieces[kind]["event_id"], tape.failures[kind]).alias(f"{kind}_state")
-        rows = rows.with_columns(state)
-    corrections = (
-        pieces["trades"]
-        .group_by("event_id")
-        .agg(corrections_known=~pl.col("missing_columns").list.contains("correction").any())
-    )
-    rows = rows.join(corrections, on="event_id", how="left").join(
-        thinned_quotes(pieces["quotes"], known), on="event_id", how="left"
-    )
-    rows = rows.join(_units(pieces["quotes"], rows, tape.sizes_in_shares_from), on="event_id", how="left")
+    facts = capture_facts(pieces, manifest, tape.failures, tape.sizes_in_shares_from)
     return (
-        rows.with_columns(
-            pl.col("corrections_known", "quotes_by_change").fill_null(value=False),
-            pl.col("quote_size_unit").fill_null(DEFAULT_SIZE_UNIT),
-        )
+        known.join(spans, on="event_id", how="inner")
+        .join(blocks, on="event_id", how="inner")
+        .join(facts, on="event_id", how="inner")
         .select(*_EVENTS)
         .match_to_schema(_EVENTS)
         .sort("event_id")
     )
-
-
-def _state_of_missing(covered: pl.Series, failures: Sequence[Mapping[str, Any]]) -> pl.Expr:
-    """The state of a kind of tape of an event that is not published; null of one that is."""
-    states = {event: str(record["state"]) for record in failures for event in record["events"]}
-    event = pl.col("event_id")
-    failed = event.replace_strict(states, default=None, return_dtype=pl.String) if states else pl.lit(None, pl.String)
-    return pl.when(~event.is_in(covered.unique().implode())).then(failed.fill_null("missing"))
-
-
-def _units(pieces: pl.DataFrame, events: pl.DataFrame, shares_from: date | None) -> pl.DataFrame:
-    """The unit of the quote sizes of each event: by the setting, or by the footers where none is in force."""
-    if shares_from is not None:
-        is_before = new_york_date(pl.col("timestamp")) < shares_from
-        unit = pl.when(is_before).then(pl.lit("lots")).otherwise(pl.lit("shares"))
-        return events.select("event_id", quote_size_unit=unit)
-    in_lots = (pl.col("quote_size_unit") == "lots").any()
-    unit = pl.when(in_lots).then(pl.lit("lots")).otherwise(pl.lit(DEFAULT_SIZE_UNIT))
-    return pieces.group_by("event_id").agg(quote_size_unit=unit)

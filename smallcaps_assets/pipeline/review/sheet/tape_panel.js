@@ -67,10 +67,12 @@ function tapeLegend(tape) {
 
 function countText(tape) {
   const [trades, quotes] = tape.state;
+  const isCaptured = (state) => state === "complete" || state === "empty";
+  const without = (state) => (state === "missing" ? "are not captured" : `are not captured (${state})`);
   const shown = (rows, of, what) => (rows < of ? `showing ${plain(rows, 0)} of ${plain(of, 0)} ${what}` : `all ${plain(of, 0)} ${what}`);
   const parts = [];
-  parts.push(trades === "missing" ? "trades are not captured" : shown(tape.marks.t.length, tape.marks.of, "trades"));
-  parts.push(quotes === "missing" ? "quotes are not captured, so that no trade has a side" : shown(tape.book.t.length, tape.book.of, "changes of bid or ask"));
+  parts.push(!isCaptured(trades) ? `trades ${without(trades)}` : shown(tape.marks.t.length, tape.marks.of, "trades"));
+  parts.push(!isCaptured(quotes) ? `quotes ${without(quotes)}, so that no trade has a side` : shown(tape.book.t.length, tape.book.of, "changes of bid or ask"));
   const thinned = tape.marks.t.length < tape.marks.of || tape.book.t.length < tape.book.of;
   return `${parts.join(", ")}${thinned ? ": of every part of the window the largest trades and the last quotes; volume, imbalance and figures are of all" : ""}`;
 }

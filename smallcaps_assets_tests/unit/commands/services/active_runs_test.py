@@ -12,10 +12,10 @@ from dagster._core.test_utils import create_run_for_test
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.console import plain_text
+from smallcaps_assets.commands.inspecting.status import describe_runs
 from smallcaps_assets.commands.services.active_runs import active_runs
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.services.state_folder import state_folder
-from smallcaps_assets.commands.status import describe_runs
 from smallcaps_assets.defs.partitions import range_tags, tape_key
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag
 from smallcaps_assets.errors import SettingsError

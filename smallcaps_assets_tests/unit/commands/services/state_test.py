@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from smallcaps_assets.commands.services.state import open_state, open_state_as_is
+from smallcaps_assets.commands.services.state import LAKE_ID_KEY, LAKE_KEY, open_state, open_state_as_is
 from smallcaps_assets.commands.services.state_folder import state_folder
-from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.errors import InputError, LakeError, SettingsError
+from smallcaps_assets.lake.identity import give_identity, identity_of
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.repository import REPOSITORY
 
@@ -51,6 +53,73 @@ def test_a_state_cannot_serve_two_lakes(home: Path, tmp_path: Path) -> None:
     one.rename(other)  # a lake that was moved keeps its state
     with open_state(settings_of(home, other, storage)) as instance:
         assert list(instance.get_dynamic_partitions("symbols")) == ["AVLO"]
+
+
+def test_a_state_knows_its_lake_by_its_id_wherever_it_is_mounted(home: Path, tmp_path: Path) -> None:
+    storage = SQLITE | {"config": {"base_dir": str(tmp_path / "state")}}
+    one, other, mounted = tmp_path / "one", tmp_path / "other", tmp_path / "mounted"
+    one.mkdir()
+    open_state(settings_of(home, one, storage)).dispose()
+    first = identity_of(Lake(one))
+    assert first is not None
+    mounted.symlink_to(one)  # the same lake under two names
+    open_state(settings_of(home, mounted, storage)).dispose()
+    open_state(settings_of(home, one, storage)).dispose()
+
+    shutil.copytree(one, other)
+    with pytest.raises(InputError, match="of which this one is a copy"):
+        open_state(settings_of(home, other, storage))
+
+    # as another machine, where the first lake is not, sees a lake of its own
+    one.rename(tmp_path / "elsewhere")
+    (other / "lake.json").unlink()
+    with pytest.raises(InputError) as caught:
+        open_state(settings_of(home, other, storage))
+    second = identity_of(Lake(other))
+    assert second not in (None, first)
+    assert f"another lake (id {first}, last at {one})" in str(caught.value)
+    remedy = str(caught.value).partition("write ")[2].partition(" into ")
+    assert remedy[2] == f"{other / 'lake.json'}."
+    (other / "lake.json").write_text(remedy[0])
+    open_state(settings_of(home, other, storage)).dispose()
+    assert identity_of(Lake(other)) == first
+
+
+def test_a_state_of_an_earlier_release_remembers_the_path_and_learns_the_id(home: Path, tmp_path: Path) -> None:
+    storage = SQLITE | {"config": {"base_dir": str(tmp_path / "state")}}
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    with open_state(settings_of(home, one, storage)) as instance:
+        instance.daemon_cursor_storage.set_cursor_values({LAKE_KEY: str(one), LAKE_ID_KEY: ""})
+    with pytest.raises(InputError, match=f"belongs to the lake {one}, not to {other}"):
+        open_state(settings_of(home, other, storage))
+    with open_state(settings_of(home, one, storage)) as instance:
+        known = instance.daemon_cursor_storage.get_cursor_values({LAKE_ID_KEY})
+        assert known == {LAKE_ID_KEY: identity_of(Lake(one))}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 7}', '{"id": "no id"}', '{"id": "0", "content": "x"}'])
+def test_a_damaged_id_of_a_lake_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "lake.json").write_text(text)
+    with pytest.raises(LakeError, match=r"lake\.json.*(Restore it, or remove it: the lake is given another id)"):
+        give_identity(Lake(tmp_path))
+
+
+def test_a_lake_that_does_not_exist_is_given_no_id(tmp_path: Path) -> None:
+    assert give_identity(Lake(tmp_path / "none")) is None
+    assert not (tmp_path / "none").exists()
+
+
+def test_several_processes_give_a_lake_one_id(tmp_path: Path) -> None:
+    together = Barrier(8)
+
+    def give(_: int) -> str | None:
+        together.wait()
+        return give_identity(Lake(tmp_path))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({*threads.map(give, range(8))}) == 1
 
 
 def test_several_processes_may_create_a_state_concurrently(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.research.arrays import micro_dollars
 from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_halts, bar_runs
 from smallcaps_assets.domain.research.bars.market_state import SPLITS, MarketStateParams, day_states
-from smallcaps_assets.domain.research.micro.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.days import spans_by_day
 from smallcaps_assets.domain.research.micro.features import micro_features
 from smallcaps_assets.domain.research.micro.params import MicroParams

@@ -104,6 +104,13 @@ def test_a_causal_event_blocks_those_of_the_next_ten_minutes(minutes: list[int],
     assert found["in_causal_sample"].to_list() == expected
 
 
+def test_of_two_directions_in_one_minute_up_blocks_down() -> None:
+    first = candidates().filter(pl.col("close") >= 1).head(1).with_columns(dollar_volume_to_event=1e5)
+    both = pl.concat(first.with_columns(direction=pl.lit(direction)) for direction in ("down", "up"))
+    found = with_causal_sample(both, default_settings().filters, SampleParams())
+    assert found["in_causal_sample"].to_list() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("close", "dollars", "expected"),
     [(1.0, 1e5, True), (500.0, 1e5, True), (0.99, 1e5, False), (500.01, 1e5, False), (5.0, 99_999.9, False)],

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.domain.tables import QUOTES, QUOTES_ALL, TRADES, TRADES_ALL
 from smallcaps_assets.domain.tape.schemas import (
     TAPE_KINDS,

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.defs.asset_checks import capture_checks
 from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS

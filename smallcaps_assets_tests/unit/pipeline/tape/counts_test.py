@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from smallcaps_assets.commands.console import plain_text
-from smallcaps_assets.commands.report import capture_report, profile_report
+from smallcaps_assets.commands.inspecting.report import capture_report, profile_report
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore

@@ -131,8 +131,8 @@ from pathlib import Path
 from smallcaps_assets.lake.imports import ImportKind, record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.pacing import TokenBucket
-from smallcaps_assets.market_data.transport import Transport
+from smallcaps_assets.market_data.http.pacing import TokenBucket
+from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets_tests.unit.pipeline.universe.builds import DAY, builder
 client = MarketDataClient(Transport(sys.argv[2], "a-key-of-tests", bucket=TokenBucket(None)))
 builder(Lake(Path(sys.argv[1])), client).run(DAY)

@@ -25,9 +25,9 @@ from smallcaps_assets.domain.research.cohorts.follow_up import in_selection_samp
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.selecting import (
     admit_events,
-    changes_of_cohorts,
     cohorts_at,
     describe_winning,
+    differences_of_cohorts,
     identity_of_cohorts,
 )
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
@@ -263,23 +263,23 @@ def test_what_has_become_of_cohorts_is_said() -> None:
     kept = cohorts_of(
         {"cohort_id": L2, "mean": 0.01, "n": 60}, {"cohort_id": "L1|flush|up", "winning": False}, members=["a", "b"]
     )
-    assert changes_of_cohorts(kept, kept) == []
+    assert differences_of_cohorts(kept, kept) == []
     # sums in another order
     nearly = kept.with_columns(pl.col("mean") * (1 + 1e-12))
-    assert changes_of_cohorts(kept, nearly) == []
+    assert differences_of_cohorts(kept, nearly) == []
     lost = cohorts_of(
         {"cohort_id": L2, "mean": 0.009, "n": 61, "winning": False}, {"cohort_id": "L1|flush|up"}, members=[]
     )
-    assert changes_of_cohorts(kept, lost) == [
+    assert differences_of_cohorts(kept, lost) == [
         f"{L2} is no longer winning",
         "L1|flush|up is winning now",
         "figures of 1 cohort differ",
         "2 events came into or left the samples of winning cohorts",
     ]
     gone = kept.filter(pl.col("cohort_id") != L2)
-    assert changes_of_cohorts(kept, gone)[0] == f"{L2} is no longer winning"
+    assert differences_of_cohorts(kept, gone)[0] == f"{L2} is no longer winning"
     # a null that is a number now is a difference
-    assert changes_of_cohorts(kept, kept.with_columns(q_value=pl.lit(0.5))) == ["figures of 2 cohorts differ"]
+    assert differences_of_cohorts(kept, kept.with_columns(q_value=pl.lit(0.5))) == ["figures of 2 cohorts differ"]
 
 
 def test_the_best_winning_cohorts_are_named() -> None:

@@ -15,12 +15,6 @@ from smallcaps_assets.domain.research.controls.features import (
     matched_difference,
 )
 from smallcaps_assets.domain.research.controls.figures import control_figures, describe_controls
-from smallcaps_assets.domain.research.controls.labels import (
-    CONTROL_LABELS,
-    MATCHED_LABELS,
-    control_labels,
-    matched_labels,
-)
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import (
     CONTROL_LEDGER,
@@ -31,7 +25,6 @@ from smallcaps_assets.domain.research.controls.tables import (
 )
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
-from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.tape.tables import EFFORT
@@ -135,35 +128,6 @@ def test_differences_are_event_minus_control() -> None:
     # codes and settings of the capture are no numbers to compare
     assert not {"quotes_hz_bar", "sip_trade_lag_ms_bar", "weekday_bar"} & set(DIFFERENCES)
     assert {"spread_bps_at_end_bar", "return_5", "trades_pre3"} <= set(DIFFERENCES)
-
-
-def test_returns_are_event_minus_control_for_each_label_spec() -> None:
-    rows = control_rows(THREE.head(2))
-    of_controls = pl.DataFrame(
-        {
-            "event_id": [ONE, ONE, TWO], "label_spec": ["5,1,1", "15,1,1", "5,1,1"], "date": "2025-11-03",
-            "gross_return": [0.25, -0.5, None], "return_15": [0.5, 0.5, 0.5], "uniqueness": 1.0,
-        }
-    ).match_to_schema(EVENT_LABELS, missing_columns="insert")  # fmt: skip
-    controls_labels = control_labels(rows, of_controls)
-    assert controls_labels.schema == CONTROL_LABELS
-    assert "uniqueness" not in controls_labels.columns
-    of_events = pl.DataFrame(
-        {
-            "event_id": ["first", "first", "second", "other"], "label_spec": ["15,1,1", "5,1,1", "5,1,1", "5,1,1"],
-            "date": "2025-11-14", "gross_return": [1.0, 0.5, 0.125, 0.0], "return_15": [0.75, None, 0.25, 0.0],
-        }
-    ).match_to_schema(EVENT_LABELS, missing_columns="insert")  # fmt: skip
-    events = pl.LazyFrame({"event_id": ["first", "second", "other"], "in_causal_sample": [True, False, True]})
-    found = matched_labels(events, of_events.lazy(), controls_labels.lazy()).collect()
-    assert found.schema == MATCHED_LABELS
-    # 0.5 - 0.25; 1 - -0.5; the control of the second has no return
-    assert found.select("event_id", "label_spec", "gross_return", "return_15", "in_causal_sample").rows() == [
-        ("first", "5,1,1", 0.25, None, True),
-        ("first", "15,1,1", 1.5, 0.25, True),
-        ("second", "5,1,1", None, -0.25, False),
-    ]
-    assert found.select("date", "control_date").unique().rows() == [("2025-11-14", "2025-11-03")]
 
 
 @pytest.mark.parametrize(("clock", "holds"), [("09:45", False), ("10:44", False), ("09:44", True), ("10:45", True)])

@@ -7,10 +7,11 @@ import polars as pl
 import pytest
 from numpy.testing import assert_allclose
 
-from smallcaps_assets.domain.research.micro.arrays import micro_dollars
+from smallcaps_assets.domain.research.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.axis import EventWindows
-from smallcaps_assets.domain.research.micro.book_columns import book_columns
-from smallcaps_assets.domain.research.micro.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.figures.book_columns import book_columns
+from smallcaps_assets.domain.research.micro.figures.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.figures.spreads import spread_columns
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, Grid, QuoteBook, lay_grid, read_book
 from smallcaps_assets.domain.research.micro.ranges import SortedGroups
@@ -22,7 +23,6 @@ from smallcaps_assets.domain.research.micro.signs import (
     sign_trades,
     signs_by_method,
 )
-from smallcaps_assets.domain.research.micro.spreads import spread_columns
 from smallcaps_assets.domain.research.tape.conditions import CONDITION_RULES, with_trade_sets
 
 MS = 1_000_000

@@ -8,10 +8,11 @@ from typing import Final
 import polars as pl
 import pytest
 
-from smallcaps_assets.commands.report import profile_report
+from smallcaps_assets.commands.inspecting.report import profile_report
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
+from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, CONTROL_WAVES
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import CONTROLS, with_controls
 from smallcaps_assets.domain.tables import REFERENCE
@@ -19,6 +20,7 @@ from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.control_tables import CONTROLS_WITH_OUTCOMES, ControlTables
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
@@ -30,7 +32,7 @@ from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
-from smallcaps_assets.pipeline.research.controls.features import PREFIX, ControlFeatures
+from smallcaps_assets.pipeline.research.controls.features import PREFIX, TABLES_AFTER, ControlFeatures
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls, ControlChoice
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Capture
@@ -306,5 +308,32 @@ def test_features_and_labels_of_controls(lake: Lake, small_market: SimulatedMark
         assert labels.filter(label_spec="15,1,1")["date"].sort().to_list() == rows.select(
             pl.col("timestamp").dt.strftime("%Y-%m-%d")
         ).to_series().sort().to_list()  # fmt: skip
+    of_tape = pl.read_parquet(lake.research_wave("core", "control_micro_features", "RTH", "AVLO")).filter(segment="bar")
+    minutes = rows.select("control_of", "control_id", "spread_bps_at_end_bar", "effective_spread_bps_bar")
+    own = {of: spread if spread is not None else effective for of, _, spread, effective in minutes.iter_rows()}
+    assert of_tape.height == 2
+    assert {round(cost, 9) for cost in labels["cost_bps"]} <= {round(cost, 9) for cost in own.values()}
+    for row in labels.to_dicts():
+        assert row["cost_bps"] == own[row["control_of"]]
+        assert row["cost_source"] in {"nbbo", "effective"}
+        # nothing moves: what remains is the cost
+        assert row["net_return"] == pytest.approx(-row["cost_bps"] / 10_000)
+        assert row["win"] is False
+    outcomes = pl.read_parquet(lake.research_table("control_outcomes", "core"))
+    assert outcomes.schema == CONTROL_OUTCOMES
+    # highs and lows are a cent from 10.00
+    far = [pytest.approx(10.0), pytest.approx(-10.0)]
+    assert outcomes.select("legs", "outcome").rows() == ([] if without else [(0, "stall")] * 2)
+    assert [list(row) for row in outcomes.select("mfe_15_bps", "mae_15_bps").rows()] == [far] * outcomes.height
+    waves = pl.read_parquet(lake.research_table("control_waves", "core"))
+    assert (waves.schema, waves.height) == (CONTROL_WAVES, 0)
     # the same rows give the same files
+    files = [lake.research_table(name, "core") for name in TABLES_AFTER]
+    before = [file.read_bytes() for file in files]
     assert scene.features().publish().sha256 == made.sha256
+    assert [file.read_bytes() for file in files] == before
+    tables = ControlTables(lake, "core")
+    after = tables.with_outcomes("15,1,1").collect()
+    assert after.schema == CONTROLS_WITH_OUTCOMES
+    assert after["control_of"].to_list() == rows["control_of"].to_list()
+    assert after["net_return"].null_count() == (2 if without else 0)
