@@ -19,6 +19,7 @@ from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.cohort_files import compare_cohort_files
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
@@ -201,6 +202,14 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
             yield _missing(manifest, f"the manifest that {file} describes")
         elif recorded and (found := _sha256(lake, manifest)) != recorded:
             yield _missing(manifest, f"SHA-256 {recorded}", "is not the one that its sidecar describes", found)
+    named = {
+        f"{file.rpartition('/')[0]}/{entry['file']}": file
+        for file in sidecars
+        if isinstance(entry := _document(lake, file).get(COHORTS_ENTRY), dict) and "file" in entry
+    }
+    for cohorts, file in sorted(named.items()):
+        if cohorts not in files:
+            yield _missing(cohorts, f"the cohorts that selected the events, which {file} names")
     of_manifests = {"manifests", "sidecars", "pointers"}
     for folder in sorted({file.rpartition("/")[0] for file, kind in files.items() if kind in of_manifests}):
         pointer = f"{folder}/current.json"
