@@ -36,7 +36,12 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         profile: that profile.
     """
     sidecars = sorted(file for file in files if files[file] == "sidecars")
-    of_profiles = [*_of_manifests(lake, files, sidecars), *_of_reviews(files), *compare_cohort_files(lake, files)]
+    of_profiles = [
+        *_of_manifests(lake, files, sidecars),
+        *_of_selecting_cohorts(lake, files, sidecars),
+        *_of_reviews(files),
+        *compare_cohort_files(lake, files),
+    ]
     if profile is not None:
         return of_profiles
     footers = _month_footers(lake, files)
@@ -202,14 +207,6 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
             yield _missing(manifest, f"the manifest that {file} describes")
         elif recorded and (found := _sha256(lake, manifest)) != recorded:
             yield _missing(manifest, f"SHA-256 {recorded}", "is not the one that its sidecar describes", found)
-    named = {
-        f"{file.rpartition('/')[0]}/{entry['file']}": file
-        for file in sidecars
-        if isinstance(entry := _document(lake, file).get(COHORTS_ENTRY), dict) and "file" in entry
-    }
-    for cohorts, file in sorted(named.items()):
-        if cohorts not in files:
-            yield _missing(cohorts, f"the cohorts that selected the events, which {file} names")
     of_manifests = {"manifests", "sidecars", "pointers"}
     for folder in sorted({file.rpartition("/")[0] for file, kind in files.items() if kind in of_manifests}):
         pointer = f"{folder}/current.json"
@@ -222,6 +219,18 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
                 yield _missing(sidecar, f"the sidecar of the manifest that {pointer} names")
         elif any(file.startswith(f"{folder}/") for file in sidecars):
             yield _missing(pointer, "the name of the current manifest")
+
+
+def _of_selecting_cohorts(lake: Lake, files: Mapping[str, str], sidecars: Collection[str]) -> Iterator[Discrepancy]:
+    """Cohorts that selected the events of manifests, as their sidecars name them."""
+    named = {
+        f"{file.rpartition('/')[0]}/{entry['file']}": file
+        for file in sidecars
+        if isinstance(entry := _document(lake, file).get(COHORTS_ENTRY), dict) and "file" in entry
+    }
+    for cohorts, file in sorted(named.items()):
+        if cohorts not in files:
+            yield _missing(cohorts, f"the cohorts that selected the events, which {file} names")
 
 
 def _sha256(lake: Lake, file: str) -> str:
