@@ -1,5 +1,6 @@
 """Which cohorts select: those of core when events were first selected, until others are asked for."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 import polars as pl
 import pytest
 
+from smallcaps_assets.cli import main
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST
 from smallcaps_assets.errors import InputError, LakeError
@@ -154,3 +156,24 @@ def test_cohorts_that_cannot_be_had_are_named_with_the_remedy(lake: Lake) -> Non
     assert "whether they have is unknown" in (changes_of_kept(lake, "plus", sidecar) or "")
     with pytest.raises(LakeError, match=r"cohorts\.parquet"):
         choose(lake, renew=True)
+
+
+@pytest.mark.parametrize("command", ["plan", "status"])
+def test_plan_and_status_name_the_cohorts_and_what_has_become_of_them(
+    lake: Lake, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sidecar = freeze(lake, choose(lake))
+    arguments = [command, "--lake", str(lake.root), "--profile", "plus"]
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert describe_selecting(sidecar["cohorts"]) in printed
+    assert "have changed since" not in printed
+    learn(lake)
+    assert main(arguments) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert (changes_of_kept(lake, "plus", sidecar) or "-") in printed
+    if command == "plan":
+        assert main([*arguments, "--json"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document["cohorts"] == sidecar["cohorts"]
+        assert document["changed_cohorts"] == changes_of_kept(lake, "plus", sidecar)
