@@ -5,7 +5,8 @@ Prices have no drift (see driftless.py). An effect is added to the net returns o
 cohort with the most events, before and after the as_of. Profile plus without limits of liquidity then selects by the
 cohorts at the as_of. Of each seed: what wins, how many events are selected, and the mean net return of those from the
 as_of on, which prove the cohort, beside that of the other MASTER events of these months. The same without the effect.
-Each selection is repeated with all outcomes from the as_of on changed: it must be the same. The last line is one JSON
+Each selection is repeated with all outcomes from the as_of on changed: it must be the same. `cohort_was_winning` counts
+the proving events, also those that a better one of their group keeps out of the manifest. The last line is one JSON
 object.
 """
 
@@ -87,7 +88,8 @@ def follow(rows: pl.DataFrame, master: pl.DataFrame, settings: Settings, as_of: 
         "proof": net(proof.filter(selected)),
         "other_events": net(proof.filter(~selected)),
         "same_with_other_later_outcomes": same,
-        "cohort_was_winning_is_what_is_selected": set(was) == set(proof.filter(selected)["event_id"]),
+        "cohort_was_winning": len(was),
+        "selected_without_it": len(set(proof.filter(selected)["event_id"]) - set(was)),
     }
 
 

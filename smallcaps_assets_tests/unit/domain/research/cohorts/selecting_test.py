@@ -98,9 +98,10 @@ def test_cohorts_select_after_the_score_and_before_liquidity_and_say_so_in_each_
     assert later.manifest["event_id"].to_list() == ["new"]
     assert later.funnel[2]["of_winning_cohorts"] == 2
     # whether a label was in the sample is not known without its members: never from as_of on
-    unknown = select(plus(), *rows, cohorts=cohorts_of({"cohort_id": L2}))
+    first = event("2025-11-01 09:45", event_id="first", symbol="G")
+    unknown = select(plus(), *rows, first, cohorts=cohorts_of({"cohort_id": L2}))
     known = dict(unknown.manifest.select("event_id", "in_selection_sample").iter_rows())
-    assert known == {"old": None, "outside": None, "new": False}
+    assert known == {"old": None, "outside": None, "new": False, "first": False}
 
 
 def test_an_event_that_falls_later_takes_a_place_of_its_month() -> None:
