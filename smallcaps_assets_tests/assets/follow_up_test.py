@@ -73,7 +73,7 @@ def select(platform: Platform, **config: Any) -> tuple[dict[str, Any], pl.DataFr
 
 
 def test_winning_cohorts_select_the_events_of_plus_and_stay_those_that_first_did(lake: Platform) -> None:
-    assert "core/cohorts are not made yet" in refused(lake) or "cohorts.parquet" in refused(lake)
+    assert "research/core/cohorts.parquet" in failure(lake.run(PLUS, fails=True))
     cohorts = make_cohorts(lake)
     at = cohorts.filter(pl.col("as_of").cast(pl.String) == AS_OF, selection="causal", label_spec="15,1,1")
     winning = at.filter("winning")["cohort_id"].sort().to_list()
@@ -91,6 +91,13 @@ def test_winning_cohorts_select_the_events_of_plus_and_stay_those_that_first_did
     assert {name for name, *_ in rows_of(shown["of"])} <= set(winning)
     assert shown["cohorts"] == "They are as they were when they first selected events."
     assert verify_files(lake.lake).findings == ()
+    # plus knows the same costs, so what selected an event is what was known of it; before the first as_of nothing was
+    lake.run(["plus", "event_costs"], ["plus", "cohorts"], ["plus", "research_table"])
+    table = pl.read_parquet(lake.lake.research_table("research_table", "plus"))
+    was = table.select("event_id", "cohort_was_winning").join(rows.select("event_id", "date"), on="event_id")
+    assert was.height == rows.height
+    known = was.select(was=pl.when(pl.col("date") >= AS_OF).then(pl.lit(value=True)))["was"]
+    assert was["cohort_was_winning"].equals(known, check_names=False)
     # what is learned later changes the cohorts of the past, and selects nothing else
     learn(lake, 100.0)
     later = make_cohorts(lake)
@@ -124,10 +131,6 @@ def test_winning_cohorts_select_the_events_of_plus_and_stay_those_that_first_did
 def learned_winning(cohorts: pl.DataFrame) -> list[str]:
     at = cohorts.filter(pl.col("as_of").cast(pl.String) == AS_OF, selection="causal", label_spec="15,1,1")
     return at.filter("winning").sort("cohort_id")["cohort_id"].to_list()
-
-
-def refused(platform: Platform) -> str:
-    return failure(platform.run(PLUS, fails=True))
 
 
 def check_of_cohorts(platform: Platform) -> tuple[bool, str | None]:
