@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.check_texts import COHORTS_KEPT, FOLLOW_UP_CHECKS, MANIFEST_CHECKS
-from smallcaps_assets.defs.metadata import COLUMNS_BELOW
+from smallcaps_assets.defs.checks.texts import COHORTS_KEPT, FOLLOW_UP_CHECKS, MANIFEST_CHECKS
+from smallcaps_assets.defs.metadata.entries import COLUMNS_BELOW
 from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.verification.lake_files import verify_files

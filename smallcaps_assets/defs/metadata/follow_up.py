@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, table
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.selecting_cohorts import SelectingCohorts
