@@ -107,6 +107,8 @@ def _control_features(profile: Profile) -> dg.AssetsDefinition:
         require_complete(
             made.problems, f"{count_noun(len(made.problems), 'part')} of the tape of controls", "Materialize it again."
         )
-        return dg.MaterializeResult(metadata=features_metadata(made.rows), data_version=dg.DataVersion(made.sha256))
+        return dg.MaterializeResult(
+            metadata=features_metadata(made.rows, made.labels), data_version=dg.DataVersion(made.sha256)
+        )
 
     return features
