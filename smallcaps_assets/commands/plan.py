@@ -26,7 +26,7 @@ from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -82,7 +82,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
 
-    Returns 1 where the plan fetches windows again because their files are damaged, 2 where the vendor denies it.
+    Returns 1 where the plan fetches windows again because their files are damaged, or leaves out controls because
+    theirs is; 2 where the vendor denies it.
 
     Raises:
         InputError: there is no manifest, or `--check` would ask another source than the lake's, or for a universe that
@@ -96,8 +97,8 @@ def run(arguments: Namespace) -> int:
     current = store.current()
     manifest_id = current.sidecar["manifest_id"]
     manifest = trial(current.rows, arguments.best, arguments.one_per_symbol)
-    controls = ControlStore(lake, profile)
-    captured = with_controls(manifest, controls.load(current.rows))
+    controls = ControlStore(lake, profile).find(current)
+    captured = with_controls(manifest, controls.rows)
     if arguments.wave:
         manifest, captured = (rows.filter(pl.col("session") == arguments.wave) for rows in (manifest, captured))
     capture = settings.capture
@@ -111,24 +112,21 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    outdated = controls.outdated(current)
-    changed = changes_of_kept(lake, profile, current.sidecar)
+    damaged += [f"  controls: {controls.problem}"] if controls.problem else []
+    changed = _changed(lake, profile, current.sidecar, damaged)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
-        document |= {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}
+        document |= {"manifest_id": manifest_id, "outdated_controls": controls.outdated, "next": next_step}
         print(json.dumps(document | _of_cohorts(current.sidecar, changed)))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
-        if COHORTS_ENTRY in current.sidecar:
-            show(Line(f"  {describe_selecting(current.sidecar[COHORTS_ENTRY])}", hanging=4))
-        if changed:
-            show(Line(f"  {changed}", "note", hanging=4))
+        show(*_lines_of_cohorts(current.sidecar, changed))
         for text in damaged:
             show(Line(text, "bad"))
-        if outdated:
-            show(Line(f"  {outdated}", "note"))
+        if controls.outdated:
+            show(Line(f"  {controls.outdated}", "note"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))
@@ -141,6 +139,23 @@ def run(arguments: Namespace) -> int:
 def _of_cohorts(sidecar: dict[str, Any], changed: str | None) -> dict[str, Any]:
     """What JSON says of the cohorts that selected the events; nothing where none did."""
     return {"cohorts": sidecar[COHORTS_ENTRY], "changed_cohorts": changed} if COHORTS_ENTRY in sidecar else {}
+
+
+def _lines_of_cohorts(sidecar: dict[str, Any], changed: str | None) -> list[Printable]:
+    """The same as text."""
+    if COHORTS_ENTRY not in sidecar:
+        return []
+    selected = Line(f"  {describe_selecting(sidecar[COHORTS_ENTRY])}", hanging=4)
+    return [selected, *([Line(f"  {changed}", "note", hanging=4)] if changed else [])]
+
+
+def _changed(lake: Lake, profile: Profile, sidecar: dict[str, Any], damaged: list[str]) -> str | None:
+    """That the cohorts which selected the events have changed since; `damaged` receives why that cannot be said."""
+    try:
+        return changes_of_kept(lake, profile, sidecar)
+    except LakeError as error:
+        damaged.append(f"  cohorts: {error}")
+        return None
 
 
 def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:
