@@ -14,7 +14,6 @@ from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES,
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
@@ -90,5 +89,5 @@ class ControlTables:
                     f"{path}: does not exist. Materialize {made_by}, which makes it without a request.", path
                 )
             require_part(store, path)
-            prove_once(path)
+            store.prove(path)
         return store.scan([*files], schema)
