@@ -10,9 +10,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.asset_checks import capture_checks, capture_specs
-from smallcaps_assets.defs.capture_metadata import ledger_metadata, report_metadata
-from smallcaps_assets.defs.metadata import Metadata, column_schema
+from smallcaps_assets.defs.checks.asset_checks import capture_checks, capture_specs
+from smallcaps_assets.defs.metadata.capture import ledger_metadata, report_metadata
+from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.recording import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource

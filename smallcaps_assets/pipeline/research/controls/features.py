@@ -60,9 +60,17 @@ class _FromBars(NamedTuple):
 
 
 class PublishedFeatures(NamedTuple):
-    """The published table, the SHA-256 of its file, and what could not be computed."""
+    """The published tables of controls, and what could not be computed.
+
+    Attributes:
+        rows: CONTROL_FEATURES.
+        labels: CONTROL_LABELS.
+        sha256: of the file of the features.
+        problems: what could not be computed.
+    """
 
     rows: pl.DataFrame
+    labels: pl.DataFrame
     sha256: str
     problems: tuple[str, ...]
 
@@ -109,11 +117,12 @@ class ControlFeatures:
             "parts": digest(parts),
         }
         costs = self._costs(bars.features, micro)
-        self._publish_after(CONTROL_LABELS_TABLE, control_labels(rows, bars.labels, costs), rows, bars.labels, costs)
+        labels = control_labels(rows, bars.labels, costs)
+        self._publish_after(CONTROL_LABELS_TABLE, labels, rows, bars.labels, costs)
         self._publish_after(CONTROL_OUTCOMES_TABLE, control_outcomes(rows, bars.outcomes), rows, bars.outcomes)
         self._publish_after(CONTROL_WAVES_TABLE, control_waves(rows, bars.waves), rows, bars.waves)
         path = lake.research_table(CONTROL_FEATURES_TABLE, profile)
-        return PublishedFeatures(made, self._store.publish(path, made, made_from), tuple(problems))
+        return PublishedFeatures(made, labels, self._store.publish(path, made, made_from), tuple(problems))
 
     @property
     def _store(self) -> ResearchStore:

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.defs.cohort_metadata import cohorts_metadata
-from smallcaps_assets.defs.metadata import Metadata
+from smallcaps_assets.defs.metadata.cohorts import cohorts_metadata
+from smallcaps_assets.defs.metadata.entries import Metadata
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.cohorts.cohorts import cohort_tables
 from smallcaps_assets.domain.research.cohorts.follow_up import cohort_was_winning

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, picture, round_value, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, picture, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, name_cohort, rank_cohorts
