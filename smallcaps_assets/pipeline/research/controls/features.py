@@ -20,7 +20,6 @@ from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.lake.controls import ControlStore
-from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
@@ -109,7 +108,8 @@ class ControlFeatures:
         micro = self._read(files["micro_features"], MICRO_FEATURES)
         state = self._read(files["event_tape_state"], EVENT_TAPE_STATE)
         made = control_features(rows, bars.features, micro, state)
-        parts = (f"{path.relative_to(lake.root).as_posix()} {prove_once(path)}" for of in files.values() for path in of)
+        every = [path for paths in files.values() for path in paths]
+        parts = (f"{path.relative_to(lake.root).as_posix()} {self._store.prove(path)}" for path in every)
         made_from = {
             "code": CONTROL_FEATURES_VERSION,
             "controls": rows_digest(rows),
