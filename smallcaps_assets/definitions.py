@@ -8,20 +8,20 @@ from pkgutil import iter_modules
 import dagster as dg
 
 from smallcaps_assets.defs import assets
-from smallcaps_assets.defs.asset_checks import published_checks
-from smallcaps_assets.defs.control_checks import control_checks
+from smallcaps_assets.defs.checks.asset_checks import published_checks
+from smallcaps_assets.defs.checks.controls import control_checks
+from smallcaps_assets.defs.checks.research import research_checks
+from smallcaps_assets.defs.checks.tape_research import tape_research_checks
 from smallcaps_assets.defs.failures import foreseen_errors, log_without_stack_traces, with_explained_failures
 from smallcaps_assets.defs.io_managers import LakeTableIOManager, StateIOManager
 from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
-from smallcaps_assets.defs.research_checks import research_checks
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
 from smallcaps_assets.defs.staleness import staleness
-from smallcaps_assets.defs.tape_research_checks import tape_research_checks
 from smallcaps_assets.settings.settings import PROFILES, Settings, lake_path, load_settings
 
 # backfill policies and source code references are beta in Dagster: its version is pinned, and tests cover their use

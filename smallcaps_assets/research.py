@@ -116,7 +116,7 @@ class ResearchLake:
         path = self._lake.research_table("research_table", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         # earlier releases had no cohorts
-        return self._scan(path, _KNOWN, added=("cohort_was_winning",))
+        return self._research(path, _KNOWN, added=("cohort_was_winning",))
 
     def cohorts(self, as_of: date | str | None = None, profile: Profile = "core") -> pl.LazyFrame:
         """Hindsight: which kinds of events paid after costs (COHORTS), as it was known when each month began.
@@ -135,7 +135,7 @@ class ResearchLake:
         day = None if as_of is None else _require_date(as_of)
         path = self._lake.research_table("cohorts", _require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        rows = self._scan(path, COHORTS)
+        rows = self._research(path, COHORTS)
         if day is None:
             return rows
         known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()
@@ -165,8 +165,8 @@ class ResearchLake:
         enriched = self._lake.research_table("events_with_waves_enriched")
         for path in (labels, enriched):
             require_part(ResearchStore(self._lake), path)
-        rows = self._scan(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
-        followed = self._scan(enriched, ENRICHED).select("event_id", *_FOLLOWED)
+        rows = self._research(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
+        followed = self._research(enriched, ENRICHED).select("event_id", *_FOLLOWED)
         return rows.join(followed, on="event_id", how="left", maintain_order="left")
 
     def controls(self, profile: Profile = "core", label_spec: str | None = None) -> pl.LazyFrame:
@@ -333,6 +333,13 @@ class ResearchLake:
         store = TapeStore(self._lake, _require_profile(profile), self._settings.profiles[profile])
         rows = store.scan(kind, wanted, opening_book=opening_book)
         return rows.sort("event_id", "timestamp", "sequence_number", maintain_order=True)
+
+    def _research(
+        self, path: Path, schema: dict[str, pl.DataType] | pl.Schema, added: Sequence[str] = ()
+    ) -> pl.LazyFrame:
+        """A research table, as `_scan`; one of another profile or symbol has rows that are not those of its path."""
+        ResearchStore(self._lake).prove(path)
+        return self._scan(path, schema, added)
 
     @staticmethod
     def _scan(path: Path, schema: dict[str, pl.DataType] | pl.Schema, added: Sequence[str] = ()) -> pl.LazyFrame:

@@ -11,6 +11,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
+from smallcaps_assets.domain.review.labels import parse_labels
 from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
@@ -77,9 +78,7 @@ def fill_small_lake(lake: Lake, market: SimulatedMarket, settings: Settings | No
         "exported_at": "2025-12-02T10:00:00Z",
         "marks": {EVENTS[0]["event_id"]: {"mark": "good", "at": "2025-12-02T10:00:00Z"}},
     }
-    folder = lake.review_labels("core", sheet.manifest_id)
-    folder.mkdir(parents=True)
-    (folder / f"{sheet.sample_id}-0000000000000000.json").write_text(json.dumps(labels))
+    review.store.add(parse_labels(json.dumps(labels), "labels.json"))
 
 
 def _fill_reference(lake: Lake) -> None:

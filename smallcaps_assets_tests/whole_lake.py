@@ -110,7 +110,8 @@ def fill_whole_lake(lake: Lake) -> None:
     make_master(lake)
     master = pl.read_parquet(lake.master)
     publish_frame(lake.imported_events, master.match_to_schema(IMPORTED_EVENTS, missing_columns="insert"))
-    publish_frame(lake.quarantine_path(lake.imported_events), master.head(1), below=lake.root)
+    rejected = master.head(1).with_columns(reason=pl.lit("no such session"))
+    publish_frame(lake.quarantine_path(lake.imported_events), rejected, below=lake.root)
     for profile in PROFILES:
         _fill_profile(lake, profile)
     _fill_research(lake)

@@ -80,7 +80,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
 
-    Returns 1 where the plan fetches windows again because their files are damaged, 2 where the vendor denies it.
+    Returns 1 where the plan fetches windows again because their files are damaged, or leaves out controls because
+    theirs is; 2 where the vendor denies it.
 
     Raises:
         InputError: there is no manifest, or `--check` would ask another source than the lake's, or for a universe that
@@ -94,8 +95,8 @@ def run(arguments: Namespace) -> int:
     current = store.current()
     manifest_id = current.sidecar["manifest_id"]
     manifest = trial(current.rows, arguments.best, arguments.one_per_symbol)
-    controls = ControlStore(lake, profile)
-    captured = with_controls(manifest, controls.load(current.rows))
+    controls = ControlStore(lake, profile).find(current)
+    captured = with_controls(manifest, controls.rows)
     if arguments.wave:
         manifest, captured = (rows.filter(pl.col("session") == arguments.wave) for rows in (manifest, captured))
     capture = settings.capture
@@ -109,18 +110,19 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    outdated = controls.outdated(current)
+    damaged += [f"  controls: {controls.problem}"] if controls.problem else []
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
-        print(json.dumps(document | {"manifest_id": manifest_id, "outdated_controls": outdated, "next": next_step}))
+        document |= {"manifest_id": manifest_id, "outdated_controls": controls.outdated, "next": next_step}
+        print(json.dumps(document))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
         for text in damaged:
             show(Line(text, "bad"))
-        if outdated:
-            show(Line(f"  {outdated}", "note"))
+        if controls.outdated:
+            show(Line(f"  {controls.outdated}", "note"))
         if words := describe_contradicted(contradicted):
             show(Line(f"  not in this plan: {words}; --retry-empty plans them as well", "note"))
         show(Line(f"  next: {next_step}", "note"))

@@ -4,7 +4,7 @@ import signal
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import host_name, port_number
+from smallcaps_assets.commands.services.daemon_lock import only_daemon_of_database
 from smallcaps_assets.commands.services.disk_watch import DiskWatch
 from smallcaps_assets.commands.services.exposure import (
     add_consent_flag,
@@ -88,27 +89,37 @@ def run(arguments: Namespace) -> int:
     folder = state_folder(settings)
     with nullcontext() if arguments.read_only else _only_daemon(folder):
         require_port(arguments.host, arguments.port)
-        _prepare_state(settings, daemon=not arguments.read_only)
-        show(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...")
-        services = Services()
-        interrupted = False
-        # also where a shell started this process in the background, which then ignores SIGINT
-        _on_end_signals(signal.default_int_handler)
-        try:
-            _start(services, arguments, folder)
-            services.wait_until_one_ends(DiskWatch(folder, _warn).look)
-        except KeyboardInterrupt:
-            interrupted = True
-            show("ending ...")
-        except ServiceEnded as error:
-            show(
-                f"smallcaps ui: {error}; its output is above. The other services are ended too; runs under way "
-                "continue. Start `smallcaps ui` again.",
-                file=sys.stderr,
-            )
-        finally:
-            _on_end_signals(signal.SIG_IGN)
-            services.end(runs=interrupted)
+        with _prepared_state(settings, daemon=not arguments.read_only) as look:
+            return _serve(arguments, settings, folder, look)
+
+
+def _serve(arguments: Namespace, settings: Settings, folder: Path, look: Callable[[], None]) -> int:
+    """Run the services; `look` is called now and then."""
+    show(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...")
+    services, disk = Services(), DiskWatch(folder, _warn)
+
+    def look_around() -> None:
+        disk.look()
+        look()
+
+    interrupted = False
+    # also where a shell started this process in the background, which then ignores SIGINT
+    _on_end_signals(signal.default_int_handler)
+    try:
+        _start(services, arguments, folder)
+        services.wait_until_one_ends(look_around)
+    except KeyboardInterrupt:
+        interrupted = True
+        show("ending ...")
+    except ServiceEnded as error:
+        show(
+            f"smallcaps ui: {error}; its output is above. The other services are ended too; runs under way "
+            "continue. Start `smallcaps ui` again.",
+            file=sys.stderr,
+        )
+    finally:
+        _on_end_signals(signal.SIG_IGN)
+        services.end(runs=interrupted)
     return 0 if interrupted else _SERVICE_ENDED
 
 
@@ -116,13 +127,25 @@ def _warn(line: str) -> None:
     show(f"smallcaps ui: {line}", file=sys.stderr)
 
 
-def _prepare_state(settings: Settings, *, daemon: bool) -> None:
-    """Make the state ready for services; before a daemon starts, fail the runs whose process is gone."""
-    with open_state_as_is(settings) as instance:
-        if daemon:
-            fail_orphans(instance, no_daemon=True)
-            free_orphaned_slots(instance)
-    remove_states_of_missing_lakes()
+@contextmanager
+def _prepared_state(settings: Settings, *, daemon: bool) -> Iterator[Callable[[], None]]:
+    """Make the state ready for services; before a daemon starts, fail the runs whose process is gone.
+
+    Yields what makes sure, now and then, that this daemon is still the only one.
+    """
+    with ExitStack() as lock:
+        look: Callable[[], None] = _look_at_nothing
+        with open_state_as_is(settings) as instance:
+            if daemon:
+                look = lock.enter_context(only_daemon_of_database(instance))
+                fail_orphans(instance, no_daemon=True)
+                free_orphaned_slots(instance)
+        remove_states_of_missing_lakes()
+        yield look
+
+
+def _look_at_nothing() -> None:
+    """Without a daemon there is nothing to make sure of."""
 
 
 def _start(services: Services, arguments: Namespace, folder: Path) -> None:

@@ -25,7 +25,7 @@ from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
 from smallcaps_assets import errors
-from smallcaps_assets.defs.metadata import Metadata
+from smallcaps_assets.defs.metadata.entries import Metadata
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.runtime.system_errors import system_error
 

@@ -13,7 +13,7 @@ import polars as pl
 from dagster_polars import PolarsParquetIOManager
 
 from smallcaps_assets.defs.failures import foreseen_errors
-from smallcaps_assets.defs.metadata import COLUMNS_ABOVE
+from smallcaps_assets.defs.metadata.entries import COLUMNS_ABOVE
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError, SettingsError

@@ -13,12 +13,12 @@ import polars as pl
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
-from smallcaps_assets.defs.asset_checks import capture_checks, check_evaluation
 from smallcaps_assets.defs.assets.profile_tables import step_of
 from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
+from smallcaps_assets.defs.checks.asset_checks import capture_checks, check_evaluation
 from smallcaps_assets.defs.failures import explain_failures
-from smallcaps_assets.defs.metadata import Metadata
+from smallcaps_assets.defs.metadata.entries import Metadata
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.defs.recording import (
     ContinueOnFailure,

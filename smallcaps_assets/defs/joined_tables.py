@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from smallcaps_assets.defs.outcome_metadata import OUTCOME_TABLES, OutcomeTable, upstream_of_outcomes
-from smallcaps_assets.defs.research_metadata import table_metadata
+from smallcaps_assets.defs.metadata.outcomes import OUTCOME_TABLES, OutcomeTable, upstream_of_outcomes
+from smallcaps_assets.defs.metadata.research import table_metadata
 from smallcaps_assets.defs.resources import LakeResource
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME

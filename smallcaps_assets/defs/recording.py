@@ -28,7 +28,7 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBa
 from pydantic import Field
 
 from smallcaps_assets.defs.failures import REMEDIES, is_mended_by_launching, what_to_do
-from smallcaps_assets.defs.metadata import Metadata, limit_lines, show_figures
+from smallcaps_assets.defs.metadata.entries import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError

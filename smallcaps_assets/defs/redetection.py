@@ -9,15 +9,15 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import (
+from smallcaps_assets.defs.assets.events import make_master
+from smallcaps_assets.defs.assets.manifests import make_manifest
+from smallcaps_assets.defs.checks.asset_checks import (
     check_evaluation,
     lateness_check,
     manifest_checks_of,
     report_findings,
     up_to_date_result,
 )
-from smallcaps_assets.defs.assets.events import make_master
-from smallcaps_assets.defs.assets.manifests import make_manifest
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS

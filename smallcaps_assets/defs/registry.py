@@ -10,8 +10,8 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
-from smallcaps_assets.defs.research_facts import facts_of_profile, facts_of_research
+from smallcaps_assets.defs.facts.asset_facts import AssetFacts, Lineage, from_columns
+from smallcaps_assets.defs.facts.research_facts import facts_of_profile, facts_of_research
 from smallcaps_assets.domain.lineage import (
     OF_LEDGER,
     OF_LEDGER_FROM_TAPE,

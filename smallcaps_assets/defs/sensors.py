@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 from pydantic import TypeAdapter
 
-from smallcaps_assets.defs.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
+from smallcaps_assets.defs.checks.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
 from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED

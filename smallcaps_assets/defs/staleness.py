@@ -9,7 +9,7 @@ from typing import Final
 import dagster as dg
 from pydantic import TypeAdapter
 
-from smallcaps_assets.defs.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.checks.asset_checks import check_evaluation, manifest_checks_of, report_findings
 from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of

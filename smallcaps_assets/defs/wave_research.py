@@ -10,7 +10,7 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import check_evaluation, report_findings
+from smallcaps_assets.defs.checks.asset_checks import check_evaluation, report_findings
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (

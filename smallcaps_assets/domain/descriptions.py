@@ -118,7 +118,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "config_hash": "Hash of the settings that selected the events, for each file.",
     "package_version": "Version of this package that fetched the data, for each file.",
     "reconciled_share": "Minutes of the window whose bar is the one that their trades make; null: not compared.",
-    "worst_class": "The gravest difference between bars and trades in the window; `exact`: none.",
+    "worst_class": "Last class of its minutes, as specified; `exact`, `no_trades_no_bar`: no minute differs.",
     "figure": "Name of the figure.",
     "value": "Value of the figure; null if unknown.",
     "target": "Target of the figure; null if there is none.",

@@ -13,7 +13,6 @@ from smallcaps_assets.domain.research.controls.matched_returns import matched_re
 from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, matched_outcomes
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
-from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
 
@@ -84,5 +83,5 @@ class ControlTables:
         store = ResearchStore(self.lake)
         for path in files:
             require_part(store, path)
-            prove_once(path)
+            store.prove(path)
         return store.scan([*files], schema)

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER, CONTROL_MANIFEST
 from smallcaps_assets.domain.tape.tables import LEDGER_ADDED
 from smallcaps_assets.domain.words import count_clause
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
@@ -19,6 +20,25 @@ from smallcaps_assets.lake.research import ResearchStore
 CONTROL_MANIFEST_TABLE: Final = "control_manifest"
 # Key of what the control manifest was computed from: the manifest of the events.
 MANIFEST_OF_CONTROLS: Final = "manifest_id"
+
+
+class ControlsFound(NamedTuple):
+    """The controls of a manifest, for what goes on without them.
+
+    Attributes:
+        rows: the controls (CONTROL_MANIFEST); none where their file is damaged.
+        outdated: that they were chosen for another manifest, as a clause.
+        damage: what is wrong with their file, with its remedy.
+    """
+
+    rows: pl.DataFrame
+    outdated: str | None = None
+    damage: LakeError | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """That no control is known although there is a file of them, as a clause; None where all is well."""
+        return None if self.damage is None else f"unknown, and not captured: {self.damage}"
 
 
 @dataclass(frozen=True)
@@ -69,15 +89,24 @@ class ControlStore:
         They may have been chosen for an earlier manifest: controls of events that are in this one as well stay.
 
         Raises:
-            LakeError: the file is damaged or cannot be read.
+            LakeError: the file is damaged, that of another profile, or cannot be read.
         """
-        if not is_stored(self.path):
-            return CONTROL_MANIFEST.to_frame()
-        controls = read_table(self.path, CONTROL_MANIFEST)
+        controls = ResearchStore(self.lake).read(self.path, CONTROL_MANIFEST)
         return controls.filter(pl.col("control_of").is_in(manifest["event_id"].implode()))
 
+    def find(self, current: Current) -> ControlsFound:
+        """The controls of the events of the current manifest, for what goes on without them: nothing is raised."""
+        try:
+            return ControlsFound(self.load(current.rows), self.outdated(current))
+        except LakeError as error:
+            return ControlsFound(CONTROL_MANIFEST.to_frame(), damage=error)
+
     def outdated(self, current: Current) -> str | None:
-        """That the controls were chosen for another manifest than the current one, as a clause; None where not."""
+        """That the controls were chosen for another manifest than the current one, as a clause; None where not.
+
+        Raises:
+            LakeError: the file is damaged or cannot be read.
+        """
         if not is_stored(self.path) or (found := self.manifest_id()) == current.sidecar["manifest_id"]:
             return None
         all_rows, kept = read_table(self.path, CONTROL_MANIFEST).height, self.load(current.rows).height

@@ -124,11 +124,16 @@ class Lake:
 
     def tape(self, profile: str, kind: str) -> Path:
         """Folder of one profile's `trades` or `quotes`."""
-        return self.root / "tape" / profile / kind
+        return self.root.joinpath("tape", profile, kind)
 
     def tape_wave(self, profile: str, kind: str, wave: str, symbol: str) -> Path:
         """Folder of the tape files of one symbol and wave."""
-        return self._of_symbol(self.tape(profile, kind) / f"wave={wave}", symbol)
+        # called for every symbol of a lake: each step of a path costs as much as all of them in one
+        return self._of_symbol(self.root.joinpath("tape", profile, kind, f"wave={wave}"), symbol)
+
+    def tape_failures(self, profile: str, kind: str, wave: str, symbol: str) -> Path:
+        """The `quarantine_path` of `tape_wave`: folder of rejected rows and of the records of spans that failed."""
+        return self._of_symbol(self.root.joinpath("quarantine", "tape", profile, kind, f"wave={wave}"), symbol)
 
     def ledger(self, profile: str) -> Path:
         """The capture ledger: one certificate per event of the manifest."""
@@ -153,7 +158,7 @@ class Lake:
 
     def research_wave(self, profile: str, table: str, wave: str, symbol: str) -> Path:
         """One symbol's file of a wave, of a research table of a profile."""
-        return self._of_symbol(self.research / profile / table / f"wave={wave}", symbol, _PARQUET)
+        return self._of_symbol(self.root.joinpath("research", profile, table, f"wave={wave}"), symbol, _PARQUET)
 
     def review(self, profile: str) -> Path:
         """Folder of one profile's review sheets."""
@@ -179,11 +184,13 @@ class Lake:
 
     def quarantine_path(self, path: Path) -> Path:
         """Path of the rejected rows that belong to the file `path` of the lake."""
-        place = self.quarantine
+        place, names = self.quarantine, list[str]()
         for part in path.relative_to(self.root).parts:
-            is_folder = part.startswith(KEY) and not part.endswith(_PARQUET)
-            place = self._of_symbol(place, symbol_of(part)) if is_folder else place / part
-        return place
+            if part.startswith(KEY) and not part.endswith(_PARQUET):
+                place, names = self._of_symbol(place.joinpath(*names), symbol_of(part)), []
+            else:
+                names.append(part)
+        return place.joinpath(*names)
 
     def damaged_path(self, path: Path) -> Path:
         """Path beside which the file `path` of the lake is set aside where it is damaged."""

@@ -36,7 +36,7 @@ class PublishedMonth(NamedTuple):
 def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> pl.LazyFrame:
     """`columns` (of BARS) of month files of any release, in their order; `symbol` is that of the folder.
 
-    Every file is read once, to prove that it is not damaged.
+    Every file is read once, to prove that it is not damaged, and must be of its symbol and month.
 
     Args:
         files: one at least.
@@ -45,10 +45,11 @@ def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> p
 
     Raises:
         InputError: the first file lacks a column, or has one of another type.
-        LakeError: a file is damaged or cannot be read.
+        LakeError: a file is damaged, cannot be read, or has bars of another symbol or month than its path.
     """
     for file in files:
         prove(file)
+        month_footer(file)
     wanted = {name: BARS[name] for name in columns}
     stored = {name: dtype for name, dtype in wanted.items() if name != "symbol"}
     match_columns(pl.scan_parquet(files[0], hive_partitioning=False, glob=False), stored, what)

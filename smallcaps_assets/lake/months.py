@@ -5,15 +5,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from operator import lt
 from typing import Any, Final, NamedTuple, Self
 
 ISO_DATE: Final = len("YYYY-MM-DD")
+# of a session with a dollar volume
+_WORDS: Final = 3
 # A character that JSON need not escape, which would double the time of writing.
 _SEPARATOR: Final = ";"
 # date, number of bars, digest of the bars and, of a session with bars, dollar volume
-_SESSION: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]+-[0-9a-f]+(?: [^ ;]+)?"
-_SESSIONS: Final = re.compile(f"(?:{_SESSION}(?:{_SEPARATOR}{_SESSION})*)?")
+# (no repetition is tried again with fewer characters, which the next ones of the pattern would not match)
+_SESSION: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]++-[0-9a-f]++(?: [^ ;]++)?+"
+_SESSIONS: Final = re.compile(f"(?:{_SESSION}(?:{_SEPARATOR}{_SESSION})*+)?+")
 
 
 class FileState(NamedTuple):
@@ -94,17 +98,18 @@ class MonthCoverage:
         """Whether the text names sessions in order of date, each with a fingerprint."""
         if _SESSIONS.fullmatch(self.text) is None:
             return False
-        sessions = [session.split(" ") for session in self._sessions()]
-        days = [session[0] for session in sessions]
+        words = self.text.replace(_SEPARATOR, " ").split(" ")
+        if len(words) == len(self) * _WORDS:
+            days, dollars = words[::_WORDS], words[2::_WORDS]
+        else:
+            sessions = [session.split(" ") for session in self._sessions()]
+            days, dollars = [session[0] for session in sessions], [usd for session in sessions for usd in session[2:]]
         try:
-            for day in days:
-                date.fromisoformat(day)
-            for session in sessions:
-                if session[2:]:
-                    float(session[2])
+            for usd in dollars:
+                float(usd)
         except ValueError:
             return False
-        return all(map(lt, days, days[1:]))
+        return _are_dates_in_order(tuple(days))
 
     def marks(self) -> list[str]:
         """Date and fingerprint of each session, in order of date: `2025-11-28 390-0123456789abcdef`."""
@@ -117,3 +122,14 @@ class MonthCoverage:
 def _end_of_mark(session: str) -> int:
     """Where date and fingerprint of a session end; -1 where nothing follows them."""
     return session.find(" ", ISO_DATE + 1)
+
+
+# a month has the same dates for most symbols
+@lru_cache(maxsize=4096)
+def _are_dates_in_order(days: tuple[str, ...]) -> bool:
+    try:
+        for day in days:
+            date.fromisoformat(day)
+    except ValueError:
+        return False
+    return all(map(lt, days, days[1:]))

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -11,6 +11,12 @@ from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TA
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
+
+# Keys of what research tables are computed from: the splits of their symbol, or that none were fetched; the hash of the
+# conditions, or of the pinned copy.
+SPLITS_INPUT: Final = "splits"
+SPLITS_UNKNOWN: Final = "unknown"
+CONDITIONS_INPUT: Final = "conditions"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.content_hash import DAMAGE
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.locks import exclusive_lock
+from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, publish_lazy
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
@@ -79,9 +81,30 @@ class ResearchStore:
             return None, DAMAGE
         footer = provenance_of(path) or {}
         found = footer.get(COMPUTED_FROM)
-        if footer.get(PLACE) != research_place(self.lake, path) or not isinstance(found, dict):
-            return None, f"not the file of its place: its footer says {footer.get(PLACE)}"
+        if (fault := self._fault_of_place(path, footer)) or not isinstance(found, dict):
+            return None, fault or "without a record of what it was computed from"
         return found, None
+
+    def _fault_of_place(self, path: Path, footer: Mapping[str, Any]) -> str | None:
+        """That a footer is that of another table, profile, wave or symbol than the path of its file; None where not."""
+        is_own = footer.get(PLACE) == research_place(self.lake, path)
+        return None if is_own else f"not the file of its place: its footer says {footer.get(PLACE)}"
+
+    def prove(self, path: Path) -> str:
+        """Make sure that a file is not damaged, once in a process while it is unchanged, and that it is in its place.
+
+        Returns the SHA-256 of the file.
+
+        Raises:
+            LakeError: it is damaged, the file of another table, profile, wave or symbol, or cannot be read.
+        """
+        found = prove_once(path)
+        self._require_place(path)
+        return found
+
+    def _require_place(self, path: Path) -> None:
+        if fault := self._fault_of_place(path, provenance_of(path) or {}):
+            raise LakeError(f"{path}: is {fault}. {how_to_restore(path)}", path).with_facts(fault)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -106,9 +129,13 @@ class ResearchStore:
         """The rows of a file, with the columns of `schema`; proved. No rows where there is no file.
 
         Raises:
-            LakeError: it is damaged, cannot be read or has other columns.
+            LakeError: it is damaged, not the file of its place, cannot be read or has other columns.
         """
-        return read_table(path, schema) if is_stored(path) else pl.Schema(schema).to_frame()
+        if not is_stored(path):
+            return pl.Schema(schema).to_frame()
+        rows = read_table(path, schema)
+        self._require_place(path)
+        return rows
 
     def scan(self, files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         """The rows of several files, in their order, with the columns of `schema`; not proved.

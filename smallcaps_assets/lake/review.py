@@ -21,6 +21,8 @@ from smallcaps_assets.lake.layout import Lake
 # Key of a sample: the SHA-256 of its page.
 PAGE_KEY: Final = "page_sha256"
 
+DAMAGED_LABELS: Final = "is damaged: its content is not what was imported (the digest in its name)"
+
 # Columns of a sampled event that the precision of its label is estimated from.
 SAMPLED_EVENTS: Final = pl.Schema({name: SAMPLE[name] for name in ("event_id", *STRATUM, "stratum_events")})
 
@@ -105,7 +107,11 @@ class ReviewStore:
         return path
 
     def labels(self, sheet: Sheet) -> pl.DataFrame:
-        """The labels of a sheet: `event_id` and `good`; see `latest_labels`."""
+        """The labels of a sheet: `event_id` and `good`; see `latest_labels`.
+
+        Raises:
+            LakeError: a label file is damaged or cannot be read.
+        """
         return latest_labels(map(_read_labels, self._files(sheet)))
 
     def _files(self, sheet: Sheet) -> list[Path]:
@@ -113,6 +119,13 @@ class ReviewStore:
 
 
 def _read_labels(path: Path) -> pl.DataFrame:
-    """The labels (LABELS) of a stored file."""
+    """The labels (LABELS) of a stored file, which the digest in its name proves.
+
+    Raises:
+        LakeError: it is damaged or cannot be read.
+    """
     with disk_errors("read", path):
-        return parse_labels(path.read_text(encoding="utf-8"), str(path)).frame()
+        content = path.read_bytes()
+    if path.stem.rpartition("-")[2] != label_digest(content):
+        raise LakeError(f"{path}: {DAMAGED_LABELS}. {how_to_restore(path)}", path).with_facts(DAMAGED_LABELS)
+    return parse_labels(content.decode(), str(path)).frame()

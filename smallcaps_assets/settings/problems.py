@@ -1,5 +1,6 @@
 """Messages about wrong settings: file, line, key, value and remedy."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -126,10 +127,9 @@ def plain_number(text: str) -> str:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def _missing_lines(layers: Sequence[Layer], missing: Sequence[Place]) -> list[str]:

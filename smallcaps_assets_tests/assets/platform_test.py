@@ -23,8 +23,8 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from pyarrow import parquet
 
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
-from smallcaps_assets.defs.metadata import COLUMNS_ABOVE, COLUMNS_BELOW
+from smallcaps_assets.defs.checks.texts import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.metadata.entries import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
 from smallcaps_assets.domain.research.bars.market_state import SPLITS

@@ -12,10 +12,10 @@ from dagster._core.test_utils import create_run_for_test
 
 from smallcaps_assets.defs.assets.nightly import research_problems
 from smallcaps_assets.defs.assets.profile_tables import step_of
-from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS, KPI_CHECKS
+from smallcaps_assets.defs.checks.tape_research import TAPE_RESEARCH_CHECKS
+from smallcaps_assets.defs.checks.texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
-from smallcaps_assets.defs.tape_research_checks import TAPE_RESEARCH_CHECKS
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_of

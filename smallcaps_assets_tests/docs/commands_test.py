@@ -125,7 +125,7 @@ def test_every_python_block_runs_on_the_demo(block: Block, demo_shell: Shell, mo
     monkeypatch.setenv("SMALLCAPS_HOME", str(demo_shell.folder))
     names: dict[str, object] = {}
     exec(compile(block.text, block.place, "exec"), names)  # noqa: S102 -- a document of this repository
-    made = {"trades", "quotes", "bars", "strongest", "controls", "by_type", "results"}
+    made = {"trades", "quotes", "bars", "strongest", "controls", "by_type", "best", "results"}
     frames = [value for name, value in names.items() if name in made]
     assert frames
     assert all(len(frame) for frame in frames)  # type: ignore[arg-type]

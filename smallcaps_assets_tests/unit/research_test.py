@@ -1,5 +1,6 @@
 """`smallcaps_assets.research`: what each table holds, and what is said where it cannot be read."""
 
+import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.research import OUTCOMES, ResearchLake, open_lake
 from smallcaps_assets_tests.whole_lake import BARS as WRITTEN_BARS
-from smallcaps_assets_tests.whole_lake import MANIFEST, ONE
+from smallcaps_assets_tests.whole_lake import MANIFEST, ONE, OTHER
 
 
 @pytest.fixture
@@ -157,6 +158,39 @@ def test_damaged_files_are_named_in_one_sentence(opened: ResearchLake, whole_lak
             ask()
         assert str(path) in str(raised.value)
         assert "\n" not in str(raised.value)
+
+
+def test_sound_files_in_the_place_of_others_are_named(opened: ResearchLake, whole_lake: Lake) -> None:
+    """Each is what was published, and its rows would be taken for those of another symbol, month or profile."""
+    first, second = sorted(whole_lake.bars(ONE).glob("*.parquet"))
+    content, of_other = first.read_bytes(), (whole_lake.bars(OTHER) / first.name).read_bytes()
+    for other, words in (
+        (of_other, f"has bars of {OTHER}, not of {ONE}. Move it back"),
+        (second.read_bytes(), "has sessions of another month"),
+    ):
+        first.write_bytes(other)
+        with pytest.raises(LakeError, match=words) as raised:
+            opened.bars(ONE)
+        assert str(first) in str(raised.value)
+    first.write_bytes(content)
+    assert opened.bars(ONE).collect().height > 0
+    store = ResearchStore(whole_lake)
+    tables: dict[str, tuple[str, Callable[[], object]]] = {
+        "research_table": ("research_table", opened.features),
+        "cohorts": ("cohorts", opened.cohorts),
+        "research_labels": ("research_labels", opened.outcomes),
+        "control_labels": ("control_features", opened.control_labels),
+        "control_features": ("control_features", opened.controls),
+    }
+    for table, (asset, ask) in tables.items():
+        own, other = (whole_lake.research_table(table, profile) for profile in ("core", "plus"))
+        ask()
+        shutil.copy(other, own)
+        with pytest.raises(LakeError, match=f"is not the file of its place: .*'plus'.*Materialize core/{asset}"):
+            ask()
+        # what makes it sets it aside
+        assert store.computed_from(own) is None
+        assert not own.exists()
 
 
 @pytest.mark.parametrize("tool", ["to_pandas", "to_arrow"])

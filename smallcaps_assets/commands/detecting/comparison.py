@@ -25,6 +25,26 @@ class Baseline(NamedTuple):
     events: pl.DataFrame | None
 
 
+class _EarlierEvents:
+    """Events found earlier, of which each batch looks up those of its symbols, and no others."""
+
+    def __init__(self, events: pl.DataFrame) -> None:
+        """`events`: EVENTS."""
+        self._events = events
+        self._rows = events.select("symbol", row=pl.int_range(pl.len())).group_by("symbol").agg("row")
+        self._first, self._last = events["date"].min() or "", events["date"].max() or ""
+
+    def of_days(self, days: pl.DataFrame) -> pl.DataFrame:
+        """The events of days (`symbol`, `date`), in their order."""
+        rows = self._rows.join(days, on="symbol", how="semi").select(pl.col("row").explode().sort())["row"]
+        return self._events[rows].join(days, on=["symbol", "date"], how="semi", maintain_order="left")
+
+    def count_beyond(self, gained: pl.DataFrame) -> int:
+        """Number of events of symbols without any here, or before the first or after the last date here."""
+        dated = gained.filter(pl.col("date").is_between(pl.lit(self._first), pl.lit(self._last)))
+        return gained.height - dated.join(self._rows, on="symbol", how="semi").height
+
+
 class Comparison:
     """A comparison accumulated batch by batch."""
 
@@ -33,21 +53,18 @@ class Comparison:
         self._baseline, self._name, self._settings = baseline, name, settings
         baseline_settings = baseline.settings or settings
         self._selection = SelectionComparison(_selection_settings(baseline_settings), _selection_settings(settings))
+        self._earlier = None if baseline.events is None else _EarlierEvents(baseline.events)
         self._changes = Changes()
         self._compared = self._unknown = 0
 
     def add(self, batch: Batch) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Add what this run and the baseline found in a batch; return the events gained and lost (EVENTS)."""
         after = batch.found[0]
-        events = self._baseline.events
-        if events is None:
-            before = batch.found[1].master
-        else:
-            before = events.join(after.days, on=["symbol", "date"], how="semi", maintain_order="left")
+        before = self._earlier.of_days(after.days) if self._earlier else batch.found[1].master
         gained, lost = self._changes.add(before, after.master)
         self._selection.add(before, after.master)
         self._compared += before.height
-        self._unknown += 0 if events is None else _beyond(gained, events)
+        self._unknown += self._earlier.count_beyond(gained) if self._earlier else 0
         return gained, lost
 
     def document(self) -> dict[str, Any]:
@@ -93,13 +110,6 @@ class Comparison:
 
 def _selection_settings(settings: Settings) -> SelectionSettings:
     return SelectionSettings({str(name): profile for name, profile in settings.profiles.items()}, settings.ranking)
-
-
-def _beyond(gained: pl.DataFrame, events: pl.DataFrame) -> int:
-    """Number of gained events of symbols without other events, or before the first or after the last of their dates."""
-    known = pl.col("symbol").is_in(events["symbol"].unique().implode())
-    known &= pl.col("date").is_between(pl.lit(events["date"].min() or ""), pl.lit(events["date"].max() or ""))
-    return gained.filter(~known).height
 
 
 def _settings(changed: Sequence[Mapping[str, Any]] | None) -> Iterator[str]:

@@ -31,7 +31,7 @@ from smallcaps_assets.settings.settings import Settings
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
 # symbols whose candidates are judged together
-_JUDGED_AT_ONCE: Final = 64
+_JUDGED_AT_ONCE: Final = 128
 
 
 class Found(NamedTuple):

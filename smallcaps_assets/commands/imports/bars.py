@@ -16,7 +16,7 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.commands.flag_types import column_names, price_scale
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
-from smallcaps_assets.defs.metadata import limit_lines
+from smallcaps_assets.defs.metadata.entries import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import report_imported
 from smallcaps_assets.domain.bars.unknown import describe_unknown

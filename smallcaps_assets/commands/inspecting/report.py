@@ -33,7 +33,7 @@ _LARGE: Final = 1_000
 
 
 class CaptureReport(NamedTuple):
-    """The state of one profile's capture: what to print, and how many files of tape are damaged."""
+    """The state of one profile's capture: what to print, and how many files of it are damaged."""
 
     items: list[Printable]
     damaged: int
@@ -58,44 +58,51 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     altered = list[LakeError]()
     ledger = build_ledger(rows, tape, hashes=proves, published=published, damaged=altered)
     research = TapeResearch(tape, settings.research.params, settings.sessions)
-    minutes = reconciled_windows(research, rows, published).minutes
-    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis, minutes)
+    reconciled = reconciled_windows(research, rows, published)
+    kpis = capture_kpis(ledger, capture_effort(tape, published), settings.kpis, reconciled.minutes)
     judgement, *reasons = describe_verdict(kpis, ledger)
-    controls = ControlStore(lake, profile)
-    of_events = controls.load(rows)
+    of_events = ControlStore(lake, profile).find(current)
     windows = build_control_ledger(
-        of_events, tape, sidecar["manifest_id"], hashes=proves, published=published, damaged=altered
+        of_events.rows, tape, sidecar["manifest_id"], hashes=proves, published=published, damaged=altered
     )
-    outdated = controls.outdated(current)
     damaged = [*tape.all_damaged(published), *altered]
     of = f"{count_noun(sidecar['rows'], 'event')} of {count_noun(sidecar['symbols'], 'symbol')}"
     style: Style = "good" if judgement.startswith("GO") else "bad"
+    beside = [*reconciled.damaged, *([of_events.damage] if of_events.damage else [])]
+    review = _review(Review(lake, profile, settings), beside)
     items: list[Printable] = [
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
         _states(ledger),
         _kinds(ledger, tape, published, now),
         *([f"  controls: {describe_controls(windows)}"] if windows.height else []),
-        *([Line(f"  {outdated}", "note", hanging=4)] if outdated else []),
+        *([Line(f"  {of_events.outdated}", "note", hanging=4)] if of_events.outdated else []),
+        *([Line(f"  controls: {of_events.problem}", "bad", hanging=4)] if of_events.problem else []),
         *(_time_left(ledger, published, now) if is_running else []),
         *(
             Line(text, "note", hanging=4)
             for text in (*_stale(ledger, profile), *_contradicted(ledger, profile), *_rejected(published))
         ),
         *(Line(text, "bad", hanging=4) for text in (*describe_damaged(damaged), *_causes(ledger))),
+        *([Line(f"  research: {reconciled.problem}", "bad", hanging=4)] if reconciled.problem else []),
         # hours left are those of a capture under way
         _kpis(kpis if is_running else kpis.filter(pl.col("figure") != "hours_left")),
-        _review(Review(lake, profile, settings)),
+        review,
         Line(f"  {judgement}", style),
         *(f"    {reason}" for reason in reasons),
     ]
-    return CaptureReport(items, len(damaged))
+    return CaptureReport(items, len(damaged) + len(beside))
 
 
-def _review(review: Review) -> str:
-    sheet = review.store.latest_sheet()
-    if sheet is None:
-        return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
-    return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
+def _review(review: Review, damaged: list[LakeError]) -> Printable:
+    """What the labels say; `damaged` receives why they cannot be read, which is no reason to show nothing else."""
+    try:
+        sheet = review.store.latest_sheet()
+        if sheet is None:
+            return f"  review: no sheet yet, materialize {review.profile}/review_sheet"
+        return f"  review of {sheet.manifest_id}: {review.assess(sheet).verdict.words}"
+    except LakeError as error:
+        damaged.append(error)
+        return Line(f"  review: {error}", "bad", hanging=4)
 
 
 def _states(ledger: pl.DataFrame) -> TextTable:

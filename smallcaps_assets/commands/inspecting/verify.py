@@ -5,6 +5,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, replace
 from typing import Any, Final, TypeVar
 
@@ -17,6 +18,7 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.lake.verification.certificates import CONTROLS_MISSING, MANIFEST_UNUSABLE
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
 from smallcaps_assets.lake.verification.verify import Verification, verify
@@ -198,6 +200,9 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
                 "note",
             )
         )
+    if result.other_report:
+        report = f"{result.profile}/capture_report"
+        lines.append(Line(f"  the report was made from another ledger than that: materialize {report}", "note"))
     if result.uncertified:
         lines.append(
             f"  {count_noun(len(result.uncertified), 'file')} not certified yet, such as "
@@ -229,17 +234,26 @@ def _text(result: Verification, seconds: float, flags: str) -> list[Printable]:
         lines.append(f"  and {more:,} more: `smallcaps verify --profile {result.profile}{flags} --json` lists all")
     named = {finding.file for finding in result.findings}
     lines.append(f"  {count_noun(len(result.findings), 'finding')} in {count_noun(len(named), 'file')}")
+    return [*lines, _remedy(result, named, ledger)]
+
+
+def _remedies_of_manifests(result: Verification) -> set[str]:
+    return {finding.remedy for finding in result.findings if finding.what in {MANIFEST_UNUSABLE, CONTROLS_MISSING}}
+
+
+def _remedy(result: Verification, named: AbstractSet[str], ledger: str) -> str:
+    """What to do about the findings, which concern the `named` files."""
     files = named - {f"tape/{result.profile}/{name}.parquet" for name in ("ledger", "control_ledger")}
-    if files:
-        lines.append(
-            f"  remedy: delete the {count_noun(len(files), 'named file')} and materialize "
-            f"{result.profile}/tape_trades and "
-            f"{result.profile}/tape_quotes again, which fetches what is missing; then {ledger}. If the same finding "
-            "comes back, the vendor sends the data like that"
-        )
-    else:
-        lines.append(f"  remedy: materialize {ledger} again")
-    return lines
+    # what ledgers say of their manifests comes first
+    first = "".join(f"{remedy}; then " for remedy in sorted(_remedies_of_manifests(result)))
+    if not files:
+        return f"  remedy: {first}materialize {ledger} again"
+    return (
+        f"  remedy: {first}delete the {count_noun(len(files), 'named file')} and materialize "
+        f"{result.profile}/tape_trades and "
+        f"{result.profile}/tape_quotes again, which fetches what is missing; then {ledger}. If the same finding "
+        "comes back, the vendor sends the data like that"
+    )
 
 
 def _finding_text(finding: Discrepancy) -> str:

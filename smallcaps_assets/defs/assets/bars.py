@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource

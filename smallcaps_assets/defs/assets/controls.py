@@ -7,8 +7,8 @@ leads from it to the tape: it is chosen by the ledger, which comes after the tap
 
 import dagster as dg
 
-from smallcaps_assets.defs.control_metadata import choice_metadata, features_metadata
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.controls import choice_metadata, features_metadata
+from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.recording import require_complete
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
@@ -107,6 +107,8 @@ def _control_features(profile: Profile) -> dg.AssetsDefinition:
         require_complete(
             made.problems, f"{count_noun(len(made.problems), 'part')} of the tape of controls", "Materialize it again."
         )
-        return dg.MaterializeResult(metadata=features_metadata(made.rows), data_version=dg.DataVersion(made.sha256))
+        return dg.MaterializeResult(
+            metadata=features_metadata(made.rows, made.labels), data_version=dg.DataVersion(made.sha256)
+        )
 
     return features

@@ -6,9 +6,9 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import check_specs, report_findings
-from smallcaps_assets.defs.check_texts import COVERAGE_CHECKS
-from smallcaps_assets.defs.metadata import (
+from smallcaps_assets.defs.checks.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.checks.texts import COVERAGE_CHECKS
+from smallcaps_assets.defs.metadata.entries import (
     Metadata,
     column_schema,
     coverage_pictures,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.event_metadata import master_metadata
-from smallcaps_assets.defs.metadata import Metadata, column_schema
+from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
+from smallcaps_assets.defs.metadata.events import master_metadata
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.registry import facts_of

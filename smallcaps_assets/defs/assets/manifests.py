@@ -3,8 +3,8 @@
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.event_metadata import manifest_metadata
-from smallcaps_assets.defs.metadata import Metadata, column_schema
+from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
+from smallcaps_assets.defs.metadata.events import manifest_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.quality import master_problems
 from smallcaps_assets.domain.manifests.selection import profile_hash, select_events

@@ -11,7 +11,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, AssetFailures
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require_complete
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.wave_research import PartsStep

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import tolerated
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL

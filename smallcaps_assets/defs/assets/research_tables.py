@@ -6,9 +6,9 @@ import dagster as dg
 
 from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.entries import column_schema
+from smallcaps_assets.defs.metadata.research import scores_metadata
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
-from smallcaps_assets.defs.research_metadata import scores_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.tables.bar_descriptions import SCORE_TEXTS

@@ -6,8 +6,8 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
-from smallcaps_assets.defs.metadata import Metadata, in_words, megabytes, round_value, table
+from smallcaps_assets.defs.checks.texts import WITH_ITS_ASSET
+from smallcaps_assets.defs.metadata.entries import Metadata, in_words, megabytes, round_value, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.review.review import Review, ReviewResult
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings

@@ -6,7 +6,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, GroupRecorder, tolerated
-from smallcaps_assets.defs.metadata import column_schema
+from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource

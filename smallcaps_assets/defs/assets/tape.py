@@ -10,9 +10,9 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from smallcaps_assets.defs.asset_checks import capture_checks, capture_specs
-from smallcaps_assets.defs.capture_metadata import ledger_metadata, report_metadata
-from smallcaps_assets.defs.metadata import Metadata, column_schema
+from smallcaps_assets.defs.checks.asset_checks import capture_checks, capture_specs
+from smallcaps_assets.defs.metadata.capture import ledger_metadata, report_metadata
+from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
 from smallcaps_assets.defs.recording import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
@@ -80,10 +80,12 @@ class TapeStep:
         store = self.lake.tape(self.profile, loaded)
         manifest, sidecar = current = self.lake.manifests(self.profile).current()
         events = trial(manifest, config.best, config.one_per_symbol)
-        controls = self.lake.controls(self.profile)
-        if outdated := controls.outdated(current):
-            log.warning("%s.", outdated)
-        chosen = with_controls(events, controls.load(manifest))
+        controls = self.lake.controls(self.profile).find(current)
+        if controls.outdated:
+            log.warning("%s.", controls.outdated)
+        if controls.problem:
+            log.warning("controls: %s", controls.problem)
+        chosen = with_controls(events, controls.rows)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade, retry_empty=config.retry_empty)
         require_room(plan, loaded.capture.free_disk)
@@ -184,22 +186,29 @@ def make_ledger(
 ) -> tuple[pl.DataFrame, Metadata]:
     """The ledger (LEDGER) of the current manifest, and its metadata; that of its controls is published beside it.
 
+    Where the control manifest is damaged, the ledger of the controls stays as it is.
+
     `published` is what `TapeStore.listing` returned.
     """
-    manifest, sidecar = lake.manifests(profile).current()
+    manifest, sidecar = current = lake.manifests(profile).current()
     manifest_id = sidecar["manifest_id"]
     tape = lake.tape(profile, settings.load())
     listing = published or tape.listing()
     altered = list[LakeError]()
-    reconciled = reconciled_windows(lake.tape_research(profile, settings.load()), manifest, listing).events
-    ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered, reconciled=reconciled)
+    compared = reconciled_windows(lake.tape_research(profile, settings.load()), manifest, listing)
+    ledger = build_ledger(manifest, tape, manifest_id, published=listing, damaged=altered, reconciled=compared.events)
     require_whole_ledger(ledger, manifest)
     store = lake.controls(profile)
-    # first: a ledger of events that is there has that of its controls beside it
-    controls = build_control_ledger(store.load(manifest), tape, manifest_id, published=listing, damaged=altered)
-    store.publish_ledger(controls)
+    found = store.find(current)
+    controls = build_control_ledger(found.rows, tape, manifest_id, published=listing, damaged=altered)
+    if found.damage is None:
+        # first: a ledger of events that is there has that of its controls beside it
+        store.publish_ledger(controls)
     of_controls: Metadata = {"controls": describe_controls(controls)} if controls.height else {}
-    damage = describe_damage([*tape.all_damaged(listing), *altered])
+    of_tape = describe_damage([*tape.all_damaged(listing), *altered])
+    of_others = {"controls": found.problem, "research": compared.problem}
+    others = (f"{name}: {problem}" for name, problem in of_others.items() if problem)
+    damage = "; ".join([*([of_tape] if of_tape else []), *others])
     figures = ledger_metadata(ledger, manifest_id) | of_controls | _counted_rows(listing)
     return ledger, figures | ({"damaged": damage} if damage else {})
 
@@ -227,13 +236,14 @@ def make_report(
     listing = published or tape.listing()
     spent = capture_effort(tape, listing)
     manifest = lake.manifests(profile).load()
-    minutes = reconciled_windows(lake.tape_research(profile, loaded), manifest, listing).minutes
-    kpis = capture_kpis(ledger, spent, loaded.kpis, minutes)
+    compared = reconciled_windows(lake.tape_research(profile, loaded), manifest, listing)
+    kpis = capture_kpis(ledger, spent, loaded.kpis, compared.minutes)
     controls = lake.controls(profile).load_ledger()
     of_controls = control_figures(controls, capture_effort(tape, listing, of_controls=True))
     made_from = {LEDGER_OF_REPORT: content_sha256(lake.lake.ledger(profile))}
     figures = report_metadata(ledger, spent, kpis) | _counted_rows(listing)
-    damage = describe_damage(tape.all_damaged(listing))
+    of_tape, of_research = describe_damage(tape.all_damaged(listing)), compared.problem
+    damage = "; ".join(filter(None, (of_tape, of_research and f"research: {of_research}")))
     if controls.height:
         figures["controls"] = describe_controls(controls)
     return DerivedTable(pl.concat([kpis, of_controls]), made_from), figures | ({"damaged": damage} if damage else {})

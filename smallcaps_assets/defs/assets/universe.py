@@ -6,9 +6,9 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import SMALL_CAPS, small_caps_result
-from smallcaps_assets.defs.check_texts import WITH_ITS_ASSET
-from smallcaps_assets.defs.metadata import Metadata, column_schema, round_value, table
+from smallcaps_assets.defs.checks.asset_checks import SMALL_CAPS, small_caps_result
+from smallcaps_assets.defs.checks.texts import WITH_ITS_ASSET
+from smallcaps_assets.defs.metadata.entries import Metadata, column_schema, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL

@@ -99,11 +99,14 @@ def current_spans(published: pl.DataFrame) -> pl.DataFrame:
 
 def choose_pieces(windows: pl.DataFrame, published: pl.DataFrame) -> pl.DataFrame:
     """Where to read each window (see `cut_pieces`): in current files if they cover it fully, else in all files."""
-    not_current = uncovered_windows(windows.select(*WINDOWS), current_spans(published)).select("event_id")
+    current = current_spans(published)
+    if current.height == published.height:
+        return cut_pieces(windows, published)
+    not_current = uncovered_windows(windows.select(*WINDOWS), current).select("event_id")
     if not_current.is_empty():
-        return cut_pieces(windows, current_spans(published))
+        return cut_pieces(windows, current)
     chosen = [
-        cut_pieces(windows.join(not_current, on="event_id", how="anti"), current_spans(published)),
+        cut_pieces(windows.join(not_current, on="event_id", how="anti"), current),
         cut_pieces(windows.join(not_current, on="event_id", how="semi"), published),
     ]
     return pl.concat(chosen).sort("symbol", "start", "event_id", "piece_start")

@@ -30,11 +30,10 @@ def states_of_tape(lake: Lake, profile: str, symbol: str) -> FileStates:
     found, months = FileStates(), set[str]()
     for kind in TAPE_KINDS:
         for wave in WAVES:
-            folder = lake.tape_wave(profile, kind, wave, symbol)
-            for file in _listed(folder, ".parquet"):
+            for file in _listed(lake.tape_wave(profile, kind, wave, symbol), ".parquet"):
                 found[f"{kind} {wave} {file.name}"] = FileState.of(file)
                 months |= _months_of(file.name)
-            for file in _listed(lake.quarantine_path(folder), ".json"):
+            for file in _listed(lake.tape_failures(profile, kind, wave, symbol), ".json"):
                 found[f"{kind} {wave} {file.name}"] = FileState.of(file)
     bars = lake.bars(symbol)
     for month in sorted(months):

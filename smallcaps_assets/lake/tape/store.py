@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import ProfileParams
-from smallcaps_assets.domain.research.controls.tables import with_controls
+from smallcaps_assets.domain.research.controls.tables import is_control_id, with_controls
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.nbbo import Thinning
 from smallcaps_assets.domain.tape.opening_book import count_opening_book
@@ -315,7 +315,8 @@ class TapeStore:
     ) -> pl.LazyFrame:
         """Rows in the windows of many events of the current manifest: event_id and the profile's columns.
 
-        A `control_id` of the profile is taken as well; its window is the widest of its controls.
+        A `control_id` of the profile is taken as well; its window is the widest of its controls. Only then is the
+        control manifest read.
 
         Each event has exactly the rows of its window [start, end); rows in several windows are returned for each of
         them. Rows come in no particular order. Columns that a file lacks are null. Manifest, footers and hashes are
@@ -338,20 +339,30 @@ class TapeStore:
                 prove_once(Path(path))
         return self._rows(kind, where, opening_book=opening_book)
 
-    def captured(self) -> pl.DataFrame:
+    def captured(self, damaged: list[LakeError] | None = None) -> pl.DataFrame:
         """What is captured (CAPTURED): the events of the current manifest, then the windows of its controls.
+
+        Args:
+            damaged: receives what is wrong with the control manifest, whose windows are then left out.
 
         Raises:
             InputError: there is no manifest yet.
-            LakeError: the manifest, or that of the controls, is damaged or cannot be read.
+            LakeError: the manifest is damaged or cannot be read; without `damaged`, also that of the controls.
         """
-        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
-        return with_controls(manifest, ControlStore(self.lake, self.profile).load(manifest))
+        current = ManifestStore.in_lake(self.lake, self.profile).current()
+        controls = ControlStore(self.lake, self.profile).find(current)
+        if controls.damage is not None:
+            if damaged is None:
+                raise controls.damage
+            damaged.append(controls.damage)
+        return with_controls(current.rows, controls.rows)
 
     def _where(self, kind: TapeKind, events: Iterable[str]) -> pl.DataFrame:
         """The pieces of the windows of events, each in its file; raises as `scan`."""
         wanted = pl.Series("event_id", list(events), dtype=pl.String).unique(maintain_order=True).to_frame()
-        captured = self.captured()
+        manifest = ManifestStore.in_lake(self.lake, self.profile).load()
+        others = wanted.join(manifest, on="event_id", how="anti")
+        captured = self.captured() if others.select(is_control_id(pl.col("event_id")).any()).item() else manifest
         unknown = wanted.join(captured, on="event_id", how="anti")["event_id"]
         if unknown.len():
             raise InputError(f"not in the current manifest of profile {self.profile}: {_names(unknown)}.")

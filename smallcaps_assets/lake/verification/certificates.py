@@ -17,8 +17,11 @@ from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line
+from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
 
+# what is wrong with a ledger whose manifest is damaged: the ledger itself may be sound
+MANIFEST_UNUSABLE: Final = "its manifest cannot be used"
+CONTROLS_MISSING: Final = "certifies controls whose manifest is missing"
 _ABSENT: Final = ("failed", "denied", "missing")
 # from the end of a download to the publication of its file: a ledger may be made while a capture runs
 _PUBLISHING_TAKES: Final = timedelta(seconds=10)
@@ -87,6 +90,10 @@ def compare_with_controls(
         file: the name of the ledger, for the findings.
     """
     try:
+        if not is_stored(controls.path):
+            asset, expected = f"{controls.profile}/{controls.path.stem}", relative_path(controls.lake, controls.path)
+            remedy = f"materialize {asset}, unless there shall be no controls"
+            return [Discrepancy(file, CONTROLS_MISSING, expected, "nothing", (), remedy)]
         windows = control_windows(controls.load(manifests.load()))
     except DAMAGE_ERRORS as error:
         return [_unusable(file, error)]
@@ -118,7 +125,8 @@ def _other_windows(ledger: pl.DataFrame, manifest: pl.DataFrame, file: str) -> l
 
 
 def _unusable(file: str, error: BaseException) -> Discrepancy:
-    return Discrepancy(file, "its manifest cannot be used", "the manifest as it was frozen", first_line(error))
+    remedy = "mend the manifest that cannot be used, as it says"
+    return Discrepancy(file, MANIFEST_UNUSABLE, "the manifest as it was frozen", first_line(error), remedy=remedy)
 
 
 def find_uncertified(ledger: pl.DataFrame, tape: TapeStore, file: str) -> Uncertified:

@@ -114,7 +114,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         parquet_state,
         research_faults,
     ),
-    FileKind("quarantine", r"quarantine/(bars|events|tape)/.+\.parquet", parquet_state, table_faults),
+    FileKind("quarantine", r"quarantine/(bars|events|tape)/.+\.parquet", parquet_state, _table_with("reason")),
     FileKind(
         "failed windows",
         rf"quarantine/tape/{_PROFILE}/(?:trades|quotes)/wave=[A-Z]+/{_SYMBOL}/{_SPAN}\.json",

@@ -220,7 +220,8 @@ def _summarize(examined: Iterable[ExaminedFile]) -> Iterator[KindSummary]:
 
 
 def _folder(file: str) -> Discrepancy:
-    return Discrepancy(file, "is a folder", "a file", "a folder in its place", remedy=how_to_restore(Path(file)))
+    remedy = f"Move the folder away. {how_to_restore(Path(file))}"
+    return Discrepancy(file, "is a folder", "a file", "a folder in its place", remedy=remedy)
 
 
 def _file(file: str) -> Discrepancy:

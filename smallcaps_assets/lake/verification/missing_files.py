@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -19,6 +20,8 @@ from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.reference_tables import CONDITIONS_INPUT, SPLITS_INPUT, SPLITS_UNKNOWN
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.cohort_files import compare_cohort_files
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
@@ -45,6 +48,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         *_of_bars(lake, files, footers),
         *_of_shards(lake, files),
         *_of_candidates(lake, files),
+        *_of_research(lake, files),
         *of_profiles,
     ]
 
@@ -171,6 +175,31 @@ def _of_candidates(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy
         if origin and coverage and not origin.has_settings_of(coverage):
             words = "were detected with other settings than the shard beside them"
             yield _missing(file, "the settings of the shard", words, "others")
+
+
+def _of_research(lake: Lake, files: Mapping[str, str]) -> Iterator[Discrepancy]:
+    """Splits and trade conditions that research tables were computed with; without them other figures would follow.
+
+    Conditions that are those of the pinned copy are not missed: the same figures follow from it.
+    """
+    splits, conditions = (relative_path(lake, path) for path in (lake.splits, lake.trade_conditions))
+    absent = {
+        name: (file, other)
+        for name, file, other in (
+            (SPLITS_INPUT, splits, SPLITS_UNKNOWN),
+            (CONDITIONS_INPUT, conditions, pinned_conditions()["sha256"][0]),
+        )
+        if file not in files
+    }
+    for table in sorted(file for file, kind in files.items() if kind == "research tables") if absent else ():
+        with suppress(*DAMAGE_ERRORS):
+            inputs = ResearchStore(lake).recorded(lake.root / table) or {}
+            for name, (file, other) in [*absent.items()]:
+                if inputs.get(name, other) != other:
+                    yield _missing(file, f"the {Path(file).stem.replace('_', ' ')} that {table} was computed with")
+                    del absent[name]
+        if not absent:
+            return
 
 
 def _symbols_of_shards(files: Mapping[str, str]) -> list[str]:

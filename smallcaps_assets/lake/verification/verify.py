@@ -12,17 +12,19 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER
+from smallcaps_assets.domain.research.controls.tables import CONTROL_LEDGER, CONTROLS
 from smallcaps_assets.domain.tape.contradictions import contradiction
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
-from smallcaps_assets.domain.tape.tables import LEDGER, WINDOWS
+from smallcaps_assets.domain.tape.tables import KPIS, LEDGER, WINDOWS
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.controls import ControlStore
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.files.remedies import how_to_restore
-from smallcaps_assets.lake.files.stored_tables import is_stored
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import traded_events
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, traded_events
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.files import SPAN_TIME_FORMAT, list_tape_files
@@ -39,6 +41,7 @@ from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discre
 from smallcaps_assets.lake.verification.tape_files import CheckedFile, Proofs, TapeFileChecks
 
 _THREADS: Final = 2
+_COUNTED: Final = {name: KPIS[name] for name in ("wave", "figure", "value")}
 _NO_PROOFS: Final[Proofs] = {}
 
 
@@ -55,6 +58,7 @@ class Verification:
         states: number of events of the ledger by state.
         controls: number of windows of controls by state, from their ledger.
         since: events captured since the ledger was made, which is out of date; these are no findings.
+        other_report: whether the report was made from another ledger than the one that is there; this is no finding.
         uncertified: files that no certificate names, and files replaced since their certificate was written.
         parts: hidden files left by killed writers.
         contradicted: events whose windows are empty, wholly or of one kind, although bars or trades show trading; these
@@ -72,6 +76,7 @@ class Verification:
     controls: Mapping[str, int]
     contradicted: tuple[str, ...]
     since: tuple[str, ...]
+    other_report: bool
     uncertified: tuple[str, ...]
     parts: tuple[str, ...]
     stale: Mapping[str, Sequence[str]]
@@ -126,6 +131,7 @@ def verify(
         controls=dict(of_controls["state"].value_counts(sort=True).iter_rows()),
         contradicted=_contradicted(ledger, lake),
         since=since,
+        other_report=_is_of_other_ledger(lake, profile),
         uncertified=(*uncertified, *(one.file for one in checked if one.anew)),
         parts=tuple(relative_path(lake, path) for folder in folders for path in sorted(folder.rglob(".*.part"))),
         stale={one.file: one.missing_columns for one in checked if one.missing_columns},
@@ -161,6 +167,9 @@ def _usable_control_ledger(tape: TapeStore) -> tuple[pl.DataFrame, list[Discrepa
     store = ControlStore(tape.lake, tape.profile)
     name = relative_path(tape.lake, store.ledger_path)
     try:
+        if not is_stored(store.ledger_path) and (counted := _counted_controls(store)):
+            expected, remedy = f"certificates of {count_noun(counted, 'window')}", how_to_restore(store.ledger_path)
+            return CONTROL_LEDGER.to_frame(), [Discrepancy(name, "is missing", expected, "nothing", remedy=remedy)]
         ledger = store.load_ledger()
     except DAMAGE_ERRORS as error:
         remedy, expected = how_to_restore(store.ledger_path), f"the ledger of the controls of {tape.profile}"
@@ -169,6 +178,27 @@ def _usable_control_ledger(tape: TapeStore) -> tuple[pl.DataFrame, list[Discrepa
     if ledger.is_empty():
         return ledger, []
     return ledger, compare_with_controls(ledger, store, ManifestStore.in_lake(tape.lake, tape.profile), name)
+
+
+def _counted_controls(store: ControlStore) -> int:
+    """How many windows of controls the report counts, by their ledger; 0 where there are no controls, or no longer."""
+    report = store.ledger_path.with_name("report.parquet")
+    if not is_stored(store.path) or not is_stored(report):
+        return 0
+    windows = (pl.col("wave") == CONTROLS) & (pl.col("figure") == "windows")
+    counted = read_table(report, _COUNTED).filter(windows)["value"]
+    return int(counted[0]) if counted.len() else 0
+
+
+def _is_of_other_ledger(lake: Lake, profile: str) -> bool:
+    """Whether the report names another ledger, as an older copy of it does; not where either cannot be read."""
+    ledger = lake.ledger(profile)
+    report = ledger.with_name("report.parquet")
+    with suppress(*DAMAGE_ERRORS):
+        if is_stored(ledger) and is_stored(report):
+            recorded = (provenance_of(report) or {}).get(LEDGER_OF_REPORT)
+            return recorded not in (None, content_sha256(ledger))
+    return False
 
 
 def _must_be_certified(tape: TapeStore) -> bool:

@@ -7,7 +7,7 @@ import polars as pl
 from smallcaps_assets.domain.research.outcome_params import CostParams
 from smallcaps_assets.domain.research.outcomes.event_costs import OWN_COSTS, event_costs
 from smallcaps_assets.domain.sessions import SessionParams
-from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
+from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
@@ -64,7 +64,7 @@ class CostsOfOthers:
         folder, store = self.lake.research / table, ResearchStore(self.lake)
         files = store.parts(folder)
         for path in files:
-            prove(path)
+            store.prove(path)
         rows = store.scan(files, schema)
         with naming_damaged(files, folder, schema):
             return (rows if condition is None else rows.filter(condition)).collect()

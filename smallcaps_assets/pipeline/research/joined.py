@@ -162,7 +162,7 @@ class JoinedResearch:
         files = self._files.store.parts(self.lake.research / MARKET_STATE_DAY)
         counts = (pl.col("ssr_triggered").sum().cast(pl.Int64), pl.col("halts").sum())
         with disk_errors("read", self.lake.research):
-            days = self._files.store.scan(files, MARKET_STATE).group_by(month=pl.col("date").str.head(7)).agg(*counts)
+            days = self._files.scan(files, MARKET_STATE).group_by(month=pl.col("date").str.head(7)).agg(*counts)
             return days.rename({"ssr_triggered": "ssr_days"}).sort("month").collect()
 
     @property

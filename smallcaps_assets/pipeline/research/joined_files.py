@@ -84,10 +84,10 @@ class JoinedFiles:
         """The hash of a file that another step makes; one that is damaged is set aside, so that this makes it again.
 
         Raises:
-            LakeError: it is damaged, or cannot be read.
+            LakeError: it is damaged, the research table of another place, or cannot be read.
         """
         try:
-            return prove_once(path)
+            return self.store.prove(path) if path.is_relative_to(self.lake.research) else prove_once(path)
         except LakeError:
             self.store.computed_from(path)
             raise

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.research.tables.label_tables import (
 from smallcaps_assets.domain.research.tables.wave_descriptions import EVENT_OUTCOME_TEXTS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.files.stored_tables import is_stored, prove
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
 
@@ -113,8 +113,7 @@ def _costs(store: ResearchStore, profile: str, events: pl.DataFrame) -> tuple[pl
     if not is_stored(path):
         return wanted.to_frame(), f"{profile}/{COSTS_TABLE} does not exist yet"
     try:
-        prove(path)
-        found = store.scan([path], wanted).filter(pl.col("event_id").is_in(events["event_id"].implode())).collect()
+        found = store.read(path, wanted).filter(pl.col("event_id").is_in(events["event_id"].implode()))
     except (InputError, LakeError) as error:
         return wanted.to_frame(), str(error)
     return found, f"{profile}/{COSTS_TABLE} does not know it"

@@ -127,15 +127,22 @@ class Audit:
         return pl.DataFrame(rows, schema=AUDIT, orient="row").sort("kind", "symbol", "start", "end", "wave")
 
     def _windows(self) -> pl.DataFrame | None:
-        """Windows of what is captured, with `known_at`; none without a manifest, None if it is damaged."""
+        """Windows of what is captured, with `known_at`; none without a manifest, None if it is damaged.
+
+        Those of controls are left out where their manifest is damaged.
+        """
+        of_controls = list[LakeError]()
         try:
-            captured = self.tape.captured()
+            captured = self.tape.captured(of_controls)
         except InputError:
             return pl.DataFrame(schema={"event_id": pl.String})
         except LakeError as error:
             self.damaged.append(error)
             self.log(f"damaged: {error}")
             return None
+        for damage in of_controls:
+            self.damaged.append(damage)
+            self.log(f"damaged: {damage}")
         return with_known_at(event_windows(captured), captured["timestamp"])
 
     def _log_examples(self, row: Mapping[str, Any], found: Differences) -> None:

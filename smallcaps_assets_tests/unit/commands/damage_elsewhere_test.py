@@ -294,6 +294,24 @@ def test_status_fails_where_splits_are_damaged(lake: Lake, capsys: pytest.Captur
     assert "profile core: " in printed
 
 
+@pytest.mark.parametrize("kind", ["labels", "sample"])
+def test_status_shows_the_capture_where_a_review_is_damaged(
+    kind: str, lake: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One digit of a time decides which of two labels counts: the file is proved before it is read."""
+    pattern = "core/marks/*/*.json" if kind == "labels" else "core/core_*.json"
+    (path,) = lake.review("core").parent.glob(pattern)
+    text = path.read_text(encoding="utf-8")
+    changed = text.replace("2025-12-02", "2025-12-03") if kind == "labels" else text.replace("sample_id", "sample_ie")
+    assert changed != text
+    path.write_text(changed, encoding="utf-8")
+    code, printed = outcome(["status"], capsys)
+    assert code == 1
+    assert f"review: {path}: " in printed
+    assert how_to_restore(path) in printed
+    assert "success_pct" in printed
+
+
 def test_audit_fails_where_a_sampled_file_is_damaged(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     for path in lake.tape("core", "trades").glob("wave=*/symbol=*/*.parquet"):
         alter_table(path)

@@ -12,7 +12,7 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetNode
 
 import smallcaps_assets
 from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.metadata import COLUMNS_ABOVE, COLUMNS_BELOW
+from smallcaps_assets.defs.metadata.entries import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.registry import REGISTRY, facts_of, with_facts
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.tables import LEDGER

@@ -72,6 +72,9 @@ def test_a_folder_of_an_earlier_release_stays_in_use(tmp_path: Path) -> None:
     assert lake.tape_wave("core", "trades", "PM", "BCpC").name == "symbol=BC%70C"
     assert lake.quarantine_path(lake.bars("BCpC") / "2025-11.parquet").parent == tmp_path / older[2]
     assert lake.quarantine_path(span).parent.name == "symbol=BC%70C"
+    for symbol in ("BCpC", "BCPC", "AEMD"):
+        folder = lake.tape_wave("core", "trades", "PM", symbol)
+        assert lake.tape_failures("core", "trades", "PM", symbol) == lake.quarantine_path(folder)
     assert lake.shard("BCpC") == shard
     assert (BarsStore(lake).symbols(), ShardStore(lake).symbols()) == (["BCpC"], ["BCpC"])
     assert list_tape_files(lake, "core", "trades", ["BCpC"]) == list_tape_files(lake, "core", "trades") == [span]

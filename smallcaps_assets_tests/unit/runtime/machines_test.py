@@ -22,6 +22,11 @@ def other(mark: str, *, host: bool = False, boot: bool = False, table: bool = Fa
     return "".join("".join(f"{15 - int(digit, 16):x}" for digit in part) if change else part for part, change in parts)
 
 
+def other_machine() -> str:
+    """The mark of another machine."""
+    return other(machine_mark(), host=True)
+
+
 def identity_on(machine: str) -> str:
     """The identity of this very process, as if it ran on another machine."""
     return f"{process_identity().rpartition('-')[0]}-{machine}"

@@ -89,6 +89,11 @@ def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: lis
             [f"line {GROUP_WINDOW}: cooldown.group_window_min = '5e1': YAML reads it as text; write 50 without quotes"],
         ),
         (
+            # no number of minutes, with or without quotes
+            WHOLE.replace("group_window_min: 5", "group_window_min: nan"),
+            [f"line {GROUP_WINDOW}: cooldown.group_window_min = 'nan': Input should be a valid integer"],
+        ),
+        (
             WHOLE.replace("active_profile: core", "active_profile: NO"),
             [
                 (

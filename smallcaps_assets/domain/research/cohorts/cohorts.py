@@ -3,31 +3,29 @@
 Months are as-of dates: what a cohort shows at one is computed from labels that were over when the month began.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from itertools import product
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import polars.selectors as cs
 
 from smallcaps_assets.domain.research.cohorts.figures import cohort_figures
 from smallcaps_assets.domain.research.cohorts.judgement import judge_cohorts
+from smallcaps_assets.domain.research.cohorts.levels import CohortInts, Levels, levels_of
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.samples import CohortSample, take_sample
+from smallcaps_assets.domain.research.cohorts.selection_rows import select_rows
 from smallcaps_assets.domain.research.cohorts.spec_rows import (
-    COHORT_EVENTS,
+    GROUP_KEYS,
     SELECTIONS,
-    TERCILES,
-    CohortInts,
     SpecRows,
-    month_number,
+    number_events,
     spec_rows,
 )
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, COHORT_MEMBERS, COHORTS
 
-GROUP_KEYS: Final = ("event_type", "direction", "time_bucket")
 TERCILE_NAMES: Final = ("1", "2", "3", "na")
 
 
@@ -39,9 +37,9 @@ class CohortTables(NamedTuple):
 
 
 class _Names(NamedTuple):
-    """The number of each group's parent, and level and cohort_id of every cohort by its number (see figures)."""
+    """Which cohorts there may be, and `level` and `cohort_id` of each by its number."""
 
-    parent: CohortInts
+    levels: Levels
     cohorts: pl.DataFrame
 
 
@@ -57,18 +55,26 @@ def cohort_tables(events: pl.DataFrame, params: CohortParams) -> CohortTables:
         params: sample, tests and what a winning cohort must show.
 
     Raises:
-        ValueError: an event with a net return lacks what its label must have, or its label ends before it starts.
+        ValueError: an event lacks one of its keys, or one with a net return lacks what its label must have, or its
+            label ends before it starts.
     """
     if events.is_empty():
         return CohortTables(COHORTS.to_frame(), COHORT_MEMBERS.to_frame())
-    names = _names(events)
-    prepared = _prepared(events)
-    months = month_number(prepared["day"])
-    as_ofs = range(int(months.min()) + 1, int(months.max()) + 2)  # type: ignore[arg-type]  # numbers
+    numbered = number_events(events)
+    names = _names(numbered.groups)
+    as_ofs = range(int(numbered.months[0]) + 1, int(numbered.months[-1]) + 2)
     tables: list[CohortTables] = []
-    for label_spec in sorted(prepared["label_spec"].unique()):
-        rows = spec_rows(prepared.filter(label_spec=label_spec), names.parent)
-        tables.append(_of_spec(rows, names, as_ofs, label_spec, params))
+    # NumPy counts and sorts without the lock of the interpreter
+    with ThreadPoolExecutor(len(SELECTIONS)) as pool:
+        for number, label_spec in enumerate(numbered.label_specs):
+            rows = spec_rows(numbered, number, names.levels)
+
+            def of_selection(selection: str, rows: SpecRows = rows, label_spec: str = label_spec) -> CohortTables:
+                keys = {"label_spec": pl.lit(label_spec), "selection": pl.lit(selection)}
+                samples = _samples(rows, selection, names.levels, as_ofs, params)
+                return _of_samples(samples, keys, names, events["event_id"], params)
+
+            tables += pool.map(of_selection, SELECTIONS)
     return CohortTables(
         pl.concat(table.cohorts for table in tables).sort(COHORT_KEYS),
         pl.concat(table.members for table in tables).sort("as_of", "label_spec", "selection", "cohort_id", "event_id"),
@@ -80,8 +86,7 @@ def as_of_day(month: int) -> date:
     return date(month // 12, month % 12 + 1, 1)
 
 
-def _names(events: pl.DataFrame) -> _Names:
-    groups = events.select(GROUP_KEYS).unique().sort(GROUP_KEYS)
+def _names(groups: pl.DataFrame) -> _Names:
     parent = groups.select(pl.struct("event_type", "direction").rle_id().cast(pl.Int64)).to_series()
     keys = pl.concat_str(GROUP_KEYS, separator="|")
     finest = groups.join(pl.DataFrame({"tercile": TERCILE_NAMES}), how="cross", maintain_order="left_right")
@@ -98,70 +103,86 @@ def _names(events: pl.DataFrame) -> _Names:
         of.select(level=pl.lit(level), cohort_id=pl.concat_str(pl.lit(level), name, separator="|"))
         for level, of, name in levels
     ]
-    return _Names(parent.to_numpy(), pl.concat(named))
+    return _Names(levels_of(parent.to_numpy()), pl.concat(named))
 
 
-def _prepared(events: pl.DataFrame) -> pl.DataFrame:
-    """The columns that are needed, with numbers for texts."""
-    groups = events.select(GROUP_KEYS).unique().sort(GROUP_KEYS).with_row_index("group")
-    return (
-        events.select(*COHORT_EVENTS)
-        .join(groups, on=GROUP_KEYS, how="left", maintain_order="left")
-        .with_columns(
-            pl.col("group").cast(pl.Int64),
-            symbol_number=pl.col("symbol").rank("dense").cast(pl.Int64),
-            day=pl.col("date").str.to_date("%Y-%m-%d"),
-        )
-        .drop(*GROUP_KEYS, "date")
-    )
+def _samples(
+    rows: SpecRows, selection: str, levels: Levels, as_ofs: range, params: CohortParams
+) -> dict[int, CohortSample]:
+    """The samples that have events before those of confirm, by as_of."""
+    known = select_rows(rows, selection, levels)
+    samples = {}
+    for as_of in as_ofs:
+        unknown = rows.unknown_at(as_of)
+        own = select_rows(rows, selection, levels, unknown) if len(unknown) else known
+        sample = take_sample(own, as_of, params)
+        if len(sample.select_terciles):
+            samples[as_of] = sample
+    return samples
 
 
-def _of_spec(rows: SpecRows, names: _Names, as_ofs: range, label_spec: str, params: CohortParams) -> CohortTables:
-    figures = pl.DataFrame(_figures(rows, as_ofs, params))
-    if figures.is_empty():
+def _of_samples(
+    samples: dict[int, CohortSample],
+    keys: dict[str, pl.Expr],
+    names: _Names,
+    event_ids: pl.Series,
+    params: CohortParams,
+) -> CohortTables:
+    """The cohorts of samples of one label_spec and selection, and their members.
+
+    Args:
+        samples: by as_of.
+        keys: `label_spec` and `selection`.
+        names: of the cohorts.
+        event_ids: of all events.
+        params: tests and what a winning cohort must show.
+    """
+    if not samples:
         return CohortTables(COHORTS.to_frame(), COHORT_MEMBERS.to_frame())
-    days = pl.DataFrame({"month": as_ofs, "as_of": [as_of_day(month) for month in as_ofs]})
-    figures = figures.join(days, on="month", how="left", maintain_order="left").with_columns(
-        cs.float().fill_nan(None), label_spec=pl.lit(label_spec)
-    )
-    judged = judge_cohorts(figures, params).with_columns(names.cohorts[figures["cohort"]])
+    judged = judge_cohorts(_figures(samples).with_columns(**keys), params)
     members = [COHORT_MEMBERS.to_frame()]
-    for (selection, month), own in judged.filter("winning").group_by("selection", "month"):
-        sample = take_sample(rows, str(selection), month, params)
-        member_of = _members(rows, sample, own["cohort"].to_numpy(), names)
-        keys = own.select("as_of", "label_spec", "selection").head(1)
-        members.append(member_of.join(keys, how="cross").select(*COHORT_MEMBERS).match_to_schema(COHORT_MEMBERS))
-    return CohortTables(judged.select(*COHORTS).match_to_schema(COHORTS), pl.concat(members))
+    for (month, as_of), own in judged.filter("winning").group_by("month", "as_of"):
+        found = _members(samples[month], own["cohort"].to_numpy(), names)
+        named = found.with_columns(event_ids.gather(found["row"]), **keys, as_of=pl.lit(as_of))
+        members.append(named.select(*COHORT_MEMBERS).match_to_schema(COHORT_MEMBERS))
+    cohorts = judged.with_columns(names.cohorts[judged["cohort"]]).select(*COHORTS).match_to_schema(COHORTS)
+    return CohortTables(cohorts, pl.concat(members))
 
 
-def _figures(rows: SpecRows, as_ofs: range, params: CohortParams) -> dict[str, npt.NDArray[np.generic]]:
-    """The figures of all samples; numbers that are not defined are NaN."""
-    parts = []
-    for selection, as_of in product(SELECTIONS, as_ofs):
-        sample = take_sample(rows, selection, as_of, params)
-        if not len(sample.select):
-            continue
-        figures = cohort_figures(rows, sample, selection)
-        low, high = sample.bounds or (np.nan, np.nan)
-        of_sample = {"month": as_of, "selection": selection, "flatness_b1": low, "flatness_b2": high}
-        parts.append(figures | {name: np.full(len(figures["cohort"]), value) for name, value in of_sample.items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+def _figures(samples: dict[int, CohortSample]) -> pl.DataFrame:
+    """The figures of all samples, with `month` and `as_of`; numbers that are not defined are null."""
+    parts = [cohort_figures(sample) for sample in samples.values()]
+    figures = pl.DataFrame({name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    of_samples = pl.DataFrame(
+        {
+            "month": list(samples),
+            "as_of": [as_of_day(month) for month in samples],
+            "flatness_b1": pl.Series(
+                [sample.bounds and sample.bounds[0] for sample in samples.values()], dtype=pl.Float64
+            ),
+            "flatness_b2": pl.Series(
+                [sample.bounds and sample.bounds[1] for sample in samples.values()], dtype=pl.Float64
+            ),
+        }
+    )
+    of_rows = of_samples[np.repeat(np.arange(len(parts)), [len(part["cohort"]) for part in parts])]
+    return figures.with_columns(cs.float().fill_nan(None)).hstack(of_rows)
 
 
-def _members(rows: SpecRows, sample: CohortSample, winning: CohortInts, names: _Names) -> pl.DataFrame:
-    """event_id, cohort_id and part of the events of a sample that have a winning cohort: the finest."""
+def _members(sample: CohortSample, winning: CohortInts, names: _Names) -> pl.DataFrame:
+    """Row, cohort_id and part of the events of a sample that have a winning cohort: the finest."""
     is_winning = np.zeros(names.cohorts.height, np.bool_)
     is_winning[winning] = True
+    finest = np.arange(names.levels.finest)
+    levels = [finest, *names.levels.above(finest)]
+    found = np.select([is_winning[level] for level in levels], levels, -1)
     parts = []
     for part, own, tercile in (
         ("select", sample.select, sample.select_terciles),
         ("confirm", sample.confirm, sample.confirm_terciles),
     ):
-        group = rows.group[own]
-        finest, groups = len(names.parent) * TERCILES, len(names.parent)
-        levels = (group * TERCILES + tercile, finest + group, finest + groups + names.parent[group])
-        cohort = np.select([is_winning[level] for level in levels], levels, -1)
-        found = np.flatnonzero(cohort >= 0)
-        columns = {"event_id": rows.event_ids[own[found]], "cohort_id": names.cohorts["cohort_id"][cohort[found]]}
+        cohort = found[sample.rows.code[own] + tercile]
+        inside = np.flatnonzero(cohort >= 0)
+        columns = {"row": sample.rows.row[own][inside], "cohort_id": names.cohorts["cohort_id"].gather(cohort[inside])}
         parts.append(pl.DataFrame(columns).with_columns(part=pl.lit(part)))
     return pl.concat(parts)

@@ -9,9 +9,9 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import RankingParams, rank_events
-from smallcaps_assets.domain.research.cohorts.cohorts import GROUP_KEYS, TERCILE_NAMES, as_of_day
+from smallcaps_assets.domain.research.cohorts.cohorts import TERCILE_NAMES, as_of_day
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
+from smallcaps_assets.domain.research.cohorts.spec_rows import GROUP_KEYS, SELECTIONS
 from smallcaps_assets.domain.research.tables.cohort_tables import WAS_WINNING
 from smallcaps_assets.domain.sessions import NEW_YORK
 

@@ -3,10 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from smallcaps_assets.domain.research.cohorts.levels import UNKNOWN_TERCILE, CohortFloats, Terciles
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.spec_rows import CohortInts, Flags, SpecRows, terciles
+from smallcaps_assets.domain.research.cohorts.ranks import window_thirds
+from smallcaps_assets.domain.research.cohorts.selection_rows import SelectionRows
 
 # guards floor(share x dates) against products such as 0.29 x 100 = 28.999...
 _FLOOR_GUARD = 1e-9
@@ -16,53 +17,45 @@ class CohortSample(NamedTuple):
     """The sample of one as_of, label_spec and selection.
 
     Attributes:
-        select: rows of the earlier dates, ascending.
-        confirm: rows of the later ones.
-        select_dates: whether a date, by its number, is one of the earlier ones.
+        rows: events that it is a slice of.
+        dates: the earlier dates.
+        select: rows of these.
+        confirm: rows of the later dates.
         bounds: of the terciles; None if no event of the sample has a flatness.
         select_terciles: of the rows of `select`.
         confirm_terciles: of the rows of `confirm`.
     """
 
-    select: CohortInts
-    confirm: CohortInts
-    select_dates: Flags
+    rows: SelectionRows
+    dates: slice
+    select: slice
+    confirm: slice
     bounds: tuple[float, float] | None
-    select_terciles: npt.NDArray[np.uint8]
-    confirm_terciles: npt.NDArray[np.uint8]
+    select_terciles: Terciles
+    confirm_terciles: Terciles
 
 
-def take_sample(rows: SpecRows, selection: str, as_of: int, params: CohortParams) -> CohortSample:
-    """The sample of `selection` at `as_of`, a month counted from year 0: labels that were over when it began."""
-    first, end = rows.months.searchsorted((as_of - params.cohort_months, as_of))
-    low, high = rows.day.searchsorted((first, end))
-    inside = rows.selections[selection][low:high] & (rows.known_from[low:high] <= as_of)
-    chosen = low + np.flatnonzero(inside)
-    day = rows.day[chosen]
-    present = np.flatnonzero(np.bincount(day, minlength=rows.dates))
-    earlier = present[: int(params.cohort_select_share * len(present) + _FLOOR_GUARD)]
-    # rows are sorted by date
-    split = int(day.searchsorted(earlier[-1], side="right")) if len(earlier) else 0
-    bounds = _bounds(rows, chosen)
-    tercile = terciles(rows.flatness[chosen], bounds)
-    select_dates = np.zeros(rows.dates, np.bool_)
-    select_dates[earlier] = True
-    return CohortSample(chosen[:split], chosen[split:], select_dates, bounds, tercile[:split], tercile[split:])
+def take_sample(rows: SelectionRows, as_of: int, params: CohortParams) -> CohortSample:
+    """The sample at `as_of`, a month counted from year 0, of rows whose labels were over when it began."""
+    first, end = (int(place) for place in rows.months.searchsorted((as_of - params.cohort_months, as_of)))
+    split = first + int(params.cohort_select_share * (end - first) + _FLOOR_GUARD)
+    low, middle, high = (int(place) for place in rows.first[[first, split, end]])
+    bounds = window_thirds(rows.flatness, slice(first, end), slice(low, high))
+    place, values = rows.flatness.place[low:high], rows.flatness.values
+    # the places of values that are not above a bound are before these; a place that is not known is behind all
+    behind = [0, 0] if bounds is None else values.searchsorted(bounds, side="right").tolist()
+    parts = [(place >= number).view(np.uint8) for number in (*behind, len(values))]
+    tercile = parts[0] + parts[1] + parts[2]
+    select, confirm = slice(low, middle), slice(middle, high)
+    return CohortSample(
+        rows, slice(first, split), select, confirm, bounds, tercile[: middle - low], tercile[middle - low :]
+    )
 
 
-def _bounds(rows: SpecRows, chosen: CohortInts) -> tuple[float, float] | None:
-    """The quantiles 1/3 and 2/3 of flatness, interpolated linearly (type 7)."""
-    in_sample = np.zeros(len(rows.day), np.bool_)
-    in_sample[chosen] = True
-    present = np.flatnonzero(in_sample[rows.by_flatness])
-    if not len(present):
-        return None
-    return _third(rows, present, 1), _third(rows, present, 2)
-
-
-def _third(rows: SpecRows, present: CohortInts, thirds: int) -> float:
-    """In whole numbers, so that a quantile which is one of the values equals it."""
-    place, rest = divmod((len(present) - 1) * thirds, 3)
-    around = present[[place, min(place + 1, len(present) - 1)]]
-    low, high = rows.flatness[rows.by_flatness[around]]
-    return float(low + (high - low) * (rest / 3))
+def terciles(flatness: CohortFloats, bounds: tuple[float, float] | None) -> Terciles:
+    """0, 1 or 2 by the bounds, which belong to the lower tercile; UNKNOWN_TERCILE of NaN, or where there are none."""
+    if bounds is None:
+        return np.full(len(flatness), UNKNOWN_TERCILE, np.uint8)
+    found = (flatness > bounds[0]).view(np.uint8) + (flatness > bounds[1]).view(np.uint8)
+    found[np.isnan(flatness)] = UNKNOWN_TERCILE
+    return found

@@ -1,21 +1,14 @@
-"""The events of one label_spec as arrays, with the order of their values.
-
-Figures are computed for each as_of. The order of returns, costs and times does not depend on it, so it is made once.
-"""
+"""The events that cohorts are made of as arrays, with numbers for their texts: those of one label_spec at a time."""
 
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.label_overlap import Labels, Meetings, find_meetings
+from smallcaps_assets.domain.research.cohorts.levels import CohortFloats, CohortInts, Flags, Levels
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import UTC_US
-
-CohortInts = npt.NDArray[np.int64]
-CohortFloats = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.uint32]
 
 # What cohorts are made of: one row per (event_id, label_spec).
 COHORT_EVENTS: Final = pl.Schema(
@@ -42,90 +35,88 @@ COHORT_EVENTS: Final = pl.Schema(
     }
 )
 SELECTIONS: Final = {"causal": "in_causal_sample", "master": "in_master"}
+GROUP_KEYS: Final = ("event_type", "direction", "time_bucket")
+_TEXTS: Final = ("label_spec", "symbol", "date", *GROUP_KEYS)
 # columns without which an event with a net return cannot be in a sample
-_REQUIRED: Final = ("symbol", "entry_at", "t1", "tie", "label", "cost_bps")
-TERCILES: Final = 4  # 1, 2, 3 and `na`
-UNKNOWN_TERCILE: Final = 3
-# The facts of a row in one number: win, label, tie, halt, and whether its greatest move is known.
-ROW_FACTS: Final = np.stack(np.unravel_index(np.arange(2 * 3 * 2 * 3 * 2), (2, 3, 2, 3, 2)))
+_REQUIRED: Final = ("entry_at", "t1", "tie", "label", "cost_bps")
+_LABEL_FACTS: Final = ("net_return", "mfe_15_bps", "flatness_score", "halt_in_label", *_REQUIRED, *SELECTIONS.values())
+# The facts of a row in one number: win, label + 1, tie, halt (2: null), and whether its greatest move is known.
+_FACTS: Final = (2, 3, 2, 3, 2)
+ROW_FACTS: Final = np.stack(np.unravel_index(np.arange(np.prod(_FACTS)), _FACTS))
 _US_PER_MIN: Final = 60_000_000
 
 
-class Ranked(NamedTuple):
-    """Values in ascending order, and the place that each row has among them."""
-
-    place: CohortInts
-    values: CohortFloats
-
-
-class Ends(NamedTuple):
-    """Starts and ends of the labels that may overlap, by group, symbol and time, ends first.
+class NumberedEvents(NamedTuple):
+    """Events of all label specs that are in a selection, and have a net return or had no entry.
 
     Attributes:
-        rows: of the labels.
-        group: of the level.
-        minutes: since 1970.
-        sign: 1 of a start, -1 of an end.
-        weight: `sign` over the length of the label in minutes.
+        rows: `row` (number among all events), `spec`, `symbol`, `group` and `date` (numbers), `labeled` (whether it has
+            a net return), and the columns of COHORT_EVENTS that are not texts.
+        label_specs: ascending; their places are their numbers.
+        groups: GROUP_KEYS, ascending; their places are their numbers.
+        months: of each date by its number, counted from year 0.
+        midnights: starts of the months from the first of `months` on, to two months after the last, in us.
     """
 
-    rows: Places
-    group: CohortInts
-    minutes: CohortInts
-    sign: npt.NDArray[np.int8]
-    weight: CohortFloats
+    rows: pl.DataFrame
+    label_specs: list[str]
+    groups: pl.DataFrame
+    months: CohortInts
+    midnights: CohortInts
 
 
 class SpecRows(NamedTuple):
-    """Events of one label_spec that have a net return, sorted by date, and those that had no entry.
+    """Events of one label_spec that have a net return, by date, and those that had no entry.
 
     Attributes:
-        event_ids: of the rows.
+        row: number among all events.
         group: number of type, direction and time bucket.
-        parent: number of type and direction, by group.
-        dates: number of distinct dates of all rows.
-        months: month of each distinct date, counted from year 0.
+        symbol: number of the symbol.
         day: number of the date.
-        known_from: first as_of, as a month, at which date and label are over.
+        months: of each date by its number, counted from year 0.
+        late: rows whose label is not over when the month after their date begins.
+        known_from: first as_of, as a month, at which date and label of each row of `late` are over.
         flatness: NaN where it is null.
         facts: index to ROW_FACTS.
         net: net return.
+        cost: in bps.
         mfe: greatest move in bps, 0 where it is not known.
+        net_order: order of the net returns.
+        cost_order: order of the costs.
+        flatness_order: order of flatness, unknown ones last.
+        parents_meetings: labels of type and direction that meet.
+        groups_meetings: labels of a group that meet.
         selections: which rows each selection has.
-        by_flatness: rows with a flatness, in its order.
-        returns: net returns.
-        costs: costs.
-        symbol: number of the symbol, below `symbols`.
-        symbols: how many there may be.
-        ends: by level (1: of parents, 2: of groups).
-        overlapping: rows of `ends`.
-        no_entry: group, day, flatness and selections of events without an entry.
+        no_entry: events without an entry.
     """
 
-    event_ids: pl.Series
+    row: CohortInts
     group: CohortInts
-    parent: CohortInts
-    dates: int
-    months: CohortInts
+    symbol: CohortInts
     day: CohortInts
+    months: CohortInts
+    late: CohortInts
     known_from: CohortInts
     flatness: CohortFloats
     facts: CohortInts
     net: CohortFloats
+    cost: CohortFloats
     mfe: CohortFloats
+    net_order: CohortInts
+    cost_order: CohortInts
+    flatness_order: CohortInts
+    parents_meetings: Meetings
+    groups_meetings: Meetings
     selections: dict[str, Flags]
-    by_flatness: Places
-    returns: Ranked
-    costs: Ranked
-    symbol: CohortInts
-    symbols: int
-    ends: dict[int, Ends]
-    overlapping: Flags
     no_entry: "NoEntry"
+
+    def unknown_at(self, as_of: int) -> CohortInts:
+        """Rows of dates before `as_of`, a month, whose label is not over then."""
+        return self.late[(self.months[self.day[self.late]] < as_of) & (self.known_from > as_of)]
 
 
 class NoEntry(NamedTuple):
-    """Events without an entry."""
+    """Events without an entry: numbers of their groups and dates, flatness (NaN where it is null), selections."""
 
     group: CohortInts
     day: CohortInts
@@ -133,56 +124,104 @@ class NoEntry(NamedTuple):
     selections: dict[str, Flags]
 
 
-def spec_rows(events: pl.DataFrame, parent: CohortInts) -> SpecRows:
-    """The rows of one label_spec.
+def number_events(events: pl.DataFrame) -> NumberedEvents:
+    """Numbers for the texts of COHORT_EVENTS.
+
+    Raises:
+        ValueError: an event lacks its symbol, date, label_spec, or one of GROUP_KEYS.
+    """
+    for name in _TEXTS:
+        if missing := events[name].null_count():
+            raise ValueError(f"{missing:,} events have no {name}: compute their labels again")
+    texts = {name: events[name].unique().sort() for name in _TEXTS}
+    numbers = {name: pl.col(name).cast(pl.Enum(found)).to_physical().cast(pl.Int64) for name, found in texts.items()}
+    combined = pl.lit(0, pl.Int64)
+    for name in GROUP_KEYS:
+        combined = combined * len(texts[name]) + numbers[name]
+    group = events.select(combined).to_series().to_numpy()
+    present = np.flatnonzero(np.bincount(group))
+    places = np.unravel_index(present, [len(texts[name]) for name in GROUP_KEYS])
+    groups = {name: texts[name].gather(place) for name, place in zip(GROUP_KEYS, places, strict=True)}
+    labeled = ((pl.col("state") == "ok") & pl.col("net_return").is_not_null()).fill_null(value=False)
+    wanted = (pl.col("in_causal_sample") | pl.col("in_master")) & (labeled | (pl.col("state") == "no_entry"))
+    days = texts["date"].str.to_date("%Y-%m-%d")
+    months = month_number(days).to_numpy()
+    rows = events.select(
+        pl.int_range(pl.len()).alias("row"),
+        *_LABEL_FACTS,
+        spec=numbers["label_spec"],
+        symbol=numbers["symbol"],
+        group=pl.Series(present.searchsorted(group)),
+        date=numbers["date"],
+        labeled=labeled,
+        wanted=wanted,
+    )
+    return NumberedEvents(
+        rows.filter("wanted").drop("wanted"),
+        texts["label_spec"].to_list(),
+        pl.DataFrame(groups),
+        months,
+        _midnights(range(int(months[0]), int(months[-1]) + 3)),
+    )
+
+
+def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRows:
+    """The rows of a label_spec by its number.
 
     Args:
-        events: COHORT_EVENTS of the label_spec with `group`, `symbol_number` (Int64) and `day` (Date).
-        parent: number of type and direction, by group.
+        events: of all label specs.
+        label_spec: number of one.
+        levels: of the cohorts.
 
     Raises:
         ValueError: an event with a net return lacks what its label must have, or its label ends before it starts.
     """
-    labeled = (pl.col("state") == "ok") & pl.col("net_return").is_not_null()
-    selected = pl.col("in_causal_sample") | pl.col("in_master")
-    rows = events.filter(labeled & selected).sort("day", maintain_order=True)
+    of_spec = events.rows.filter(spec=label_spec)
+    rows, others = of_spec.filter("labeled"), of_spec.filter(~pl.col("labeled"))
     for name in _REQUIRED:
         if missing := rows[name].null_count():
             raise ValueError(f"{missing:,} events with a net return have no {name}: compute their labels again")
     if backwards := rows.filter(pl.col("t1") <= pl.col("entry_at")).height:
         raise ValueError(f"{backwards:,} events have a t1 that is not after entry_at: compute their labels again")
-    others = events.filter((pl.col("state") == "no_entry") & selected)
-    days = pl.concat([rows["day"], others["day"]]).unique().sort()
-    group = rows["group"].to_numpy()
-    level_groups = {1: parent[group], 2: group}
-    flatness = _floats(rows, "flatness_score")
-    ends, overlapping = _ends(rows, level_groups)
-    symbol = rows["symbol_number"].to_numpy()
+    columns = rows.select(
+        *("row", "group", "symbol", "date", "net_return", "cost_bps", _flatness(), _facts()),
+        pl.col("mfe_15_bps").fill_null(0),
+        *(pl.col(name).dt.epoch("us") for name in ("entry_at", "t1")),
+        **_flags(),
+    )
+    # short numbers are sorted in linear time
+    date = columns["date"].cast(pl.UInt16 if len(events.months) <= np.iinfo(np.uint16).max else pl.UInt64).to_numpy()
+    order = np.argsort(date, kind="stable")
+    by_date = {column.name: column.to_numpy()[order] for column in columns}
+    day, group, symbol, t1 = (by_date[name] for name in ("date", "group", "symbol", "t1"))
+    next_month = events.months - events.months[0] + 1
+    late = np.flatnonzero(t1 >= events.midnights[next_month][day])
+    labels = Labels(day, symbol, by_date["entry_at"] // _US_PER_MIN, -(-t1 // _US_PER_MIN))
+    of_others = others.select("group", "date", _flatness(), **_flags())
     return SpecRows(
-        event_ids=rows["event_id"],
+        row=by_date["row"],
         group=group,
-        parent=parent,
-        dates=len(days),
-        months=month_number(days).to_numpy(),
-        day=_places(rows["day"], days),
-        known_from=_known_from(rows),
-        flatness=flatness,
-        facts=_facts(rows),
-        net=rows["net_return"].to_numpy(),
-        mfe=rows["mfe_15_bps"].fill_null(0).to_numpy(),
-        selections=_selections(rows),
-        by_flatness=rows["flatness_score"].arg_sort(nulls_last=True).head(rows["flatness_score"].count()).to_numpy(),
-        returns=_ranked(rows["net_return"]),
-        costs=_ranked(rows["cost_bps"]),
         symbol=symbol,
-        symbols=int(symbol.max(initial=0)) + 1,
-        ends=ends,
-        overlapping=overlapping,
+        day=day,
+        months=events.months,
+        late=late,
+        known_from=events.midnights.searchsorted(t1[late], side="right") + events.months[0],
+        flatness=by_date["flatness"],
+        facts=by_date["facts"],
+        net=by_date["net_return"],
+        cost=by_date["cost_bps"],
+        mfe=by_date["mfe_15_bps"],
+        net_order=np.argsort(by_date["net_return"]),
+        cost_order=np.argsort(by_date["cost_bps"]),
+        flatness_order=np.argsort(by_date["flatness"]),
+        parents_meetings=find_meetings(labels, levels.parent[group], levels.parents),
+        groups_meetings=find_meetings(labels, group, levels.groups),
+        selections={name: by_date[name] for name in SELECTIONS},
         no_entry=NoEntry(
-            others["group"].to_numpy(),
-            _places(others["day"], days),
-            _floats(others, "flatness_score"),
-            _selections(others),
+            of_others["group"].to_numpy(),
+            of_others["date"].to_numpy(),
+            of_others["flatness"].to_numpy(),
+            {name: of_others[name].to_numpy() for name in SELECTIONS},
         ),
     )
 
@@ -192,76 +231,26 @@ def month_number(days: pl.Series) -> pl.Series:
     return (days.dt.year().cast(pl.Int64) * 12 + days.dt.month() - 1).cast(pl.Int64)
 
 
-def terciles(flatness: CohortFloats, bounds: tuple[float, float] | None) -> npt.NDArray[np.uint8]:
-    """0, 1 or 2 by the bounds, which belong to the lower tercile; UNKNOWN_TERCILE of NaN, or where there are none."""
-    if bounds is None:
-        return np.full(len(flatness), UNKNOWN_TERCILE, np.uint8)
-    found = (flatness > bounds[0]).view(np.uint8) + (flatness > bounds[1]).view(np.uint8)
-    found[np.isnan(flatness)] = UNKNOWN_TERCILE
-    return found
+def _midnights(months: range) -> CohortInts:
+    """When months begin in New York, in us since 1970."""
+    number = pl.int_range(months.start, months.stop)
+    first = pl.select(pl.date(number // 12, number % 12 + 1, 1))
+    local = first.to_series().cast(pl.Datetime("us")).dt.replace_time_zone(NEW_YORK)
+    return local.dt.epoch("us").to_numpy()
 
 
-def _known_from(rows: pl.DataFrame) -> CohortInts:
-    ended = month_number(rows["t1"].dt.convert_time_zone(NEW_YORK).dt.date())
-    known_from: CohortInts = np.maximum(month_number(rows["day"]).to_numpy(), ended.to_numpy()) + 1
-    return known_from
+def _flatness() -> pl.Expr:
+    return pl.col("flatness_score").fill_null(float("nan")).alias("flatness")
 
 
-def _floats(rows: pl.DataFrame, name: str) -> CohortFloats:
-    return rows[name].fill_null(float("nan")).to_numpy()
+def _flags() -> dict[str, pl.Expr]:
+    return {name: pl.col(flag).fill_null(value=False) for name, flag in SELECTIONS.items()}
 
 
-def _places(days: pl.Series, distinct: pl.Series) -> CohortInts:
-    return distinct.search_sorted(days).cast(pl.Int64).to_numpy()
-
-
-def _selections(rows: pl.DataFrame) -> dict[str, Flags]:
-    return {name: rows[flag].fill_null(value=False).to_numpy() for name, flag in SELECTIONS.items()}
-
-
-def _facts(rows: pl.DataFrame) -> CohortInts:
+def _facts() -> pl.Expr:
     halt = pl.col("halt_in_label").cast(pl.Int64).fill_null(2)
     parts = (pl.col("net_return") > 0, pl.col("label") + 1, pl.col("tie"), halt, pl.col("mfe_15_bps").is_not_null())
-    columns = (part.cast(pl.Int64).alias(str(number)) for number, part in enumerate(parts))
-    win, label, tie, halts, has_mfe = rows.select(*columns).get_columns()
-    return ((((win * 3 + label) * 2 + tie) * 3 + halts) * 2 + has_mfe).to_numpy()
-
-
-def _ranked(values: pl.Series) -> Ranked:
-    order = values.arg_sort().to_numpy()
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return Ranked(place, values.to_numpy()[order])
-
-
-def _ends(rows: pl.DataFrame, level_groups: dict[int, CohortInts]) -> tuple[dict[int, Ends], Flags]:
-    """Starts and ends of labels that meet one of the same symbol, type and direction; others overlap in no cohort."""
-    symbol = rows["symbol_number"].to_numpy()
-    start = rows["entry_at"].dt.epoch("us").to_numpy() // _US_PER_MIN
-    end = -(-rows["t1"].dt.epoch("us").to_numpy() // _US_PER_MIN)
-    order = np.lexsort((start, symbol, level_groups[1]))
-    same = np.diff(level_groups[1][order]) == 0
-    same &= np.diff(symbol[order]) == 0
-    # per symbol, type and direction the latest end so far
-    block = np.concatenate(([0], np.cumsum(~same))) if len(order) else np.zeros(0, np.int64)
-    span = np.int64(end.max() - start.min() + 1) if len(order) else np.int64(1)
-    latest = np.maximum.accumulate(end[order] + block * span)
-    meets = np.zeros(len(order), np.bool_)
-    following = same & (latest[:-1] > start[order][1:] + block[1:] * span)
-    meets[1:] |= following
-    # a label that the next one meets; with those between them it is in one chain
-    meets[:-1] |= following
-    overlapping = np.zeros(len(order), np.bool_)
-    overlapping[order[meets]] = True
-    own = np.flatnonzero(overlapping)
-    length = end[own] - start[own]
-    both, minutes = np.concatenate((own, own)), np.concatenate((start[own], end[own]))
-    sign = np.repeat(np.array([1, -1], np.int8), len(own))
-    weight = sign / np.concatenate((length, length))
-    found = {}
-    for level, groups in level_groups.items():
-        order = np.lexsort((sign, minutes, symbol[both], groups[both]))
-        found[level] = Ends(
-            both[order].astype(np.uint32), groups[both[order]], minutes[order], sign[order], weight[order]
-        )
-    return found, overlapping
+    number = pl.lit(0, pl.Int64)
+    for part, size in zip(parts, _FACTS, strict=True):
+        number = number * size + part.cast(pl.Int64)
+    return number.alias("facts")

@@ -142,7 +142,7 @@ RECONCILIATION_TEXTS: Final[Mapping[str, str]] = {
 EVENT_RECONCILIATION_TEXTS: Final[Mapping[str, str]] = {
     "event_id": COLUMNS["event_id"],
     "reconciled_share": "Minutes of the window whose bar and trades agree, of those with either.",
-    "worst_class": "The gravest difference among the minutes of the window.",
+    "worst_class": "Last class of its minutes, in the order of section 2; `exact`, `no_trades_no_bar`: none differs.",
     "event_bar_class": "The difference in the event's own minute; null where no published trades hold it.",
 }
 TAPE_STATE_TEXTS: Final[Mapping[str, str]] = {

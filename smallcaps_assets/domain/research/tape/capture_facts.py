@@ -45,30 +45,28 @@ def capture_facts(
         failures: of each kind, the records of failed spans: their `state` and `events`.
         shares_from: the setting `quote_sizes_in_shares_from`; None: the footers say the unit.
     """
-    ids = pl.concat(pieces[kind]["event_id"] for kind in TAPE_KINDS).unique().sort()
+    ids = pl.concat(pieces[kind]["event_id"] for kind in TAPE_KINDS).unique()
     windows = with_known_at(event_windows(captured), captured["timestamp"])
-    own = captured.select("event_id", "timestamp").filter(pl.col("event_id").is_in(ids.implode())).sort("event_id")
-    corrections = (
-        pieces["trades"]
-        .group_by("event_id")
-        .agg(corrections_known=~pl.col("missing_columns").list.contains("correction").any())
+    own = captured.lazy().select("event_id", "timestamp").filter(pl.col("event_id").is_in(ids.implode()))
+    trades, quotes = (pieces[kind].lazy() for kind in TAPE_KINDS)
+    corrections = trades.group_by("event_id").agg(
+        corrections_known=~pl.col("missing_columns").list.contains("correction").any()
     )
-    rows = own.with_columns(
-        _state_of_missing(pieces[kind]["event_id"], failures[kind]).alias(f"{kind}_state") for kind in TAPE_KINDS
-    )
-    for facts in (
-        corrections,
-        thinned_quotes(pieces["quotes"], windows),
-        _size_units(pieces["quotes"], own, shares_from),
-    ):
-        rows = rows.join(facts, on="event_id", how="left", maintain_order="left")
+    states = (_state_of_missing(pieces[kind]["event_id"], failures[kind]).alias(f"{kind}_state") for kind in TAPE_KINDS)
+    # one plan: many small steps cost more than what they compute
     return (
-        rows.with_columns(
+        own.with_columns(states)
+        .join(corrections, on="event_id", how="left")
+        .join(thinned_quotes(quotes, windows.lazy()), on="event_id", how="left")
+        .join(_size_units(quotes, own, shares_from), on="event_id", how="left")
+        .with_columns(
             pl.col("corrections_known", "quotes_by_change").fill_null(value=False),
             pl.col("quote_size_unit").fill_null(DEFAULT_SIZE_UNIT),
         )
         .select(*CAPTURE_FACTS)
         .match_to_schema(CAPTURE_FACTS)
+        .sort("event_id")
+        .collect()
     )
 
 
@@ -97,7 +95,7 @@ def _state_of_missing(covered: pl.Series, failures: Sequence[Mapping[str, Any]])
     return pl.when(~event.is_in(covered.unique().implode())).then(failed.fill_null("missing"))
 
 
-def _size_units(pieces: pl.DataFrame, events: pl.DataFrame, shares_from: date | None) -> pl.DataFrame:
+def _size_units(pieces: pl.LazyFrame, events: pl.LazyFrame, shares_from: date | None) -> pl.LazyFrame:
     """The unit of the quote sizes of each event: by the setting, or by the footers where none is in force."""
     if shares_from is not None:
         is_before = new_york_date(pl.col("timestamp")) < shares_from
@@ -108,7 +106,7 @@ def _size_units(pieces: pl.DataFrame, events: pl.DataFrame, shares_from: date | 
     return pieces.group_by("event_id").agg(quote_size_unit=unit)
 
 
-def thinned_quotes(pieces: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
+def thinned_quotes(pieces: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
     """How many quotes a second the tape of each event holds: event_id, quotes_hz, quotes_hz_after, quotes_by_change.
 
     `quotes_hz` is the rate before the event is known, `quotes_hz_after` the one from then on. Where a file was thinned
@@ -136,11 +134,11 @@ def thinned_quotes(pieces: pl.DataFrame, events: pl.DataFrame) -> pl.DataFrame:
     lowest = meets.group_by("event_id").agg(
         before=pl.col("budget_hz").filter(before).min(), after=pl.col("budget_hz").filter(after).min()
     )
-    whole = pieces.group_by("event_id", maintain_order=True).agg(
+    whole = pieces.group_by("event_id").agg(
         rate=pl.col("thinning").struct.field("max_hz").min().cast(pl.Float64),
         quotes_by_change=pl.col("thinning").struct.field("by_change_only").any(),
     )
-    return whole.join(lowest, on="event_id", how="left", maintain_order="left").select(
+    return whole.join(lowest, on="event_id", how="left").select(
         "event_id",
         quotes_hz=pl.min_horizontal("rate", "before"),
         quotes_hz_after=pl.min_horizontal("rate", "after"),

@@ -68,11 +68,18 @@ def reconcile_bars(  # noqa: PLR0913 -- the tables that are compared and what ea
         params: tolerances.
     """
     minutes = _minutes(spans, sessions)
-    stored = bars.select("symbol", "timestamp", *(pl.col(name).alias(f"bar_{name}") for name in (*_COMPARED, "vwap")))
-    rows = minutes.join(stored, on=["symbol", "timestamp"], how="left", maintain_order="left")
+    stored = _with_minute(bars.filter(_is_whole(pl.col("timestamp"))), minutes).select(
+        "minute_id", *(pl.col(name).alias(f"bar_{name}") for name in (*_COMPARED, "vwap"))
+    )
     tape = _with_minute(trades, minutes)
     rebuilt = rebuild_bars(tape, conditions, params)
-    rows = rows.join(rebuilt, on="minute_id", how="left", maintain_order="left")
+    # most minutes of a thinly traded symbol have neither trades nor a bar: there is nothing to compare
+    either = pl.concat([stored["minute_id"], rebuilt["minute_id"]]).unique()
+    rows = (
+        minutes.filter(pl.col("minute_id").is_in(either.implode()))
+        .join(stored, on="minute_id", how="left", maintain_order="left")
+        .join(rebuilt, on="minute_id", how="left", maintain_order="left")
+    )
     rows = rows.with_columns(_equal("").alias("same"))
     # only what differs is rebuilt by other rules
     doubtful = rows.filter(~pl.col("same") & pl.col("bar_close").is_not_null() & pl.col("tape_close").is_not_null())[
@@ -85,7 +92,13 @@ def reconcile_bars(  # noqa: PLR0913 -- the tables that are compared and what ea
         named = rebuilt_again.rename({name: prefix + name for name in rebuilt_again.columns if name != "minute_id"})
         rows = rows.join(named, on="minute_id", how="left", maintain_order="left")
     rows = _with_split_factor(rows, params).with_columns(_classify().alias("class"), *_differences())
-    return rows.select(*BAR_RECONCILIATION).match_to_schema(BAR_RECONCILIATION)
+    found = rows.select("minute_id", *(name for name in BAR_RECONCILIATION if name not in minutes.columns))
+    return (
+        minutes.join(found, on="minute_id", how="left", maintain_order="left")
+        .with_columns(pl.col("class").fill_null("no_trades_no_bar"))
+        .select(*BAR_RECONCILIATION)
+        .match_to_schema(BAR_RECONCILIATION)
+    )
 
 
 def reconcile_events(events: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFrame:
@@ -108,16 +121,19 @@ def reconcile_events(events: pl.DataFrame, minutes: pl.DataFrame) -> pl.DataFram
     worst = np.full(events.height, -1)
     for number, name in enumerate(RECONCILIATION_CLASSES):
         worst = np.where(within[name] > 0, number, worst)
-    own = events.select("symbol", "timestamp").join(
-        minutes.select("symbol", "timestamp", "class"), on=["symbol", "timestamp"], how="left", maintain_order="left"
-    )
+    moment = _minute_keys(events, symbols)
+    place = np.minimum(places.searchsorted(moment), max(minutes.height - 1, 0))
+    own = np.full(events.height, -1)
+    if minutes.height:
+        is_whole = events.select(_is_whole(pl.col("timestamp"))).to_series().to_numpy()
+        own = np.where(is_whole & (places[place] == moment), numbers[place], -1)
     names = pl.Series([*RECONCILIATION_CLASSES, None], dtype=pl.String)
     exact = pl.Series(within["exact"], dtype=pl.Float64)
     return events.select(
         "event_id",
         reconciled_share=exact / pl.Series(traded, dtype=pl.Float64).set(pl.Series(traded == 0), None),
         worst_class=names.gather(np.where(worst < 0, len(RECONCILIATION_CLASSES), worst)),
-        event_bar_class=own["class"],
+        event_bar_class=names.gather(np.where(own < 0, len(RECONCILIATION_CLASSES), own)),
     ).match_to_schema(EVENT_RECONCILIATION)
 
 
@@ -139,10 +155,15 @@ def count_exact(classes: pl.DataFrame) -> tuple[int, int]:
 
 def _minutes(spans: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     """Every minute of a session inside a span: symbol, timestamp, `span`, `regular`, `minute_id` in their order."""
-    whole = spans.with_row_index("span").with_columns(
-        # the first and one after the last whole minute
-        first=pl.col("start").dt.offset_by("59999999us").dt.truncate("1m"),
-        end=pl.col("end").dt.truncate("1m"),
+    # disjoint spans in order have disjoint minutes in order
+    whole = (
+        spans.sort("symbol", "start")
+        .with_row_index("span")
+        .with_columns(
+            # the first and one after the last whole minute
+            first=pl.col("start").dt.offset_by("59999999us").dt.truncate("1m"),
+            end=pl.col("end").dt.truncate("1m"),
+        )
     )
     lasting = (pl.col("end") - pl.col("first")).dt.total_minutes().clip(lower_bound=0)
     counts = whole.select(lasting).to_series().to_numpy()
@@ -154,10 +175,8 @@ def _minutes(spans: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
     minute, opened = pl.col("timestamp"), pl.col("premarket_open")
     return (
         rows.with_columns(date=new_york_dates(rows["timestamp"]))
-        .join(bounds, on="date", how="inner")
+        .join(bounds, on="date", how="inner", maintain_order="left")
         .filter((minute >= opened) & (minute + _MINUTE <= pl.col("afterhours_close")))
-        .unique(["symbol", "timestamp"], keep="first", maintain_order=True)
-        .sort("symbol", "timestamp")
         .select(
             "symbol",
             pl.col("timestamp").cast(UTC_US),
@@ -187,6 +206,11 @@ def _minute_keys(rows: pl.DataFrame, symbols: pl.Series, moment: str = "timestam
     number = np.repeat(np.where(known, place, -1), runs["len"].to_numpy())
     keys: npt.NDArray[np.int64] = (number << _MINUTE_BITS) + rows[moment].dt.epoch("us").to_numpy() // _US_PER_MIN
     return keys
+
+
+def _is_whole(moment: pl.Expr) -> pl.Expr:
+    """Whether a moment is the start of a minute."""
+    return moment == moment.dt.truncate("1m")
 
 
 def _same_prices(prefix: str) -> pl.Expr:

@@ -18,6 +18,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shards import ShardCoverage
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.month_files import count_bars
+from smallcaps_assets.lake.reference_tables import SPLITS_INPUT, SPLITS_UNKNOWN
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -204,7 +205,7 @@ class RenewalPlanner:
             "code": SYMBOLS_VERSION,
             "settings": self._settings,
             "detection": digest(f"{name} {found}" for name, found in detections),
-            "splits": "unknown" if self.splits is None else self._splits.get(symbol, "none"),
+            SPLITS_INPUT: SPLITS_UNKNOWN if self.splits is None else self._splits.get(symbol, "none"),
             **({_IMPORTED: imported} if imported else {}),
             _MONTHS: {month: digest(marks) for month, marks in months.items()},
         }

@@ -20,7 +20,6 @@ from smallcaps_assets.domain.research.tape.tape_halts import EVENT_TAPE_STATE
 from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.versions import digest, rows_digest
 from smallcaps_assets.lake.controls import ControlStore
-from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
@@ -60,9 +59,17 @@ class _FromBars(NamedTuple):
 
 
 class PublishedFeatures(NamedTuple):
-    """The published table, the SHA-256 of its file, and what could not be computed."""
+    """The published tables of controls, and what could not be computed.
+
+    Attributes:
+        rows: CONTROL_FEATURES.
+        labels: CONTROL_LABELS.
+        sha256: of the file of the features.
+        problems: what could not be computed.
+    """
 
     rows: pl.DataFrame
+    labels: pl.DataFrame
     sha256: str
     problems: tuple[str, ...]
 
@@ -101,7 +108,8 @@ class ControlFeatures:
         micro = self._read(files["micro_features"], MICRO_FEATURES)
         state = self._read(files["event_tape_state"], EVENT_TAPE_STATE)
         made = control_features(rows, bars.features, micro, state)
-        parts = (f"{path.relative_to(lake.root).as_posix()} {prove_once(path)}" for of in files.values() for path in of)
+        every = [path for paths in files.values() for path in paths]
+        parts = (f"{path.relative_to(lake.root).as_posix()} {self._store.prove(path)}" for path in every)
         made_from = {
             "code": CONTROL_FEATURES_VERSION,
             "controls": rows_digest(rows),
@@ -109,11 +117,12 @@ class ControlFeatures:
             "parts": digest(parts),
         }
         costs = self._costs(bars.features, micro)
-        self._publish_after(CONTROL_LABELS_TABLE, control_labels(rows, bars.labels, costs), rows, bars.labels, costs)
+        labels = control_labels(rows, bars.labels, costs)
+        self._publish_after(CONTROL_LABELS_TABLE, labels, rows, bars.labels, costs)
         self._publish_after(CONTROL_OUTCOMES_TABLE, control_outcomes(rows, bars.outcomes), rows, bars.outcomes)
         self._publish_after(CONTROL_WAVES_TABLE, control_waves(rows, bars.waves), rows, bars.waves)
         path = lake.research_table(CONTROL_FEATURES_TABLE, profile)
-        return PublishedFeatures(made, self._store.publish(path, made, made_from), tuple(problems))
+        return PublishedFeatures(made, labels, self._store.publish(path, made, made_from), tuple(problems))
 
     @property
     def _store(self) -> ResearchStore:

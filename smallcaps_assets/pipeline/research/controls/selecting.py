@@ -26,7 +26,7 @@ from smallcaps_assets.lake.events.master import load_imported_events, load_maste
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import Current, ManifestStore
-from smallcaps_assets.lake.reference_tables import ReferenceTables
+from smallcaps_assets.lake.reference_tables import SPLITS_INPUT, SPLITS_UNKNOWN, ReferenceTables
 from smallcaps_assets.lake.tape.bar_minutes import read_days
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.imports.bar_tables import in_batches
@@ -99,7 +99,7 @@ class ControlChoice:
             "manifest": current.sidecar["sha256"],
             "complete": digest(complete.sort()),
             "master": rows_digest(master),
-            "splits": "unknown" if splits is None else rows_digest(splits),
+            SPLITS_INPUT: SPLITS_UNKNOWN if splits is None else rows_digest(splits),
         }
         sha256 = ControlStore(self.lake, self.profile).publish(selection.controls, made_from)
         return ChosenControls(selection, manifest_id, sha256, splits is not None)

@@ -18,8 +18,10 @@ from smallcaps_assets.domain.research.tape.tape_blocks import covered_windows
 from smallcaps_assets.domain.tape.cost_estimate import minutes_of
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.domain.tape.tables import RECONCILED_EVENTS, RECONCILED_MINUTES
+from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Pair
 
@@ -33,10 +35,20 @@ class Reconciled(NamedTuple):
     Attributes:
         events: RECONCILED_EVENTS, of the events whose comparison is up to date.
         minutes: RECONCILED_MINUTES, of the waves in which it is of every event with published trades.
+        damaged: what is wrong with files that therefore count as none.
     """
 
     events: pl.DataFrame
     minutes: pl.DataFrame
+    damaged: tuple[LakeError, ...] = ()
+
+    @property
+    def problem(self) -> str | None:
+        """What is missing for damage, as a clause with the first file and its remedy; None where nothing is."""
+        if not self.damaged:
+            return None
+        files = count_noun(len(self.damaged), "damaged file")
+        return f"bars and trades of {files} are not compared: {self.damaged[0]}"
 
 
 class _Current(NamedTuple):
@@ -51,7 +63,7 @@ def reconciled_windows(
 ) -> Reconciled:
     """What the research tables of the tape say about the windows of a manifest; they stay as they are.
 
-    A file that cannot be read counts as none: `verify` names it.
+    A file that is damaged or cannot be read counts as none, and is named.
 
     Args:
         research: of the profile.
@@ -67,7 +79,8 @@ def reconciled_windows(
     listing = published or tape.listing()
     captured = covered_windows(manifest, listing["trades"]).select("event_id", "symbol", "wave")
     pairs: list[Pair] = captured.select("symbol", "wave").unique().sort("wave", "symbol").rows()
-    current = _current(research, manifest, pairs, listing)
+    damaged = list[LakeError]()
+    current = _current(research, manifest, pairs, listing, damaged)
     events = pl.concat([found.events, *(part.events for part in current.values())]).unique("event_id")
     missing = captured.join(events, on="event_id", how="anti")["wave"].unique().to_list()
     by_wave = defaultdict[str, list[Pair]](list)
@@ -78,12 +91,17 @@ def reconciled_windows(
         if wave not in missing and all(current[pair].whole for pair in own):
             counts = _count_minutes(research, own, left_out)
             minutes += [] if counts is None else [(wave, *counts)]
-    return Reconciled(events, pl.DataFrame(minutes, RECONCILED_MINUTES, orient="row"))
+    return Reconciled(events, pl.DataFrame(minutes, RECONCILED_MINUTES, orient="row"), tuple(damaged))
 
 
 def _current(
-    research: TapeResearch, manifest: pl.DataFrame, pairs: Sequence[Pair], listing: Mapping[TapeKind, pl.DataFrame]
+    research: TapeResearch,
+    manifest: pl.DataFrame,
+    pairs: Sequence[Pair],
+    listing: Mapping[TapeKind, pl.DataFrame],
+    damaged: list[LakeError],
 ) -> dict[Pair, _Current]:
+    """The state of each pair; `damaged` receives what is wrong with its files."""
     known = research.known_parts(manifest)
     unchanged = {pair for pair in pairs if known.unchanged(pair, [_ASSET]) is not None}
     others = [pair for pair in pairs if pair not in unchanged]
@@ -91,9 +109,12 @@ def _current(
     found = dict[Pair, _Current]()
     for pair in pairs:
         events, whole = RECONCILED_EVENTS.to_frame(), pair in unchanged
-        with suppress(LakeError):
+        try:
             rows = research.parts.store.read(research.parts.path(pair, _OF_EVENTS), EVENT_RECONCILIATION)
             events = rows.select(*RECONCILED_EVENTS)
+        except LakeError as error:
+            damaged.append(error)
+        is_sound = _is_sound(research, pair, damaged)
         if plan is not None and pair not in unchanged:
             of_events, of_minutes = (research.parts.current(pair, plan, table) for table in (_OF_EVENTS, _ASSET))
             own = plan.events.filter(
@@ -101,8 +122,20 @@ def _current(
             )
             events = events.join(own.select("event_id"), on="event_id", how="semi", maintain_order="left")
             whole = of_minutes == plan.expected[pair][_ASSET].keys()
-        found[pair] = _Current(events, whole)
+        found[pair] = _Current(events, whole and is_sound)
     return found
+
+
+def _is_sound(research: TapeResearch, pair: Pair, damaged: list[LakeError]) -> bool:
+    """Whether the minutes of a pair can be read; where not, `damaged` receives why. A missing file is sound."""
+    path = research.parts.path(pair, _ASSET)
+    try:
+        if is_stored(path):
+            research.parts.store.prove(path)
+    except LakeError as error:
+        damaged.append(error)
+        return False
+    return True
 
 
 def _minutes_of_controls(trades: pl.DataFrame) -> pl.DataFrame:

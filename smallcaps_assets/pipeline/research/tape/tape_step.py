@@ -19,7 +19,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError
 from smallcaps_assets.lake.files.listing import list_paths
-from smallcaps_assets.lake.reference_tables import ReferenceTables
+from smallcaps_assets.lake.reference_tables import CONDITIONS_INPUT, ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.tape.bar_minutes import fingerprint_days, read_days
@@ -178,7 +178,7 @@ class TapeResearch:
         provenance = {
             "code": TAPE_TABLES_VERSION,
             "settings": code_version("research", settings_of_tape(self.params), self.sessions),
-            "conditions": str(self._conditions["sha256"][0]) if self._conditions.height else "",
+            CONDITIONS_INPUT: str(self._conditions["sha256"][0]) if self._conditions.height else "",
         }
         return TapeParts(ResearchStore(self.tape.lake), self.tape.profile, provenance, self.prefix)
 

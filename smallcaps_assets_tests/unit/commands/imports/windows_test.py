@@ -14,14 +14,18 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.domain.tables import BARS, TRADES
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, files_below, manifest_of, new_lake, quotes_at, trades_at
+from smallcaps_assets_tests.scenarios import flip_bit
 from smallcaps_assets_tests.unit.commands.imports.window_imports import (
     COVERAGE,
     MARKET,
@@ -367,6 +371,43 @@ def test_a_window_without_quotes_is_still_to_be_captured(lake: Lake, tmp_path: P
         "two": "missing",
     }
     assert output["partitions_told_to_dagster"] == {"trades": 0, "quotes": 0}
+
+
+def test_the_ledger_of_controls_follows_and_files_of_controls_are_left_out(
+    lake: Lake, tmp_path: Path, import_windows: Import, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A control at eleven o'clock, whose window is that of an imported event, and one whose tape only a file has."""
+    freeze(lake, HAND)
+    inside, alone = (f"AEMD_control_{moment}_0123abcd" for moment in ("20251105_160000", "20251104_150000"))
+    moments = [TEN + timedelta(hours=1), TEN - timedelta(days=1)]
+    controls = pl.DataFrame(
+        {
+            "control_id": [inside, alone], "control_of": ["one", "near"], "symbol": "AEMD", "event_type": "control",
+            "timestamp": moments, "session": "RTH", "direction": "up", "extended": False, "rank": [1, 2],
+            "window_before_min": [3, 3], "window_after_min": [7, 7], "date": ["2025-11-05", "2025-11-04"],
+        }
+    ).match_to_schema(CONTROL_MANIFEST, integer_cast="upcast")  # fmt: skip
+    store = ControlStore(lake, "core")
+    store.publish(controls, {"manifest_id": ManifestStore.in_lake(lake, "core").current_id()})
+    write(tmp_path / "old", "trades", "two", trades(59, 60, 61))
+    write(tmp_path / "old", "quotes", "two", quotes(58, 59, 60))
+    write(tmp_path / "old", "trades", alone, trades(-24 * 60))
+    output = import_windows("--resolution", "full")
+    assert output["trades"]["not_in_manifest"] == 1
+    assert {name: row["state"] for name, row in ledger(lake).items()} == {
+        "one": "missing", "near": "missing", "two": "complete",
+    }  # fmt: skip
+    certified = store.load_ledger()
+    assert dict(certified.select("event_id", "state").iter_rows()) == {inside: "complete", alone: "missing"}
+    # a damaged manifest of controls keeps no event from its certificate, and is named
+    flip_bit(store.path)
+    before = store.ledger_path.read_bytes()
+    write(tmp_path / "old", "trades", "one", trades(-1, 0, 1))
+    write(tmp_path / "old", "quotes", "one", quotes(-1, 0, 1))
+    import_windows("--resolution", "full", code=1)
+    assert ledger(lake)["one"]["state"] == "complete"
+    assert "control_manifest.parquet" in capsys.readouterr().err
+    assert store.ledger_path.read_bytes() == before
 
 
 def test_a_file_in_the_folder_of_another_symbol_is_rejected(lake: Lake, tmp_path: Path, import_windows: Import) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -19,6 +20,7 @@ from smallcaps_assets.lake.files.documents import publish_document
 from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of, publish_frame, sha256
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.review import PAGE_KEY
 from smallcaps_assets.lake.verification.file_kinds import is_place_of_folder
 from smallcaps_assets.lake.verification.lake_files import LakeVerification, verify_files
@@ -307,3 +309,34 @@ def test_a_copy_of_a_folder_or_a_shard_is_no_symbol(copied: str, lake: Lake) -> 
     assert ShardStore(lake).load().equals(events)
     found = {one.file for one in verify_files(lake).findings if one.what == "is not read"}
     assert {f"bars/minute/{name}/2025-11.parquet", f"events/shards/{name}.parquet"} <= found
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "without"),
+    [("splits", "0123abcd", "unknown"), ("trade_conditions", "0123abcd", pinned_conditions()["sha256"][0])],
+)
+def test_a_reference_table_that_research_was_computed_with_is_missed(
+    name: str, known: str, without: str, lake: Lake
+) -> None:
+    path, key = lake.root / "reference" / f"{name}.parquet", name.removeprefix("trade_")
+    table = lake.research_symbol("halts", ONE)
+    path.unlink()
+    # what was computed without it, or with the same rules, does not miss it
+    for inputs, missed in (({}, False), ({key: without}, False), ({key: known}, True)):
+        ResearchStore(lake).publish(table, pl.read_parquet(table, hive_partitioning=False), inputs)
+        findings = verify_files(lake).findings
+        assert [(one.file, one.what) for one in findings] == [(f"reference/{name}.parquet", "is missing")] * missed
+    assert (
+        findings[0].expected
+        == f"the {name.replace('_', ' ')} that research/halts/symbol={ONE}.parquet was computed with"
+    )
+    assert f"materialize {name}, which costs one or two requests" in findings[0].remedy
+
+
+@pytest.mark.parametrize("folder", ["bars", "events", "tape"])
+def test_a_table_of_another_kind_in_the_quarantine_is_named(folder: str, lake: Lake) -> None:
+    path = lake.quarantine / folder / "core" / "other.parquet"
+    publish_frame(path, pl.DataFrame({"reason": ["bad"]}), below=lake.root)
+    assert found_in(verify_files(lake)) == []
+    publish_frame(path, pl.DataFrame({"other": [1]}), below=lake.root)
+    assert found_in(verify_files(lake)) == [(f"quarantine/{folder}/core/other.parquet", "is a table of another kind")]

@@ -16,9 +16,10 @@ from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tape.rules import tape_rules
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT, build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.discrepancy import Discrepancy
@@ -480,6 +481,24 @@ def test_a_manifest_that_was_changed(lake: Lake) -> None:
     (found,) = findings(lake)
     assert found.what == "its manifest cannot be used"
     assert "SHA-256" in found.found
+
+
+def test_a_report_of_another_ledger_is_named_and_is_no_finding(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    """As an older copy of it, or one beside a ledger that was made since."""
+    ledger = lake.ledger("core")
+    report = ledger.with_name("report.parquet")
+    kpis = pl.DataFrame({"figure": ["x"], "value": [1.0]})
+    publish_frame(report, kpis, {LEDGER_OF_REPORT: content_sha256(ledger)})
+    assert not checked(lake).other_report
+    publish_frame(report, kpis, {LEDGER_OF_REPORT: "0" * 64})
+    result = checked(lake)
+    assert (result.other_report, result.findings) == (True, ())
+    assert main(["verify", "--lake", str(lake.root)]) == 0
+    expected = "the report was made from another ledger than that: materialize core/capture_report"
+    assert expected in " ".join(capsys.readouterr().out.split())
+    # reports of earlier releases do not say
+    publish_frame(report, kpis)
+    assert not checked(lake).other_report
 
 
 def test_windows_that_failed_are_counted_and_are_no_findings(

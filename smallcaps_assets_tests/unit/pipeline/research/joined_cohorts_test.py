@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.defs.cohort_metadata import cohorts_metadata
-from smallcaps_assets.defs.metadata import Metadata
+from smallcaps_assets.defs.metadata.cohorts import cohorts_metadata
+from smallcaps_assets.defs.metadata.entries import Metadata
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.cohorts.cohorts import cohort_tables
 from smallcaps_assets.domain.research.cohorts.follow_up import cohort_was_winning
+from smallcaps_assets.domain.research.cohorts.ranking import name_cohort
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.cohorts import load_cohorts
@@ -116,15 +117,18 @@ def test_only_tested_cohorts_are_best_worst_and_plotted(lake: Lake) -> None:
     rows = load_cohorts(lake, "core").filter(selection="causal")
     last = rows.filter(pl.col("as_of") == rows["as_of"].max())
     tested = last.filter(pl.col("q_value").is_not_null()).sort("mean", descending=True)
+    won = last["winning"].sum()
     few = last.filter(pl.col("q_value").is_null())
     # some of few events have a greater mean than all that are tested
     assert few["mean"].max() > tested["mean"][0]  # type: ignore[operator]  # numbers
     best, worst = (
-        [record.data["cohort_id"] for record in metadata[name].records]  # type: ignore[union-attr]  # a table
+        [record.data["cohort"] for record in metadata[name].records]  # type: ignore[union-attr]  # a table
         for name in ("best", "worst")
     )
-    assert best == tested["cohort_id"].head(5).to_list()
-    assert worst == tested["cohort_id"].reverse().head(5).to_list()
+    names = [name_cohort(cohort_id) for cohort_id in tested["cohort_id"]]
+    assert best == names[:5]
+    assert worst == names[:-6:-1]
+    assert metadata["verdict"] == f"At 2024-05-01 {tested.height} cohorts were tested together, {won} won."
     assert metadata["tested"] == tested.height
     assert metadata["winning"] == last["winning"].sum() > 0
     of_type = tested.filter(cohort_id="L1|flush|up").row(0, named=True)

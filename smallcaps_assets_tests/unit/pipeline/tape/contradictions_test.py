@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.inspecting.report import profile_report
-from smallcaps_assets.defs.asset_checks import capture_checks
-from smallcaps_assets.defs.check_texts import EMPTY_WINDOWS
+from smallcaps_assets.defs.checks.asset_checks import capture_checks
+from smallcaps_assets.defs.checks.texts import EMPTY_WINDOWS
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.tables import BARS

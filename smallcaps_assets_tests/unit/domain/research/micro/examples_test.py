@@ -1,4 +1,4 @@
-"""The worked examples A to D and I of the research specification, on windows of a few seconds."""
+"""The worked examples A to D, I and Kyle's of H of the research specification, on windows of a few seconds."""
 
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from smallcaps_assets.domain.research.arrays import micro_dollars
 from smallcaps_assets.domain.research.micro.axis import EventWindows
 from smallcaps_assets.domain.research.micro.figures.book_columns import book_columns
 from smallcaps_assets.domain.research.micro.figures.flow import Figures, VolumeTrades, flow_columns
+from smallcaps_assets.domain.research.micro.figures.kyle import kyle_columns
 from smallcaps_assets.domain.research.micro.figures.spreads import spread_columns
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.quote_states import QUOTE_STATES, Grid, QuoteBook, lay_grid, read_book
@@ -222,6 +223,47 @@ def test_c_effective_and_realized_spread(ordinary: Scene) -> None:
 
 def test_d_order_flow(ordinary: Scene) -> None:
     check(ordinary.columns(), {"ofi_shares": -500, "ofi_breaks": 5}, 0)
+    # point by point: each in a segment of its own, null where either of two consecutive points is not normal
+    ends = np.arange(200, 2001, 200) * MS
+    each = np.zeros(10, np.int64)
+    segments = SegmentRows(each, each + 3, ends - 200 * MS, ends, each, each)
+    found = book_columns(ordinary.grid, ordinary.book, segments)
+    none = np.nan
+    expected = [100, 0, -400, none, none, none, none, none, 0, -200]
+    assert_allclose(found["ofi_shares"], expected, rtol=0, atol=0)
+    assert found["ofi_breaks"].tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0]
+
+
+# signed dollars of each second in 10,000 USD, and the return of the mid in bps
+KYLE_X, KYLE_Y = (0, 2, -1, 3, 0, -2), (0, 3, -1, 5, 1, -2)
+
+
+def kyle_scene(times: int) -> Scene:
+    """The six seconds of the example, some times over: the book moves by y at 0.1 s, trades of x follow at 0.5 s."""
+    mid, quotes, trades = 1000.0, ["-10 999.99 100 1000.01 100"], []
+    for second, (x, y) in enumerate(zip(KYLE_X * times, KYLE_Y * times, strict=True)):
+        mid *= 1 + y / 1e4
+        bid, ask = mid - 0.01, mid + 0.01
+        quotes.append(f"{second * 1000 + 100} {bid!r} 100 {ask!r} 100")
+        if x:
+            price = ask if x > 0 else bid
+            trades.append(f"{second * 1000 + 500} {price!r} {abs(x) * 10_000 / price!r}")
+    return scene("\n".join(quotes), "\n".join(trades), times * 6000)
+
+
+def kyle_of(made: Scene) -> Figures:
+    return kyle_columns(made.signed, made.grid, made.book, made.windows, made.segments)
+
+
+def test_h_kyle() -> None:
+    """Means 1/3 and 1; Sxy = 26 - 2 = 24, Sxx = 18 - 2/3, Syy = 40 - 6: 24 / Sxx, and 24^2 / (Sxx Syy).
+
+    Repeated, all sums grow alike. Mids are whole micro-dollars, to which y is rounded by less than 1e-5.
+    """
+    check(kyle_of(kyle_scene(5)), {"kyle_lambda_bps_per_10k_usd": 1.384615, "kyle_r2": 0.977376, "kyle_n": 30}, 5e-6)
+    once = kyle_of(kyle_scene(1))
+    assert once["kyle_n"].tolist() == [6]
+    assert np.isnan([once["kyle_lambda_bps_per_10k_usd"][0], once["kyle_r2"][0]]).all(), "fewer than 30 seconds"
 
 
 def test_i_boundaries(boundaries: Scene) -> None:

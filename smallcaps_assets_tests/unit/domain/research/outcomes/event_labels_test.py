@@ -1,5 +1,6 @@
 """Labels of events: against slow rules on random bars, and by hand."""
 
+import math
 from datetime import date
 from typing import Any
 
@@ -93,6 +94,16 @@ def test_an_undecided_label_ends_at_the_horizon() -> None:
     assert (row["entry_at"], row["entry"], row["gross_return"]) == (at("10:01"), 5.0, 0.0)
     # 0.01 x sqrt(15) / 1.5958
     assert row["scale"] == 0.02427
+
+
+def test_a_decided_label_ends_with_its_bar() -> None:
+    """Example G of the specification as a label: a scale of 0.03, +1 at 5.02 x 1.03 in the bar of 10:02."""
+    own = ("10:00", 5.0, 5.0, 5.0, 5.0)
+    bars = bars_of([own, ("10:01", 5.02, 5.10, 5.00, 5.08), ("10:02", 5.08, 5.22, 5.06, 5.20), *flat("10:03", 20, 5.2)])
+    row = primary(labels_of(events_at("10:00"), bars, atr=0.03 * 1.5958 / math.sqrt(15)))
+    assert (row["label"], row["scale"], row["tie"], row["gap"]) == (1, 0.03, False, False)
+    assert (row["exit_price"], row["gross_return"]) == (pytest.approx(5.1706), pytest.approx(0.03))
+    assert (row["exit_bar_end"], row["t1"]) == (at("10:03"), at("10:03"))
 
 
 def test_the_entry_is_the_next_open_not_the_close_of_the_event() -> None:

@@ -27,11 +27,13 @@ from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.lake.verification.verify import verify
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
+from smallcaps_assets.pipeline.research.controls.control_checks import checks_of_controls
 from smallcaps_assets.pipeline.research.controls.features import PREFIX, TABLES_AFTER, ControlFeatures
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls, ControlChoice
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
@@ -337,3 +339,19 @@ def test_features_and_labels_of_controls(lake: Lake, small_market: SimulatedMark
     assert after.schema == CONTROLS_WITH_OUTCOMES
     assert after["control_of"].to_list() == rows["control_of"].to_list()
     assert after["net_return"].null_count() == (2 if without else 0)
+    require_checks_find_what_is_out_of_bounds(scene)
+
+
+def require_checks_find_what_is_out_of_bounds(scene: Scene) -> None:
+    checks = checks_of_controls("control_features", scene.choice())
+    assert {name: check().holds for name, check in checks.items()} == dict.fromkeys(checks, True)
+    for table, name, column, value in (
+        ("control_labels", "label_ranges", "label", 2),
+        ("control_outcomes", "outcome_ranges", "mae_15_bps", 1.0),
+    ):
+        path = scene.lake.research_table(table, "core")
+        rows = pl.read_parquet(path)
+        ResearchStore(scene.lake).publish(
+            path, rows.with_columns(pl.lit(value).cast(rows[column].dtype).alias(column)), {}
+        )
+        assert checks[name]().holds == (rows.height == 0)

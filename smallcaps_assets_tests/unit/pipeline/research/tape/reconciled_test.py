@@ -1,5 +1,6 @@
 """What the ledger and its report take from the comparison of bars and trades: only what is up to date."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -140,5 +141,34 @@ def test_without_the_tables_nothing_is_judged(lake: Lake) -> None:
 def test_a_file_that_cannot_be_read_counts_as_none(lake: Lake, table: str) -> None:
     path = lake.research_wave("core", table, "RTH", SYMBOL)
     path.write_bytes(path.read_bytes()[:-20])
-    assert minutes(read(lake)) == {"PM": (10, 10)}
+    found = read(lake)
+    assert minutes(found) == {"PM": (10, 10)}
     assert path.is_file()
+    assert [str(error.facts["file"]) for error in found.damaged] == [str(path)]
+    assert found.problem is not None
+    assert found.problem.startswith(f"bars and trades of 1 damaged file are not compared: {path}: ")
+    assert "which sets it aside in the quarantine" in found.problem
+
+
+@pytest.mark.parametrize("table", ["event_reconciliation", "bar_reconciliation"])
+def test_a_value_that_changed_unseen_counts_in_no_figure(lake: Lake, table: str) -> None:
+    """Size and time stay, as where a disk forgets a bit: what is remembered of the file says that it is up to date."""
+    path = lake.research_wave("core", table, "RTH", SYMBOL)
+    state = path.stat()
+    content = path.read_bytes()
+    # the last byte of rows: statistics and footer stay
+    place = len(content) - 9 - int.from_bytes(content[-8:-4], "little")
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    found = read(lake)
+    assert minutes(found) == {"PM": (10, 10)}
+    assert [str(error.facts["file"]) for error in found.damaged] == [str(path)]
+
+
+def test_a_sound_file_of_another_wave_counts_in_no_figure(lake: Lake) -> None:
+    own, other = (lake.research_wave("core", "bar_reconciliation", wave, SYMBOL) for wave in ("RTH", "PM"))
+    shutil.copy(other, own)
+    found = read(lake)
+    assert minutes(found) == {"PM": (10, 10)}
+    assert [str(error.facts["file"]) for error in found.damaged] == [str(own)]
+    assert "is not the file of its place" in str(found.problem)

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.tape_research_checks import TAPE_RESEARCH_CHECKS
+from smallcaps_assets.defs.checks.tape_research import TAPE_RESEARCH_CHECKS
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.lake.layout import Lake

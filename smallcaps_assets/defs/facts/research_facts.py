@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
-from smallcaps_assets.defs.asset_facts import AssetFacts, Lineage, from_columns
+from smallcaps_assets.defs.facts.asset_facts import AssetFacts, Lineage, from_columns
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURE_COLUMNS, EVENT_SCORE_COLUMNS

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import check_specs, report_findings
+from smallcaps_assets.defs.checks.asset_checks import check_specs, report_findings
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN

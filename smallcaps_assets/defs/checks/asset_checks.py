@@ -6,8 +6,7 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.capture_metadata import kpi_table
-from smallcaps_assets.defs.check_texts import (
+from smallcaps_assets.defs.checks.texts import (
     BAR_CHECKS,
     EMPTY_WINDOWS,
     EMPTY_WINDOWS_TEXT,
@@ -17,7 +16,8 @@ from smallcaps_assets.defs.check_texts import (
     SHARD_CHECKS,
     WITH_ITS_ASSET,
 )
-from smallcaps_assets.defs.metadata import round_value, show_figures, table
+from smallcaps_assets.defs.metadata.capture import kpi_table
+from smallcaps_assets.defs.metadata.entries import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
 from smallcaps_assets.domain.research.controls.tables import CONTROLS

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, picture, round_value, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, picture, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, name_cohort, rank_cohorts
@@ -62,7 +62,7 @@ def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, profile:
     else:
         tested, winning = int(last["tested"][0]), int(last["winning"].sum())
         clause = count_clause(tested, "cohort was", "cohorts were")
-        words = f"At {last['as_of'][0]} {clause} tested together, {count_clause(winning, 'is', 'are')} winning."
+        words = f"At {last['as_of'][0]} {clause} tested together, {winning or 'none'} won."
     return " ".join([words, *(f"{note[0].upper()}{note[1:]}." for note in source.notes(profile))])
 
 
@@ -82,11 +82,12 @@ def _tables(ranked: RankedCohorts) -> Metadata:
 
 def _in_short(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(
-        "cohort_id",
+        # words wrap: a table that is wider than the page moves everything beside it out of sight
+        pl.Series("cohort", [name_cohort(name) for name in rows["cohort_id"]], dtype=pl.String),
         "n",
-        "n_days",
-        mean_bps=(pl.col("mean") * BPS).round(1),
-        win_pct=(100 * pl.col("win_rate")).round(1),
+        days="n_days",
+        bps=(pl.col("mean") * BPS).round(1),
+        wins=(100 * pl.col("win_rate")).round(0),
         q=pl.Series([describe_q(value) for value in rows["q_value"]], dtype=pl.String),
     )
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import SESSIONS

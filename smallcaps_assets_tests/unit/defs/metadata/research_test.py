@@ -5,7 +5,7 @@ import base64
 import polars as pl
 import pytest
 
-from smallcaps_assets.defs.research_metadata import table_metadata
+from smallcaps_assets.defs.metadata.research import table_metadata
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tape.around_event import MEANS_AROUND
 from smallcaps_assets.pipeline.research.joined import JoinedTable

@@ -5,8 +5,8 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.check_steps import ChecksOf, checks_step
-from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
+from smallcaps_assets.defs.checks.steps import ChecksOf, checks_step
+from smallcaps_assets.defs.checks.texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape.size_unit_check import QUOTE_SIZE_CHECK, SPANS_PER_MONTH

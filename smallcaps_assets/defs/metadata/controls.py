@@ -4,7 +4,9 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.tables.research_labels import label_figures
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls
 from smallcaps_assets.settings.settings import Profile
@@ -48,14 +50,16 @@ def choice_metadata(chosen: ChosenControls, profile: Profile) -> Metadata:
     }
 
 
-def features_metadata(rows: pl.DataFrame) -> Metadata:
-    """Metadata of `<profile>/control_features`, from its rows (CONTROL_FEATURES)."""
+def features_metadata(rows: pl.DataFrame, labels: pl.DataFrame) -> Metadata:
+    """Metadata of `<profile>/control_features`, from its rows (CONTROL_FEATURES) and those of CONTROL_LABELS."""
     with_tape = rows.filter(pl.col("capture_state_bar") == "complete/complete").height
     with_bar = rows["close"].count()
+    figures = label_figures(labels.lazy().filter(label_spec=PRIMARY_SPEC)).collect().row(0, named=True)
     return {
         "verdict": f"{count_noun(rows.height, 'control')}: {with_tape:,} with complete tape, {with_bar:,} with a bar "
         "in their minute",
         "dagster/row_count": rows.height,
         "with complete tape": with_tape,
         "with a bar": with_bar,
+        **{name.replace("_", " "): round_value(value) for name, value in figures.items() if value is not None},
     }

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.words import count_clause, count_noun

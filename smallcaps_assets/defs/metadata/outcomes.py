@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.defs.cohort_metadata import cohorts_metadata
-from smallcaps_assets.defs.metadata import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
+from smallcaps_assets.defs.metadata.cohorts import cohorts_metadata
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.tables.research_labels import LABEL_FIGURES, label_figures
 from smallcaps_assets.domain.words import count_clause

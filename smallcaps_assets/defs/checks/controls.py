@@ -5,9 +5,9 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.asset_checks import check_specs, report_findings, selected_findings
-from smallcaps_assets.defs.check_texts import REGISTRY_TEXT
-from smallcaps_assets.defs.research_checks import OUTCOME_RANGES_TEXT, ROW_CHECKS
+from smallcaps_assets.defs.checks.asset_checks import check_specs, report_findings, selected_findings
+from smallcaps_assets.defs.checks.research import OUTCOME_RANGES_TEXT, ROW_CHECKS
+from smallcaps_assets.defs.checks.texts import REGISTRY_TEXT
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.bars.bar_checks import OUTCOME_RANGES

@@ -5,7 +5,7 @@ from typing import Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata import (
+from smallcaps_assets.defs.metadata.entries import (
     FIRST_ROWS,
     MAX_LINES,
     Metadata,

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from smallcaps_assets.defs.asset_checks import capture_checks
-from smallcaps_assets.defs.capture_metadata import kpi_table, ledger_metadata, report_metadata, windows_table
+from smallcaps_assets.defs.checks.asset_checks import capture_checks
+from smallcaps_assets.defs.metadata.capture import kpi_table, ledger_metadata, report_metadata, windows_table
 from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.pipeline.sketches import INLINE_CHARACTERS, clock_sketch
 from smallcaps_assets_tests.conftest import event, manifest_of
