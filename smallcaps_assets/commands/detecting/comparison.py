@@ -82,6 +82,7 @@ class Comparison:
                 side: self._changes.strongest(side).select(_EXAMPLE).to_dicts() for side in ("gained", "lost")
             },
             "profiles": self._selection.rows(),
+            "profiles_without_cohorts": self._with_cohorts(),
         }
 
     def text(self) -> list[Printable]:
@@ -95,8 +96,14 @@ class Comparison:
             *_changed(document),
             _scores(document["scores"]),
             _profiles(document["profiles"]),
+            *_left_out(document["profiles_without_cohorts"]),
             *_strongest(document["strongest"]),
         ]
+
+    def _with_cohorts(self) -> list[str]:
+        """The profiles whose events cohorts select, on either side: the comparison leaves that step out."""
+        sides = (self._baseline.settings or self._settings, self._settings)
+        return sorted({name for side in sides for name, profile in side.profiles.items() if profile.cohorts})
 
     def _differences(self) -> list[dict[str, Any]] | None:
         if self._baseline.settings is None:
@@ -170,6 +177,11 @@ def _profiles(profiles: Mapping[str, Mapping[str, int]]) -> TextTable:
         for name, row in profiles.items()
     ]
     return TextTable(("selected for the manifest of", "A", "B", "B - A", "in both"), rows)
+
+
+def _left_out(profiles: Sequence[str]) -> Iterator[str]:
+    if profiles:
+        yield f"  {' and '.join(profiles)}: before winning cohorts select, which this comparison leaves out"
 
 
 def _strongest(strongest: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Printable]:

@@ -191,7 +191,6 @@ def _facts_of_outcomes(profile: Profile) -> dict[str, AssetFacts]:
                 **from_columns([profile, of_costs], {"mean": ["net_return"], "cost_bps_median": ["cost_bps"]}),
                 **from_columns(["event_labels"], {"share_up": ["label"], "tie_share": ["tie"]}),
                 **from_columns(["event_bar_features"], {"flatness_b1": ["flatness_score"]}),
-                **from_columns([ENRICHED_TABLE], {"mean_mfe_15": ["mfe_15_bps"]}),
             },
         ),
         joined_outcomes.RESEARCH_LABELS_TABLE: AssetFacts(

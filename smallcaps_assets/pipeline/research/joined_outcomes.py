@@ -4,6 +4,7 @@ Each is made in parts, so that memory does not grow with the lake, and only when
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -13,21 +14,23 @@ from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcome_params import CostParams
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
-from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import (
     RESEARCH_LABELS,
     LabelParts,
     research_labels,
 )
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.sessions import SessionParams
+from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.costs_of_labels import OF_MINUTE, LabelCosts
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
-from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, EnrichedEvents
+from smallcaps_assets.pipeline.research.joined_enriched import EnrichedEvents
 from smallcaps_assets.pipeline.research.joined_files import JoinedFile, JoinedFiles, JoinedTable
 from smallcaps_assets.settings.settings import Profile
 
@@ -42,7 +45,8 @@ _STATES: Final = pl.Schema({name: MICRO_FEATURES[name] for name in ("event_id", 
 # what `outcomes_of` takes from each table
 _OF_LABELS: Final = ("event_id", "label_spec", "state", "entry_at", "t1", "tie", "label", "halt_in_label")
 _OF_COSTS: Final = ("event_id", "label_spec", "cost_bps", "net_return")
-_OF_EVENTS: Final = ("event_id", "symbol", "event_type", "direction", "timestamp", "date", "session", "in_master")
+_OF_OUTCOMES: Final = ("event_id", "symbol", "event_type", "timestamp", "in_master", "mfe_15_bps")
+_OF_EVENTS: Final = pl.Schema({name: EVENTS[name] for name in ("event_id", "direction", "date", "session")})
 _OF_FEATURES: Final = ("event_id", "flatness_score", "in_causal_sample")
 
 
@@ -120,8 +124,9 @@ class JoinedOutcomes:
         """A row per event and label spec of `event_costs` of a profile, to be aggregated; in no order.
 
         Columns: event_id, label_spec, state, entry_at, t1, tie, label, halt_in_label, cost_bps, net_return, symbol,
-        event_type, direction, timestamp, date, session, in_master, mfe_15_bps, flatness_score, in_causal_sample.
-        Those of an event are null where `events_with_waves_enriched` is behind. Files are proved first.
+        event_type, timestamp, in_master, mfe_15_bps, direction, date, session, flatness_score, in_causal_sample.
+        Those of an event are null where its symbol's outcomes are behind, or it is no longer detected. Files are proved
+        first. No file is read that depends on the tape of another profile: its manifest may depend on these rows.
 
         Raises:
             LakeError: a file is damaged, cannot be read or has other columns.
@@ -129,9 +134,9 @@ class JoinedOutcomes:
         files, folder = self._files, self.lake.research
         labels = files.scan(files.of_symbols(folder / "event_labels"), EVENT_LABELS).select(*_OF_LABELS)
         costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).select(*_OF_COSTS)
-        events = files.scan(files.of_lake(ENRICHED_TABLE), ENRICHED).select(*_OF_EVENTS, "mfe_15_bps")
+        outcomes = files.scan(files.of_symbols(folder / "event_outcomes"), EVENT_OUTCOMES).select(*_OF_OUTCOMES)
         features = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES).select(*_OF_FEATURES)
-        of_events = events.join(features, on="event_id", how="left")
+        of_events = outcomes.join(facts_of_events(self.lake), on="event_id").join(features, on="event_id", how="left")
         return costs.join(labels, on=["event_id", "label_spec"]).join(of_events, on="event_id", how="left")
 
     def figures(self, profile: Profile) -> pl.DataFrame:
@@ -158,6 +163,28 @@ class JoinedOutcomes:
             features=files.of_symbols(folder / "event_bar_features"),
             micro=files.of_symbols(folder / profile / "micro_features"),
         )
+
+
+def files_of_events(lake: Lake) -> list[Path]:
+    """The files that say what each event is: MASTER, the imported events and the candidates."""
+    tables = [path for path in (lake.master, lake.imported_events) if is_stored(path)]
+    return [*tables, *JoinedFiles(lake).of_symbols(lake.candidates)]
+
+
+def facts_of_events(lake: Lake) -> pl.LazyFrame:
+    """event_id, direction, date and session of every event; of one that several files have, as in the first of them.
+
+    Raises:
+        LakeError: a file is damaged or cannot be read.
+    """
+    files = files_of_events(lake)
+    if not files:
+        return _OF_EVENTS.to_frame().lazy()
+    for path in files:
+        JoinedFiles(lake).prove(path)
+    # these files have more columns, and not all the same ones
+    rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=_OF_EVENTS, extra_columns="ignore")
+    return rows.unique("event_id", keep="first", maintain_order=True)
 
 
 def settings_of_costs(params: ResearchParams) -> dict[str, Any]:

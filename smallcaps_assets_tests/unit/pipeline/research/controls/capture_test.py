@@ -355,3 +355,7 @@ def require_checks_find_what_is_out_of_bounds(scene: Scene) -> None:
             path, rows.with_columns(pl.lit(value).cast(rows[column].dtype).alias(column)), {}
         )
         assert checks[name]().holds == (rows.height == 0)
+    # what is not there names the asset that makes it
+    path.unlink()
+    with pytest.raises(LakeError, match=r"control_outcomes.parquet: does not exist. Materialize core/control_features"):
+        ControlTables(scene.lake, "core").with_outcomes("15,1,1")
