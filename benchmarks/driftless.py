@@ -54,10 +54,11 @@ TWO_ERRORS: Final = 2.0
 
 
 class Seed(NamedTuple):
-    """COHORT_EVENTS with `gross_return`, and the number of bars they come from."""
+    """COHORT_EVENTS with `gross_return`, the number of bars they come from, and MASTER of these."""
 
     rows: pl.DataFrame
     bars: int
+    master: pl.DataFrame
 
 
 def driftless_bars(
@@ -126,12 +127,13 @@ def batches(seed: int, symbols: int, sessions: pl.DataFrame, violence: float) ->
 def outcomes_of(seed: int, symbols: int, sessions: pl.DataFrame, settings: Settings, violence: float) -> Seed:
     """Detect the events of a seed, with candidates, and label them."""
     rules = BarRules(sessions, settings.detection, settings.research.params)
-    rows, bars = [], 0
+    rows, masters, bars = [], [], 0
     for batch in batches(seed, symbols, sessions, violence):
         bars += batch.height
         found = detect(batch, sessions, settings.detection, keep_candidates=True)
         sampled = with_causal_sample(require(found.candidates), settings.filters, settings.research)
-        events = research_events(build_master(found.events, settings.cooldown), sampled)
+        masters.append(build_master(found.events, settings.cooldown))
+        events = research_events(masters[-1], sampled)
         made = tables_of_events(events, MarketData(batch, sessions, sampled), rules)
         costs = event_costs(made.costed, OWN_COSTS.to_frame(), sessions, settings.research)
         net = net_outcomes(made.labels, costs)
@@ -139,7 +141,7 @@ def outcomes_of(seed: int, symbols: int, sessions: pl.DataFrame, settings: Setti
         outcomes = made.outcomes.join(events.select("event_id", "direction", "session"), on="event_id")
         joined = cohort_events(labels, outcomes, made.features, settings.ranking)
         rows.append(joined.filter(label_spec=PRIMARY).with_columns(gross_return="net_return"))
-    return Seed(pl.concat(rows), bars)
+    return Seed(pl.concat(rows), bars, pl.concat(masters))
 
 
 def require(candidates: pl.DataFrame | None) -> pl.DataFrame:
@@ -248,7 +250,7 @@ def main() -> None:
     every, quiet, found, within, figures = [], 0, [], 0, {}
     for seed in range(1, arguments.seeds + 1):
         symbols = arguments.symbols if seed == 1 else arguments.others
-        rows, bars = outcomes_of(seed, symbols, sessions, settings, arguments.violence)
+        rows, bars, _ = outcomes_of(seed, symbols, sessions, settings, arguments.violence)
         of_seed, cohorts = means(rows), last_cohorts(rows, settings)
         causal = of_seed.filter(sample="causal")
         within += causal.filter(pl.col("t").abs() <= TWO_ERRORS).height

@@ -41,7 +41,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
         asset_checks=[
             with_explained_failures(check)
             for check in (
-                *published_checks(),
+                *published_checks(settings),
                 *research_checks(),
                 *tape_research_checks(),
                 *control_checks(),

@@ -9,7 +9,7 @@ from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
-from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.tables import CANDIDATES, EVENTS
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
@@ -59,13 +59,23 @@ def fill_outcomes(root: Path, events: pl.DataFrame, *, without: tuple[str, ...] 
         costs = _as(rows.sort("event_id", "label_spec"), EVENT_COSTS)
         store.publish(lake.research_table("event_costs", PROFILE), costs, {})
     if "events_with_waves_enriched" not in without:
-        publish_enriched(lake, by_event)
+        _publish_enriched(lake, by_event)
     if "master" not in without:
         publish_frame(lake.master, _as(by_event.filter("in_master"), EVENTS), below=lake.root)
+    for (symbol,), own in by_event.filter(~pl.col("in_master")).group_by("symbol"):
+        publish_frame(lake.candidates_of(str(symbol)), _as(own, CANDIDATES), below=lake.root)
     return lake
 
 
-def publish_enriched(lake: Lake, events: pl.DataFrame) -> None:
+def forget_outcomes(lake: Lake, *event_ids: str) -> None:
+    """Take the rows of some events out of `event_outcomes`, as where their symbol is behind."""
+    store = ResearchStore(lake)
+    for path in store.parts(lake.research / "event_outcomes"):
+        rows = pl.read_parquet(path, glob=False)
+        store.publish(path, rows.filter(~pl.col("event_id").is_in(event_ids)), {})
+
+
+def _publish_enriched(lake: Lake, events: pl.DataFrame) -> None:
     """Write ENRICHED of some events, with the columns that they have."""
     ResearchStore(lake).publish(lake.research_table("events_with_waves_enriched"), _as(events, ENRICHED), {})
 

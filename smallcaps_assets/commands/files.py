@@ -1,7 +1,7 @@
 """Users' table files: found by path or pattern, read lazily, checked against their schema; errors name the file."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -92,6 +92,21 @@ def _ends(path: Path, ends: tuple[str, ...]) -> bool:
 
 def _kinds(suffixes: Sequence[str]) -> str:
     return " or ".join(suffix.strip(".") for suffix in suffixes)
+
+
+def read_file_of(file: Path, schema: Mapping[str, pl.DataType], what: str) -> pl.DataFrame:
+    """A table of a user with the columns of `schema`; `what` it holds.
+
+    Raises:
+        InputError: it is missing, not parquet, altered, or has not these columns.
+    """
+    try:
+        require_unaltered(file)
+        return match_columns(pl.scan_parquet(file, hive_partitioning=False, glob=False), schema, str(file)).collect()
+    except InputError as error:
+        raise InputError(f"{error} Give a file of {what}.") from None
+    except UNREADABLE as error:
+        raise unreadable(file, error) from error
 
 
 def read_master(file: Path) -> pl.DataFrame:

@@ -26,13 +26,15 @@ from smallcaps_assets.domain.tape.contradictions import describe_contradicted
 from smallcaps_assets.domain.tape.cost_estimate import Rate
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind, describe_stale
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import MarketDataError
+from smallcaps_assets.errors import LakeError, MarketDataError
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, describe_selecting
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.operations.readiness import request_tick
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import profile_tape, require_payable
@@ -110,15 +112,18 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    damaged += [f"  controls: {controls.problem}"] if controls.problem else []
+    beside = {"controls": controls.problem, "bars": plan.problem}
+    damaged += [f"  {name}: {problem}" for name, problem in beside.items() if problem]
+    changed = _changed(lake, profile, current.sidecar, damaged)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         document |= {"manifest_id": manifest_id, "outdated_controls": controls.outdated, "next": next_step}
-        print(json.dumps(document))
+        print(json.dumps(document | _of_cohorts(current.sidecar, changed)))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *_text(plan, settings, check, arguments))
+        show(*_lines_of_cohorts(current.sidecar, changed))
         for text in damaged:
             show(Line(text, "bad"))
         if controls.outdated:
@@ -130,6 +135,28 @@ def run(arguments: Namespace) -> int:
     if any(answer != ALLOWED for answer in check.values()):
         return DENIED
     return _DAMAGED if damaged else 0
+
+
+def _of_cohorts(sidecar: dict[str, Any], changed: str | None) -> dict[str, Any]:
+    """What JSON says of the cohorts that selected the events; nothing where none did."""
+    return {"cohorts": sidecar[COHORTS_ENTRY], "changed_cohorts": changed} if COHORTS_ENTRY in sidecar else {}
+
+
+def _lines_of_cohorts(sidecar: dict[str, Any], changed: str | None) -> list[Printable]:
+    """The same as text."""
+    if COHORTS_ENTRY not in sidecar:
+        return []
+    selected = Line(f"  {describe_selecting(sidecar[COHORTS_ENTRY])}", hanging=4)
+    return [selected, *([Line(f"  {changed}", "note", hanging=4)] if changed else [])]
+
+
+def _changed(lake: Lake, profile: Profile, sidecar: dict[str, Any], damaged: list[str]) -> str | None:
+    """That the cohorts which selected the events have changed since; `damaged` receives why that cannot be said."""
+    try:
+        return changes_of_kept(lake, profile, sidecar)
+    except LakeError as error:
+        damaged.append(f"  cohorts: {error}")
+        return None
 
 
 def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.assets.events import make_master
-from smallcaps_assets.defs.assets.manifests import make_manifest
+from smallcaps_assets.defs.assets.manifests import make_manifest, selected_from
 from smallcaps_assets.defs.checks.asset_checks import (
     check_evaluation,
     lateness_check,
@@ -94,7 +94,8 @@ def select_all(context: dg.OpExecutionContext, settings: SettingsResource, lake:
     survey = cache(lake.detector(settings.load()).survey)
     for profile in PROFILES:
         asset = dg.AssetKey([profile, "manifest"])
-        provenance = provenance_of_asset(context, settings.load(), asset, [_MASTER.path])
+        made_from = [_MASTER.path, *selected_from(profile, settings.load())]
+        provenance = provenance_of_asset(context, settings.load(), asset, made_from)
         events = load_master(lake.lake)
         version, metadata = make_manifest(profile, events, settings, lake)
         tags = provenance | data_version_tags(version)

@@ -24,9 +24,10 @@ from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
 from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.universe import WITHOUT_EFFECT
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
-from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
+from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
 
@@ -44,6 +45,14 @@ def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
     return from_columns([profile, f"tape_{kind}"], trace_columns(columns, TRADES, derived))
 
 
+def _from_cohorts(settings: Settings, profile: Profile) -> Lineage:
+    """The columns that cohorts give a manifest whose events they select."""
+    if settings.profiles[profile].cohorts is None:
+        return {}
+    columns = {"selected_by_cohort": ["winning"], "cohort_id": ["cohort_id"], "as_of": ["as_of"]}
+    return from_columns([COHORTS_FROM, COHORTS_TABLE], columns)
+
+
 def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
     """The rows of the assets of one profile, by the last part of their keys."""
     return {
@@ -55,6 +64,7 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             version="1",
             decided_by=lambda settings: (settings.profiles[profile], settings.ranking),
             lineage=from_columns(["master_events"], trace_columns(MANIFEST, EVENTS, OF_MANIFEST)),
+            lineage_by_settings=lambda settings: _from_cohorts(settings, profile),
         ),
         "tape_trades": AssetFacts(
             path=lambda lake: lake.tape(profile, "trades"),
@@ -229,8 +239,8 @@ def with_facts(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> lis
 def _with_facts(spec: dg.AssetSpec, settings: Settings, lake: Lake) -> dg.AssetSpec:
     facts = facts_of(spec.key)
     metadata: dict[str, object] = {"dagster/uri": facts.path(lake).as_uri()}
-    if facts.lineage:
-        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps_by_column=facts.lineage)
+    if lineage := {**facts.lineage, **facts.lineage_by_settings(settings)}:
+        metadata["dagster/column_lineage"] = dg.TableColumnLineage(deps_by_column=lineage)
     return spec.merge_attributes(
         tags={"stage": facts.stage, "paid": "yes" if facts.paid else "no"},
         metadata=metadata,

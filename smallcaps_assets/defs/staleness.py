@@ -10,11 +10,13 @@ import dagster as dg
 from pydantic import TypeAdapter
 
 from smallcaps_assets.defs.checks.asset_checks import check_evaluation, manifest_checks_of, report_findings
+from smallcaps_assets.defs.checks.texts import COHORTS_KEPT
 from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.events.master import symbols_to_rebuild
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks, run_checks
@@ -22,7 +24,7 @@ from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards,
 from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES, checks_of_research
 from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile
 
 _INTERVAL_S: Final = 60
 _SHARDS: Final = dg.AssetKey("event_shards")
@@ -31,7 +33,7 @@ _MANIFESTS: Final = {profile: dg.AssetKey([profile, "manifest"]) for profile in 
 _RESEARCH: Final = {table: dg.AssetKey(table) for table in UP_TO_DATE_TABLES}
 # those that depend on the settings in force
 _OF_MANIFEST: Final = "up_to_date"
-_CHECKS: Final = {"current_settings", "shards_current", _OF_MANIFEST, UP_TO_DATE}
+_CHECKS: Final = {"current_settings", "shards_current", _OF_MANIFEST, COHORTS_KEPT, UP_TO_DATE}
 
 
 @dataclass(frozen=True)
@@ -94,11 +96,17 @@ def _state(settings: SettingsResource, lake: LakeResource) -> list[str | None]:
         lake.lake.splits,
         lake.lake.research_table(EVENT_SCORES_TABLE),
         *(lake.manifests(profile).pointer for profile in PROFILES),
+        *([lake.lake.research_table(COHORTS_TABLE, COHORTS_FROM)] if _has_follow_up(settings) else []),
     ]
     states = [path.stat() if path.is_file() else None for path in files]
     changes = [f"{state.st_size} {state.st_mtime_ns}" if state else None for state in states]
     research = ResearchStore(lake.lake).state(lake.lake.research / MARKET_STATE_DAY)
     return [*versions, lake.shards().state(), research, *changes]
+
+
+def _has_follow_up(settings: SettingsResource) -> bool:
+    """Whether cohorts select the events of a profile."""
+    return any(params.cohorts for params in settings.load().profiles.values())
 
 
 def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[dg.AssetKey, Finding]]:
@@ -111,7 +119,8 @@ def _results(settings: SettingsResource, lake: LakeResource) -> Iterator[tuple[d
         checks[_MASTER] = {"shards_current": lambda: shards_current(survey(), symbols_to_rebuild(lake.shards()))}
     for profile, asset in _MANIFESTS.items():
         if lake.manifests(profile).is_begun():
-            checks[asset] = {_OF_MANIFEST: partial(_up_to_date, profile, settings, lake, survey)}
+            names = [_OF_MANIFEST, *([COHORTS_KEPT] if settings.load().profiles[profile].cohorts else [])]
+            checks[asset] = {name: partial(_of_manifest, name, profile, settings, lake, survey) for name in names}
     if settings.load().research.enabled:
         for table in _begun(lake):
             checks[_RESEARCH[table]] = {UP_TO_DATE: partial(_research_up_to_date, table, settings, lake)}
@@ -132,6 +141,8 @@ def _research_up_to_date(table: str, settings: SettingsResource, lake: LakeResou
     return checks_of_research(table, lake.symbol_research(settings.load()))[UP_TO_DATE]()
 
 
-def _up_to_date(profile: Profile, settings: SettingsResource, lake: LakeResource, survey: Survey) -> Finding:
-    """The finding about a manifest; where it cannot be read, `run_checks` says so, and the other assets are judged."""
-    return manifest_checks_of(profile, settings, lake, survey)[_OF_MANIFEST]()
+def _of_manifest(
+    check: str, profile: Profile, settings: SettingsResource, lake: LakeResource, survey: Survey
+) -> Finding:
+    """A finding about a manifest; where it cannot be read, `run_checks` says so, and the other assets are judged."""
+    return manifest_checks_of(profile, settings, lake, survey)[check]()

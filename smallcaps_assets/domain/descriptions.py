@@ -38,6 +38,11 @@ COLUMNS: Final[Mapping[str, str]] = {
     "window_before_min": "HINDSIGHT, like `extended`: minutes of tape before the event.",
     "window_after_min": "HINDSIGHT, like `extended`: minutes of tape after the event.",
     "extended": "HINDSIGHT: whether the event gets the longer window, decided by comparison with all others.",
+    "selected_by_cohort": "HINDSIGHT before `as_of`: whether a winning cohort selected the event; true in every row.",
+    "cohort_id": "HINDSIGHT before `as_of`: the finest cohort of the event that was winning at `as_of`.",
+    "as_of": "When the cohorts that selected the event were judged: the first day of a month.",
+    "in_selection_sample": "HINDSIGHT: whether the event's own label was in the sample of the cohorts. Such events may "
+    "train a model, and never test one or prove a cohort; null where it is not known.",
     "wave": "The wave that captures its tape: PM, then AH, then RTH.",
     "start": "Start of the window, UTC, included.",
     "end": "End of the window, UTC, excluded.",

@@ -100,6 +100,18 @@ MANIFEST: Final = pl.Schema(
     }
 )
 
+# What cohorts that select the events of a manifest add to its rows.
+ADMISSION: Final = pl.Schema(
+    {
+        "selected_by_cohort": pl.Boolean(),
+        "cohort_id": pl.String(),
+        "as_of": pl.Date(),
+        "in_selection_sample": pl.Boolean(),
+    }
+)
+# A manifest whose events were selected by cohorts.
+FOLLOW_UP_MANIFEST: Final = pl.Schema({**MANIFEST, **ADMISSION})
+
 TRADES: Final = pl.Schema(
     {
         "timestamp": UTC_NS,

@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -11,7 +12,7 @@ from typing import Any, Final, NamedTuple, Self
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
-from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST, match_columns
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.files.content_hash import seal_document
@@ -21,6 +22,7 @@ from smallcaps_assets.lake.files.publish import disk_errors, publish_frame, publ
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, SelectingCohorts
 
 # entries of the pointer and of a sidecar that readers need
 _OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}
@@ -32,7 +34,7 @@ _OF_SIDECAR: Final[Mapping[str, type]] = {
 
 
 class Current(NamedTuple):
-    """A manifest (MANIFEST), in rank order, and its sidecar."""
+    """A manifest (see `columns_of_manifest`), in rank order, and its sidecar."""
 
     rows: pl.DataFrame
     sidecar: dict[str, Any]
@@ -62,12 +64,23 @@ class ManifestStore:
         """The file that names the current manifest."""
         return self.folder / "current.json"
 
-    def freeze(self, selection: Selection, *, config_hash: str, master_sha256: str, now: datetime) -> dict[str, Any]:
-        """Publish a manifest, its sidecar and the pointer to it; returns the sidecar.
+    def freeze(
+        self,
+        selection: Selection,
+        *,
+        config_hash: str,
+        master_sha256: str,
+        now: datetime,
+        cohorts: SelectingCohorts | None = None,
+    ) -> dict[str, Any]:
+        """Publish a manifest, the cohorts that selected it, its sidecar and the pointer to it; returns the sidecar.
 
-        If an unchanged manifest of the same settings and MASTER exists, it becomes the current one again instead.
+        If an unchanged manifest of the same settings, MASTER and cohorts exists, it becomes the current one again
+        instead.
         """
-        same = self._find_same(config_hash, master_sha256)
+        if cohorts is not None:
+            cohorts.keep(self.folder, self.below)
+        same = self._find_same(config_hash, master_sha256, cohorts.identity if cohorts else None)
         if same:
             self._point_to(same["manifest_id"])
             return same
@@ -88,6 +101,7 @@ class ManifestStore:
             "funnel": selection.funnel,
             "session_distribution": session_distribution(selection.manifest),
             "extension": selection.extension,
+            **({COHORTS_ENTRY: dict(cohorts.entry)} if cohorts else {}),
         }
         publish_document(path.with_suffix(".json"), facts, indent=2, below=self.below)
         self._point_to(manifest_id)
@@ -117,7 +131,7 @@ class ManifestStore:
         return str(found["manifest_id"]) if found else None
 
     def load(self) -> pl.DataFrame:
-        """The current manifest (MANIFEST), in rank order; see `current`."""
+        """The current manifest, in rank order; see `current`."""
         return self.current().rows
 
     def current(self) -> Current:
@@ -139,7 +153,8 @@ class ManifestStore:
                 path,
             )
         with disk_errors("read", path):
-            rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), MANIFEST, str(path)).collect()
+            columns = columns_of_manifest(sidecar)
+            rows = match_columns(pl.read_parquet(BytesIO(content)).lazy(), columns, str(path)).collect()
         return Current(rows, sidecar)
 
     def damage(self) -> str | None:
@@ -169,11 +184,27 @@ class ManifestStore:
     def _sidecars(self) -> list[Path]:
         return list_paths(self.folder, f"{self.profile}_*.json")
 
-    def _find_same(self, config_hash: str, master_sha256: str) -> dict[str, Any] | None:
+    def cohorts_of(self, as_of: date, label_spec: str) -> dict[str, Any] | None:
+        """What the sidecar of the last manifest that cohorts of an as_of and label spec selected says of these.
+
+        The current manifest comes first, then the newest; damaged sidecars are passed over.
+        """
+        sidecars = sorted(self._sidecars(), reverse=True)
+        with suppress(LakeError, InputError):
+            sidecars.insert(0, self.folder / f"{self.sidecar()['manifest_id']}.json")
+        for path in sidecars:
+            with suppress(LakeError):
+                entry = _read_sidecar(path).get(COHORTS_ENTRY)
+                if entry and (entry["as_of"], entry["label_spec"]) == (as_of.isoformat(), label_spec):
+                    return dict(entry)
+        return None
+
+    def _find_same(self, config_hash: str, master_sha256: str, cohorts: str | None) -> dict[str, Any] | None:
         for path in sorted(self._sidecars(), reverse=True):
             try:
                 sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
-                alike = (sidecar["config_hash"], sidecar["master_sha256"]) == (config_hash, master_sha256)
+                found = (sidecar["config_hash"], sidecar["master_sha256"], _identity_of_cohorts(sidecar))
+                alike = found == (config_hash, master_sha256, cohorts)
                 if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
                     return sidecar
             except LakeError:
@@ -205,6 +236,16 @@ class ManifestStore:
                 pointer,
             )
         return sidecar
+
+
+def columns_of_manifest(sidecar: Mapping[str, Any]) -> pl.Schema:
+    """MANIFEST, or FOLLOW_UP_MANIFEST where cohorts selected its events."""
+    return FOLLOW_UP_MANIFEST if sidecar.get(COHORTS_ENTRY) else MANIFEST
+
+
+def _identity_of_cohorts(sidecar: Mapping[str, Any]) -> str | None:
+    entry = sidecar.get(COHORTS_ENTRY)
+    return str(entry["sha256"]) if entry else None
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:

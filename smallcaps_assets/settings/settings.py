@@ -41,6 +41,8 @@ from smallcaps_assets.settings.sections import (
 
 Profile = Literal["core", "plus", "premium"]
 PROFILES: Final[tuple[Profile, ...]] = ("core", "plus", "premium")
+# whose cohorts select the events of the other profiles
+COHORTS_FROM: Final[Profile] = "core"
 
 # With these a parent process passes its configuration to its children.
 HOME_VARIABLE: Final = "SMALLCAPS_HOME"
@@ -102,6 +104,11 @@ class Settings(Params):
         if scores != sorted(scores, reverse=True):
             raise ValueError(
                 "min_event_score must not rise from core to plus to premium: the tiers build on that order"
+            )
+        if self.profiles[COHORTS_FROM].cohorts is not None:
+            raise ValueError(
+                f"profiles.{COHORTS_FROM}.cohorts must be null: the other profiles learn from the cohorts of "
+                f"{COHORTS_FROM}, which cannot choose its own events. Give it to plus or premium"
             )
         return self
 

@@ -493,7 +493,8 @@ def all_keys() -> set[dg.AssetKey]:
         ("core/event_costs", {"event_labels", "event_bar_features", "core/micro_features"}),
         (
             "core/cohorts",
-            {"core/event_costs", "event_labels", "event_bar_features", "events_with_waves_enriched"},
+            # of no tape of another profile, whose manifest may depend on these cohorts
+            {"core/event_costs", "event_labels", "event_bar_features", "event_waves", "event_shards", "master_events"},
         ),
         ("core/research_labels", {"event_labels", "core/manifest", "core/micro_features", "core/event_costs"}),
         ("nightly_report", {f"{profile}/manifest" for profile in PROFILES}),

@@ -25,7 +25,7 @@ class Baseline(NamedTuple):
     events: pl.DataFrame | None
 
 
-class _EarlierEvents:
+class EarlierEvents:
     """Events found earlier, of which each batch looks up those of its symbols, and no others."""
 
     def __init__(self, events: pl.DataFrame) -> None:
@@ -53,7 +53,7 @@ class Comparison:
         self._baseline, self._name, self._settings = baseline, name, settings
         baseline_settings = baseline.settings or settings
         self._selection = SelectionComparison(_selection_settings(baseline_settings), _selection_settings(settings))
-        self._earlier = None if baseline.events is None else _EarlierEvents(baseline.events)
+        self._earlier = None if baseline.events is None else EarlierEvents(baseline.events)
         self._changes = Changes()
         self._compared = self._unknown = 0
 
@@ -82,6 +82,7 @@ class Comparison:
                 side: self._changes.strongest(side).select(_EXAMPLE).to_dicts() for side in ("gained", "lost")
             },
             "profiles": self._selection.rows(),
+            "profiles_without_cohorts": self._with_cohorts(),
         }
 
     def text(self) -> list[Printable]:
@@ -95,8 +96,14 @@ class Comparison:
             *_changed(document),
             _scores(document["scores"]),
             _profiles(document["profiles"]),
+            *_left_out(document["profiles_without_cohorts"]),
             *_strongest(document["strongest"]),
         ]
+
+    def _with_cohorts(self) -> list[str]:
+        """The profiles whose events cohorts select, on either side: the comparison leaves that step out."""
+        sides = (self._baseline.settings or self._settings, self._settings)
+        return sorted({name for side in sides for name, profile in side.profiles.items() if profile.cohorts})
 
     def _differences(self) -> list[dict[str, Any]] | None:
         if self._baseline.settings is None:
@@ -170,6 +177,11 @@ def _profiles(profiles: Mapping[str, Mapping[str, int]]) -> TextTable:
         for name, row in profiles.items()
     ]
     return TextTable(("selected for the manifest of", "A", "B", "B - A", "in both"), rows)
+
+
+def _left_out(profiles: Sequence[str]) -> Iterator[str]:
+    if profiles:
+        yield f"  {' and '.join(profiles)}: before winning cohorts select, which this comparison leaves out"
 
 
 def _strongest(strongest: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Printable]:

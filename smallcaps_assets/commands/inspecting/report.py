@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import polars as pl
 
@@ -18,9 +18,11 @@ from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_control_ledger, build_ledger, capture_effort
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, describe_selecting
 from smallcaps_assets.lake.tape.failures import EFFORT_NAMES
 from smallcaps_assets.lake.tape.files import describe_damage
 from smallcaps_assets.lake.tape.store import TapeStore
+from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.research.tape.reconciled import reconciled_windows
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.review.review import Review
@@ -72,6 +74,7 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
     review = _review(Review(lake, profile, settings), beside)
     items: list[Printable] = [
         Line(f"profile {profile}: {of} in {sidecar['manifest_id']}", "heading"),
+        *_cohorts(lake, profile, sidecar, beside),
         _states(ledger),
         _kinds(ledger, tape, published, now),
         *([f"  controls: {describe_controls(windows)}"] if windows.height else []),
@@ -91,6 +94,22 @@ def capture_report(  # noqa: PLR0913 -- two of them are choices
         *(f"    {reason}" for reason in reasons),
     ]
     return CaptureReport(items, len(damaged) + len(beside))
+
+
+def _cohorts(lake: Lake, profile: Profile, sidecar: dict[str, Any], damaged: list[LakeError]) -> list[Printable]:
+    """The cohorts that selected the events, and whether they have changed since; nothing where none did.
+
+    `damaged` receives why they cannot be read, which is no reason to show nothing else.
+    """
+    if COHORTS_ENTRY not in sidecar:
+        return []
+    selected = Line(f"  {describe_selecting(sidecar[COHORTS_ENTRY])}", hanging=4)
+    try:
+        changed = changes_of_kept(lake, profile, sidecar)
+    except LakeError as error:
+        damaged.append(error)
+        return [selected, Line(f"  cohorts: {error}", "bad", hanging=4)]
+    return [selected, *([Line(f"  {changed}", "note", hanging=4)] if changed else [])]
 
 
 def _review(review: Review, damaged: list[LakeError]) -> Printable:

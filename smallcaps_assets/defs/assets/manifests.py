@@ -1,55 +1,96 @@
 """Asset `<profile>/manifest`: the events that a profile captures, ranked and frozen."""
 
+from collections.abc import Sequence
+from zoneinfo import ZoneInfo
+
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.events import manifest_metadata
+from smallcaps_assets.defs.metadata.follow_up import cohort_metadata
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.bars.quality import master_problems
-from smallcaps_assets.domain.manifests.selection import profile_hash, select_events
-from smallcaps_assets.domain.tables import MANIFEST
+from smallcaps_assets.domain.manifests.selection import profile_hash
+from smallcaps_assets.domain.sessions import NEW_YORK
+from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
-from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
+from smallcaps_assets.pipeline.manifests.selecting import choose_cohorts, select_manifest
+from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings
+
+_BY_COHORTS = (
+    f" Its events are those whose cohort of {COHORTS_FROM} was winning at profiles.{{profile}}.cohorts.as_of; the "
+    "cohorts are kept, and select until others are asked for."
+)
 
 
-def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+class ManifestConfig(dg.Config):
+    """How the events are selected."""
+
+    renew_cohorts: bool = Field(
+        default=False,
+        description="Select by the cohorts as they are now, not by those that are kept from an earlier selection. "
+        "Without effect where no cohorts select.",
+    )
+
+
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The manifest of each profile."""
-    return [_manifest(profile) for profile in PROFILES]
+    return [_manifest(profile, settings) for profile in PROFILES]
 
 
-def _manifest(profile: Profile) -> dg.AssetsDefinition:
+def selected_from(profile: Profile, settings: Settings) -> list[Sequence[str]]:
+    """The keys of the assets that a manifest is made from, apart from MASTER."""
+    return [] if settings.profiles[profile].cohorts is None else [[COHORTS_FROM, COHORTS_TABLE]]
+
+
+def _manifest(profile: Profile, settings: Settings) -> dg.AssetsDefinition:
+    others = selected_from(profile, settings)
+
     @dg.asset(
         key=[profile, "manifest"],
-        metadata=column_schema(MANIFEST, below=True),
+        deps=[dg.AssetKey(key) for key in others],
+        metadata=column_schema(FOLLOW_UP_MANIFEST if others else MANIFEST, below=True),
         description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
-        "manifest never overwrites an old one.",
+        f"manifest never overwrites an old one.{_BY_COHORTS.format(profile=profile) * bool(others)}",
     )
     def manifest(
-        master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+        config: ManifestConfig, master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
     ) -> dg.MaterializeResult[None]:
-        version, figures = make_manifest(profile, master_events, settings, lake)
+        renew = config.renew_cohorts
+        version, figures = make_manifest(profile, master_events, settings, lake, renew_cohorts=renew)
         return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version))
 
     return manifest
 
 
 def make_manifest(
-    profile: Profile, master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+    profile: Profile,
+    master_events: pl.DataFrame,
+    settings: SettingsResource,
+    lake: LakeResource,
+    *,
+    renew_cohorts: bool = False,
 ) -> tuple[str, Metadata]:
     """Select and freeze the manifest of a profile; returns its data version and its metadata.
 
     Raises:
-        LakeError: MASTER is invalid, or the selection breaks its own limits.
+        InputError: the cohorts that are to select its events do not exist.
+        LakeError: MASTER is invalid, the selection breaks its own limits, or the cohorts that select are damaged.
     """
     loaded = settings.load()
     problems = master_problems(master_events)
     if problems:
         master = lake.lake.master
         raise LakeError(f"{master}: {'; '.join(problems)}. Materialize master_events again.", master)
-    selection = select_events(master_events, loaded.profiles[profile], loaded.ranking)
+    today = settings.now().astimezone(ZoneInfo(NEW_YORK)).date()
+    chosen = choose_cohorts(lake.lake, loaded, profile, today, renew=renew_cohorts)
+    cohorts = chosen.cohorts if chosen else None
+    selection = select_manifest(master_events, loaded.profiles[profile], loaded.ranking, cohorts)
     require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
     store = lake.manifests(profile)
     damage = store.damage()
@@ -61,6 +102,10 @@ def make_manifest(
         config_hash=profile_hash(loaded.profiles[profile], loaded.ranking),
         master_sha256=prove_once(lake.lake.master),
         now=settings.now(),
+        cohorts=cohorts,
     )
+    if notice := chosen.notice(profile) if chosen else None:
+        dg.get_dagster_logger().warning(notice)
     figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
+    figures |= cohort_metadata(selection.manifest, cohorts, notice) if cohorts else {}
     return sidecar["sha256"], figures | ({"damaged": damage} if damage else {})

@@ -8,8 +8,10 @@ import polars as pl
 
 from smallcaps_assets.defs.checks.texts import (
     BAR_CHECKS,
+    COHORTS_KEPT,
     EMPTY_WINDOWS,
     EMPTY_WINDOWS_TEXT,
+    FOLLOW_UP_CHECKS,
     KPI_CHECKS,
     MANIFEST_CHECKS,
     MASTER_CHECKS,
@@ -32,8 +34,9 @@ from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.events.checks import checks_of_master
 from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards, shards_current
 from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
+from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 SMALL_CAPS: Final = "small_caps"
 LATENESS_CHECK: Final = "up_to_date"
@@ -67,9 +70,9 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
     )
 
 
-def published_checks() -> list[dg.AssetChecksDefinition]:
+def published_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of bars, events, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
-    manifests = (_manifest(profile) for profile in PROFILES)
+    manifests = (_manifest(profile, settings) for profile in PROFILES)
     return [_bars(), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
 
 
@@ -110,12 +113,11 @@ def _master() -> dg.AssetChecksDefinition:
     return master_events_checks
 
 
-def _manifest(profile: Profile) -> dg.AssetChecksDefinition:
+def _manifest(profile: Profile, settings: Settings) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey([profile, "manifest"])
+    texts = MANIFEST_CHECKS if settings.profiles[profile].cohorts is None else {**MANIFEST_CHECKS, **FOLLOW_UP_CHECKS}
 
-    @dg.multi_asset_check(
-        name=f"{profile}__manifest_checks", specs=check_specs(asset, MANIFEST_CHECKS), can_subset=True
-    )
+    @dg.multi_asset_check(name=f"{profile}__manifest_checks", specs=check_specs(asset, texts), can_subset=True)
     def manifest_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
@@ -135,7 +137,22 @@ def manifest_checks_of(
         return shards_current(surveyed(), symbols_to_rebuild(lake.shards())).breaking
 
     hashed = sha256(master) if master.is_file() else None
-    return checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
+    checks = checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
+    if loaded.profiles[profile].cohorts is None:
+        return checks
+    return {**checks, COHORTS_KEPT: lambda: _cohorts_kept(profile, lake)}
+
+
+def _cohorts_kept(profile: Profile, lake: LakeResource) -> Finding:
+    """Whether the cohorts that selected the manifest are what they were."""
+    sidecar = lake.manifests(profile).sidecar()
+    notice = changes_of_kept(lake.lake, profile, sidecar)
+    figures = {"manifest_id": str(sidecar["manifest_id"])}
+    if notice:
+        rows = pl.DataFrame({"manifest_id": [sidecar["manifest_id"]], "as_of": [sidecar["cohorts"]["as_of"]]})
+        return finding(COHORTS_KEPT, rows, figures | {"verdict": notice}, severe=False)
+    found = finding(COHORTS_KEPT, pl.DataFrame(), figures, severe=False)
+    return found.unjudged_if("cohorts" not in sidecar, "no cohorts selected the current manifest")
 
 
 def selected_findings(context: dg.AssetCheckExecutionContext, checks: Checks) -> Iterator[Finding]:

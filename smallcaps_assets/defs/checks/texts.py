@@ -32,6 +32,13 @@ MANIFEST_CHECKS: Final[Mapping[str, str]] = {
     "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
     "job redetect; captured tape stays, and is not fetched again.",
 }
+# of manifests whose events cohorts select
+COHORTS_KEPT: Final = "cohorts_as_selected"
+FOLLOW_UP_CHECKS: Final[Mapping[str, str]] = {
+    COHORTS_KEPT: "The cohorts that select its events are what they were when they first did. Costs that became known "
+    "since may have changed them: the kept ones still select, so that no event leaves or comes for what was learned "
+    "later. To select by the cohorts as they are now, materialize the manifest with renew_cohorts: true.",
+}
 BAR_CHECKS: Final[Mapping[str, str]] = {
     "session_coverage": "Every followed symbol has all expected sessions. Symbols with missing sessions are named: "
     "materialize them; only missing sessions are fetched.",

@@ -23,6 +23,11 @@ def no_settings(settings: Settings) -> tuple[object, ...]:  # noqa: ARG001 -- ro
     return ()
 
 
+def no_lineage(settings: Settings) -> Lineage:  # noqa: ARG001 -- rows share one signature
+    """The lineage of no column."""
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class AssetFacts:
     """What is fixed about one asset, apart from how it is made.
@@ -37,6 +42,7 @@ class AssetFacts:
             before is then shown as out of date. None where it never is.
         decided_by: the settings that decide its content; they are part of its code version.
         lineage: the columns of other assets that each of its columns is derived from.
+        lineage_by_settings: of columns that only some settings give it.
         schema: the columns of its table, where other assets read it through the IO manager.
         added: those of them that earlier releases did not write.
     """
@@ -49,6 +55,7 @@ class AssetFacts:
     version: str | None
     decided_by: Callable[[Settings], tuple[object, ...]] = no_settings
     lineage: Lineage = field(default_factory=dict)
+    lineage_by_settings: Callable[[Settings], Lineage] = no_lineage
     schema: Mapping[str, pl.DataType] = field(default_factory=dict)
     added: Sequence[str] = ()
 

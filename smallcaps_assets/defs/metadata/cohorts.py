@@ -49,7 +49,7 @@ def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortPa
             "members": made.members.rows["event_id"].n_unique(),
             **_figures(last.filter(pl.col("q_value").is_not_null(), level="L1")),
         }
-    metadata["events left out"] = source.not_costed + source.not_enriched
+    metadata["events left out"] = source.not_costed + source.not_followed
     return metadata | {"unchanged": made.cohorts.unchanged}
 
 

@@ -39,7 +39,9 @@ def upstream_of_outcomes(name: str, profile: Profile | None) -> list[list[str]]:
     if name == EVENT_COSTS_TABLE:
         return [["event_labels"], ["event_bar_features"], [profile, "micro_features"]]
     if name == COHORTS_TABLE:
-        return [[profile, EVENT_COSTS_TABLE], ["event_labels"], ["event_bar_features"], [ENRICHED_TABLE]]
+        # not the enriched events: their tape comes from manifests that may depend on cohorts
+        of_events = [["master_events"], ["event_shards"], ["event_waves"]]
+        return [[profile, EVENT_COSTS_TABLE], ["event_labels"], ["event_bar_features"], *of_events]
     return [[profile, "manifest"], [profile, "micro_features"], ["event_labels"], [profile, EVENT_COSTS_TABLE]]
 
 

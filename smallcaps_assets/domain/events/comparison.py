@@ -109,13 +109,16 @@ class SelectionSettings(NamedTuple):
 class SelectionComparison:
     """The events that the profiles would select from two MASTER tables, part by part; each symbol is in one part only.
 
+    Step 2b, by which cohorts select the events of a profile, is left out: these cohorts were judged by the events of
+    one configuration, and their limits of a month hold for all symbols together.
+
     Every step of a selection except the last handles each symbol independently, so the last step needs only the events
     that the earlier steps keep of each part.
     """
 
     def __init__(self, before: SelectionSettings, after: SelectionSettings) -> None:
         """Start without events; both sides have the same profiles."""
-        self._sides = (before, after)
+        self._sides = (_without_cohorts(before), _without_cohorts(after))
         self._kept = [{name: [EVENTS.to_frame()] for name in side.profiles} for side in self._sides]
 
     def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
@@ -136,6 +139,11 @@ class SelectionComparison:
             both = int(before.is_in(after.implode()).sum())
             counts[name] = {"before": before.len(), "after": after.len(), "same": both}
         return counts
+
+
+def _without_cohorts(settings: SelectionSettings) -> SelectionSettings:
+    profiles = {name: profile.model_copy(update={"cohorts": None}) for name, profile in settings.profiles.items()}
+    return settings._replace(profiles=profiles)
 
 
 def _count_cells(side: str, events: pl.DataFrame) -> pl.DataFrame:

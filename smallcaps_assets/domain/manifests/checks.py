@@ -5,7 +5,8 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
-from smallcaps_assets.domain.manifests.selection import FLOOR_GUARD, ProfileParams, RankingParams
+from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams
+from smallcaps_assets.domain.manifests.windows import FLOOR_GUARD
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.words import count_noun
 

@@ -2,39 +2,31 @@
 
 import hashlib
 import json
-from typing import Final, Literal, NamedTuple, Self
+from typing import Any, Final, Literal, NamedTuple, Self
 
 import polars as pl
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.manifests.follow_up import COHORT_STEP, Admission, CohortSelection
+from smallcaps_assets.domain.manifests.windows import (
+    FLOOR_GUARD,
+    ExtensionFigures,
+    ExtensionParams,
+    WindowParams,
+    bar_spread,
+    extend_windows,
+    window_minutes,
+)
 from smallcaps_assets.domain.params import CalendarDay, Params
 from smallcaps_assets.domain.sessions import NEW_YORK, NewYorkTime
-from smallcaps_assets.domain.tables import MANIFEST, SESSIONS
+from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST, SESSIONS
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]
-# guards floor(share x rows) against products such as 0.29 x 100 = 28.999...
-FLOOR_GUARD: Final = 1e-9
 # columns that may be null in a step: such rows pass, and are counted
 _MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "dollar_volume_day"}
-
-
-class WindowParams(Params):
-    """Minutes before and after the event."""
-
-    before_min: int = Field(gt=0, le=1_440)
-    after_min: int = Field(gt=0, le=1_440)
-
-
-class ExtensionParams(Params):
-    """Which events get the longer window."""
-
-    speed_percentile: float = Field(ge=0, le=100)
-    spread_percentile: float = Field(ge=0, le=100)
-    min_spike_x: float = Field(ge=0)
-    max_extended_share: float = Field(ge=0, le=1)
 
 
 class ProfileParams(Params):
@@ -57,6 +49,13 @@ class ProfileParams(Params):
     extension: ExtensionParams
     quotes: Thinning
     columns: Literal["minimal", "all"]
+    cohorts: CohortSelection | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `cohorts` where there are none, so that hashes of these settings stay those of earlier releases."""
+        settings: dict[str, Any] = serialize(self)
+        return settings if settings.get("cohorts") else {key: settings[key] for key in settings if key != "cohorts"}
 
     @model_validator(mode="after")
     def _windows_in_order(self) -> Self:
@@ -107,11 +106,11 @@ class RankingParams(Params):
 
 
 class Selection(NamedTuple):
-    """A manifest (MANIFEST), its funnel and the figures of its extended windows."""
+    """A manifest (MANIFEST, or FOLLOW_UP_MANIFEST), its funnel and the figures of its extended windows."""
 
     manifest: pl.DataFrame
     funnel: list[dict[str, int | str]]
-    extension: dict[str, float | int | None]
+    extension: ExtensionFigures
 
 
 def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
@@ -121,14 +120,23 @@ def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams) -> Selection:
+def select_events(
+    master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams, admit: Admission | None = None
+) -> Selection:
     """Select the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
+
+    Step 2b, `admit`, follows the second: it has the columns of ADMISSION of the events that winning cohorts select.
 
     Rows are in rank order. The funnel has the number of rows left after each step, after the day step also how many
     have an unknown `rvol_day`, and in the last step how many events each time bucket offered. Imported events may lack
     VWAP and dollar volume of the day. Unknown values pass, and are counted. A number of transactions that means "not
     known", which earlier releases stored, is null.
+
+    Raises:
+        ValueError: cohorts select the events of the profile, and `admit` is missing, or the other way round.
     """
+    if (profile.cohorts is None) != (admit is None):
+        raise ValueError("step 2b belongs to the profiles with cohorts, and to no other")
     master = master.with_columns(all_known(["transactions"]))
     passing = master.select(**_conditions(profile), row=pl.int_range(pl.len()))
     funnel: list[dict[str, int | str]] = []
@@ -137,6 +145,12 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
         funnel.append({"step": step, "rows": passing.height})
         if unknown := _unknown(master, step, passing["row"]):
             funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
+        if step == "min_event_score" and admit is not None:
+            admitted = admit(master[passing["row"]].with_columns(time_bucket=time_bucket(ranking)))
+            master = master.join(admitted.events, on="event_id", how="left", maintain_order="left", validate="m:1")
+            passing = passing.filter(master["selected_by_cohort"].gather(passing["row"]))
+            of_winning = {"of_winning_cohorts": admitted.of_winning}
+            funnel.append({"step": COHORT_STEP, "rows": passing.height, **of_winning})
     rows = rank_events(master.select(*_RANKED).with_row_index("row")[passing["row"]], ranking)
     funnel[-1]["rvol_day_unknown"] = rows["rvol_day"].null_count()
     for step, keep in _limits(profile).items():
@@ -147,15 +161,16 @@ def select_events(master: pl.DataFrame, profile: ProfileParams, ranking: Ranking
     rows = _fill_buckets(rows, profile.max_events, ranking)
     funnel.append({"step": "max_events", "rows": rows.height})
     funnel[-1].update({f"offered_{name}": events for name, events in offered})
-    extended, figures = _extend(rows, profile.extension)
+    schema = MANIFEST if admit is None else FOLLOW_UP_MANIFEST
+    extended, figures = extend_windows(rows, profile.extension)
     manifest = (
         rows.with_columns(rank=pl.int_range(1, pl.len() + 1, dtype=pl.Int64), extended=extended)
         .with_columns(
-            window_before_min=_minutes(profile.extended_window.before_min, profile.window.before_min),
-            window_after_min=_minutes(profile.extended_window.after_min, profile.window.after_min),
+            window_before_min=window_minutes(profile.extended_window.before_min, profile.window.before_min),
+            window_after_min=window_minutes(profile.extended_window.after_min, profile.window.after_min),
         )
-        .select(*MANIFEST)
-        .match_to_schema(MANIFEST)
+        .select(*schema)
+        .match_to_schema(schema)
     )
     return Selection(manifest, funnel, figures)
 
@@ -207,7 +222,7 @@ def _conditions(profile: ProfileParams) -> dict[str, pl.Expr]:
         "min_event_score": pl.col("score") >= profile.min_event_score,
         "bar_liquidity": (pl.col("dollar_volume") >= profile.min_bar_dollar_volume_usd)
         & (pl.col("volume") >= profile.min_bar_volume_shares)
-        & (_bar_spread() <= profile.max_bar_spread_pct / 100).fill_null(value=True),
+        & (bar_spread() <= profile.max_bar_spread_pct / 100).fill_null(value=True),
         "day_liquidity": (pl.col("dollar_volume_day") >= profile.min_day_dollar_volume_usd).fill_null(value=True)
         & (pl.col("rvol_day") >= profile.min_day_rvol).fill_null(value=True),
     }
@@ -241,14 +256,6 @@ def _limits(profile: ProfileParams) -> dict[str, pl.Expr]:
     }
 
 
-def _bar_spread() -> pl.Expr:
-    return (pl.col("high") - pl.col("low")) / pl.col("vwap_at_event")
-
-
-def _minutes(extended: int, ordinary: int) -> pl.Expr:
-    return pl.when("extended").then(pl.lit(extended, dtype=pl.Int64)).otherwise(pl.lit(ordinary, dtype=pl.Int64))
-
-
 def time_bucket(ranking: RankingParams) -> pl.Expr:
     """The name of the time bucket of an event, by its `session` and `timestamp`."""
     clock = pl.col("timestamp").dt.convert_time_zone(NEW_YORK).dt.time()
@@ -271,25 +278,3 @@ def _fill_buckets(rows: pl.DataFrame, max_events: int, ranking: RankingParams) -
     numbered = rows.with_columns(first=first, order=pl.int_range(pl.len()))
     chosen = numbered.sort("first", "order", descending=[True, False]).head(max_events)
     return chosen.sort("order").drop("first", "order")
-
-
-def _extend(rows: pl.DataFrame, params: ExtensionParams) -> tuple[pl.Series, dict[str, float | int | None]]:
-    """Which rows get the extended window, and the figures that decided it."""
-    speed = rows.select(pl.col("transactions").quantile(params.speed_percentile / 100, "linear")).item()
-    spread = rows.select(_bar_spread().quantile(params.spread_percentile / 100, "linear")).item()
-    triggered = pl.any_horizontal(
-        pl.col("transactions") >= pl.lit(speed, dtype=pl.Float64),
-        _bar_spread() >= pl.lit(spread, dtype=pl.Float64),
-        pl.col("spike_x") >= params.min_spike_x,
-    ).fill_null(value=False)
-    most = int(params.max_extended_share * rows.height + FLOOR_GUARD)
-    marks = rows.select(triggered=triggered).with_columns(
-        extended=pl.col("triggered") & (pl.col("triggered").cum_sum() <= most)
-    )
-    return marks["extended"], {
-        "transactions_threshold": speed,
-        "spread_threshold": spread,
-        "spike_x_threshold": params.min_spike_x,
-        "triggered": int(marks["triggered"].sum()),
-        "extended": int(marks["extended"].sum()),
-    }

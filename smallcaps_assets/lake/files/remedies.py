@@ -103,6 +103,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         f"Materialize {{profile}}/manifest, which selects the events from MASTER again and writes it anew, {_FREE}.",
     ),
     (
+        rf"manifests/{_PROFILE}/cohorts_[^/]+",
+        (
+            "Restore it, or materialize {profile}/manifest with the run config {{renew_cohorts: true}}, which selects "
+            f"the events by the cohorts as they are now, {_FREE}."
+        ),
+    ),
+    (
         rf"manifests/{_PROFILE}/[^/]+",
         (
             f"Restore it, or materialize {{profile}}/manifest, which selects the events from MASTER again, in a "

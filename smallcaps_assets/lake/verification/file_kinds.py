@@ -95,6 +95,12 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         parquet_state,
         _table_with("event_id", "window_before_min"),
     ),
+    FileKind(
+        "selecting cohorts",
+        rf"manifests/{_PROFILE}/cohorts_\d{{8}}_[0-9a-f]{{16}}\.parquet",
+        parquet_state,
+        _table_with("cohort_id", "winning", "members"),
+    ),
     FileKind("sidecars", rf"manifests/{_PROFILE}/{_MANIFEST}\.json", document_state, manifest_document_faults),
     FileKind("pointers", rf"manifests/{_PROFILE}/current\.json", document_state, no_faults),
     FileKind(

@@ -22,6 +22,7 @@ from smallcaps_assets.lake.month_files import parse_sessions
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.reference_tables import CONDITIONS_INPUT, SPLITS_INPUT, SPLITS_UNKNOWN
 from smallcaps_assets.lake.research import ResearchStore
+from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.cohort_files import compare_cohort_files
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
@@ -38,7 +39,12 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         profile: that profile.
     """
     sidecars = sorted(file for file in files if files[file] == "sidecars")
-    of_profiles = [*_of_manifests(lake, files, sidecars), *_of_reviews(files), *compare_cohort_files(lake, files)]
+    of_profiles = [
+        *_of_manifests(lake, files, sidecars),
+        *_of_selecting_cohorts(lake, files, sidecars),
+        *_of_reviews(files),
+        *compare_cohort_files(lake, files),
+    ]
     if profile is not None:
         return of_profiles
     footers = _month_footers(lake, files)
@@ -242,6 +248,18 @@ def _of_manifests(lake: Lake, files: Mapping[str, str], sidecars: Collection[str
                 yield _missing(sidecar, f"the sidecar of the manifest that {pointer} names")
         elif any(file.startswith(f"{folder}/") for file in sidecars):
             yield _missing(pointer, "the name of the current manifest")
+
+
+def _of_selecting_cohorts(lake: Lake, files: Mapping[str, str], sidecars: Collection[str]) -> Iterator[Discrepancy]:
+    """Cohorts that selected the events of manifests, as their sidecars name them."""
+    named = {
+        f"{file.rpartition('/')[0]}/{entry['file']}": file
+        for file in sidecars
+        if isinstance(entry := _document(lake, file).get(COHORTS_ENTRY), dict) and "file" in entry
+    }
+    for cohorts, file in sorted(named.items()):
+        if cohorts not in files:
+            yield _missing(cohorts, f"the cohorts that selected the events, which {file} names")
 
 
 def _sha256(lake: Lake, file: str) -> str:

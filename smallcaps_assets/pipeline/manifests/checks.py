@@ -7,10 +7,10 @@ import polars as pl
 from smallcaps_assets.domain.findings import Finding
 from smallcaps_assets.domain.manifests import checks as manifest_checks
 from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams, profile_hash
-from smallcaps_assets.domain.tables import MANIFEST, match_columns
+from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import disk_errors, sha256
-from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.manifests import ManifestStore, columns_of_manifest
 from smallcaps_assets.pipeline.checks import Checks
 from smallcaps_assets.settings.settings import Profile, Settings
 
@@ -54,7 +54,8 @@ def checks_of_manifest(
     params, ranking = settings.profiles[profile], settings.ranking
     config_hash = profile_hash(params, ranking)
     with disk_errors("read", path):
-        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), MANIFEST, str(path)).collect()
+        columns = columns_of_manifest(sidecar)
+        rows = match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), columns, str(path)).collect()
 
     def grade(finding: Finding) -> Finding:
         graded = finding._replace(severe=sidecar["config_hash"] == config_hash)

@@ -7,12 +7,11 @@ import polars as pl
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import describe_untested
 from smallcaps_assets.domain.research.outcomes.event_labels import OK
-from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
+from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
-from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, facts_of_events
 from smallcaps_assets.pipeline.research.table_reader import TableReader
 from smallcaps_assets.settings.settings import Profile
 
@@ -29,17 +28,17 @@ class CohortSource(NamedTuple):
         with_net: those with a cost, hence a net return.
         dates: of these.
         not_costed: labels of which `event_costs` has no row yet.
-        not_enriched: labels with a row of costs whose event `events_with_waves_enriched` does not have yet: cohorts
+        not_followed: labels with a row of costs whose event has no outcomes yet, or is no longer detected: cohorts
             leave them out.
-        not_enriched_named: some of these events.
+        not_followed_named: some of these events.
     """
 
     ok: int
     with_net: int
     dates: int
     not_costed: int
-    not_enriched: int
-    not_enriched_named: list[str]
+    not_followed: int
+    not_followed_named: list[str]
 
     def notes(self, profile: Profile) -> list[str]:
         """What cohorts leave out and why: labels without a cost, and those that a table lacks; with the remedy."""
@@ -54,11 +53,11 @@ class CohortSource(NamedTuple):
             clause = count_clause(self.not_costed, "event has", "events have")
             costs = f"{profile}/{EVENT_COSTS_TABLE}"
             found.append(f"{clause} no row in {costs} yet: materialize it, {cohorts}")
-        if self.not_enriched:
-            clause = count_clause(self.not_enriched, "event is", "events are")
+        if self.not_followed:
+            clause = count_clause(self.not_followed, "event is", "events are")
             found.append(
-                f"{clause} left out, such as {', '.join(self.not_enriched_named)}: {ENRICHED_TABLE} does not have "
-                f"them yet: materialize it, {cohorts}"
+                f"{clause} left out, such as {', '.join(self.not_followed_named)}: event_waves does not have "
+                f"them as they are detected now: materialize it, {cohorts}"
             )
         return found
 
@@ -76,18 +75,19 @@ def source_of_cohorts(lake: Lake, profile: Profile, label_spec: str) -> CohortSo
         .filter(of_spec)
         .select("event_id", "net_return", costed=pl.lit(value=True))
     )
-    events = read.of_lake(ENRICHED_TABLE, ENRICHED).select("event_id", enriched=pl.lit(value=True))
+    outcomes = read.of_symbols("event_outcomes", EVENT_OUTCOMES).select("event_id", followed=pl.lit(value=True))
+    events = outcomes.join(facts_of_events(lake), on="event_id", how="semi")
     rows = labels.join(costs, on="event_id", how="left").join(events, on="event_id", how="left")
     with_net = (pl.col("state") == OK) & pl.col("net_return").is_not_null()
-    behind = pl.col("costed").is_not_null() & pl.col("enriched").is_null()
+    behind = pl.col("costed").is_not_null() & pl.col("followed").is_null()
     with read.naming():
         found = rows.select(
             ok=(pl.col("state") == OK).sum(),
             with_net=with_net.sum(),
             dates=pl.col("date").filter(with_net).n_unique(),
             not_costed=pl.col("costed").null_count(),
-            not_enriched=behind.sum(),
-            not_enriched_named=pl.col("event_id").filter(behind).sort().head(_NAMED).implode(),
+            not_followed=behind.sum(),
+            not_followed_named=pl.col("event_id").filter(behind).sort().head(_NAMED).implode(),
         ).collect()
     return CohortSource(*found.row(0))
 

@@ -15,17 +15,17 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.versions import code_version
 from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
-from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes
+from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes, files_of_events
 from smallcaps_assets.settings.settings import Profile
 
 # Raised with every code change that changes rows.
 COHORTS_VERSION: Final = "1"
 # what cohorts are made from, but for tables by symbol, as their footer names it, in words
-_JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "events_with_waves_enriched"}
+_JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "MASTER or candidates"}
 _FEATURES: Final = "event_bar_features"
 _LABELS: Final = "event_labels"
+_OUTCOMES: Final = "event_outcomes"
 
 
 class JoinedCohorts(NamedTuple):
@@ -44,7 +44,8 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
     lake, files = outcomes.lake, JoinedFiles(outcomes.lake)
     parts = {
         "costs": files.of_lake(EVENT_COSTS_TABLE, profile),
-        "events": files.of_lake(ENRICHED_TABLE),
+        "events": files_of_events(lake),
+        "outcomes": files.of_symbols(lake.research / _OUTCOMES),
         "labels": files.of_symbols(lake.research / _LABELS),
         "features": files.of_symbols(lake.research / _FEATURES),
     }
@@ -80,7 +81,7 @@ def changes_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> list[str]:
     now = {
         "code": code_version(COHORTS_VERSION, *settings_of_cohorts(outcomes.params, outcomes.ranking)),
         "costs": files.contents(files.of_lake(EVENT_COSTS_TABLE, profile)),
-        "events": files.contents(files.of_lake(ENRICHED_TABLE)),
+        "events": files.contents(files_of_events(outcomes.lake)),
     }
     return [words for name, words in _JOINED_INPUTS.items() if known.get(name) != now[name]]
 
@@ -88,7 +89,7 @@ def changes_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> list[str]:
 def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:
     """COHORT_EVENTS of all events with costs, sorted by event and label spec.
 
-    Events that `events_with_waves_enriched` does not have yet are left out.
+    Events whose outcomes are not made yet are left out, and those that are no longer detected.
 
     Raises:
         LakeError: a file is damaged or cannot be read.

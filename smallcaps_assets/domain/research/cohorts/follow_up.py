@@ -28,12 +28,14 @@ class FollowUp(NamedTuple):
         label_spec: of the cohorts.
         top_n_per_month: best-ranked events that are kept of a month (New York time).
         max_per_symbol: events of one symbol in a month.
+        earlier_events: whether events before `as_of` are selected as well.
     """
 
     as_of: date
     label_spec: str = PRIMARY_SPEC
     top_n_per_month: int = 200
     max_per_symbol: int = 3
+    earlier_events: bool = True
 
 
 def select_follow_up(
@@ -41,7 +43,8 @@ def select_follow_up(
 ) -> pl.DataFrame:
     """The events whose finest cohort that is winning at `as_of` selects them, by month and rank.
 
-    They have the columns of `events` and `selected_by_cohort` (true), `cohort_id` and `as_of`.
+    They have the columns of `events` and `selected_by_cohort` (true), `cohort_id` and `as_of`. No column of `events` is
+    hindsight of the event but those that its rank has.
 
     Args:
         events: EVENTS with `time_bucket`.
@@ -49,13 +52,23 @@ def select_follow_up(
         follow_up: which cohorts, and how many events.
         ranking: weights of the rank.
     """
-    own = events.select(*COHORT_FACTS).with_columns(as_of=pl.lit(follow_up.as_of))
-    found = events.hstack(_winning_cohort(own, cohorts, follow_up.label_spec).select("cohort_id", "as_of"))
-    ranked = rank_events(found.filter(pl.col("cohort_id").is_not_null()), ranking).drop("value")
+    ranked = rank_events(events_of_winning(events, cohorts, follow_up), ranking).drop("value")
     month = pl.col("date").str.head(7)
     of_symbol = ranked.filter(pl.int_range(pl.len()).over(month, "symbol") < follow_up.max_per_symbol)
     best = of_symbol.filter(pl.int_range(pl.len()).over(month) < follow_up.top_n_per_month)
     return best.sort(month, maintain_order=True).with_columns(selected_by_cohort=pl.lit(value=True))
+
+
+def events_of_winning(events: pl.DataFrame, cohorts: pl.DataFrame, follow_up: FollowUp) -> pl.DataFrame:
+    """The events, in their order, that have a cohort which is winning at `as_of`, with `cohort_id` and `as_of`.
+
+    Arguments are those of `select_follow_up`.
+    """
+    if not follow_up.earlier_events:
+        events = events.filter(pl.col("date") >= follow_up.as_of.isoformat())
+    own = events.select(*COHORT_FACTS).with_columns(as_of=pl.lit(follow_up.as_of))
+    found = _winning_cohort(own, cohorts, follow_up.label_spec).select("cohort_id", "as_of")
+    return events.hstack(found).filter(pl.col("cohort_id").is_not_null())
 
 
 def in_selection_sample(

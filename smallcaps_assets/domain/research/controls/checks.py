@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
-from smallcaps_assets.domain.manifests.selection import FLOOR_GUARD
+from smallcaps_assets.domain.manifests.windows import FLOOR_GUARD
 from smallcaps_assets.domain.research.controls.intervals import count_inside
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.sessions import NEW_YORK

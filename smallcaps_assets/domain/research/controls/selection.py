@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.events.detection import event_ids
-from smallcaps_assets.domain.manifests.selection import FLOOR_GUARD
+from smallcaps_assets.domain.manifests.windows import FLOOR_GUARD
 from smallcaps_assets.domain.research.controls.candidates import REASONS
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import CONTROL, CONTROL_MANIFEST

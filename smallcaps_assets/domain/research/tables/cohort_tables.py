@@ -49,6 +49,9 @@ COHORT_MEMBER_COLUMNS: Final = {
     **_of(_TEXT, "", "post", "part"),
 }
 COHORT_MEMBERS: Final = schema_of(COHORT_MEMBER_COLUMNS)
+# Cohorts of one as_of that select events, with the events of the sample whose finest winning cohort each is; null where
+# these are not known.
+SELECTING_COHORTS: Final = pl.Schema({**COHORTS, "members": pl.List(pl.String())})
 # What was known of an event's cohort when the event was.
 WAS_WINNING_COLUMNS: Final = {**_of(_TEXT, "", "key", "event_id"), **_of(_FLAG, "", "pre", "cohort_was_winning")}
 WAS_WINNING: Final = schema_of(WAS_WINNING_COLUMNS)

@@ -13,7 +13,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.research.joined_cohorts import publish_cohorts
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.outcome_lake import fill_outcomes, outcomes_of_lake, publish_enriched
+from smallcaps_assets_tests.outcome_lake import fill_outcomes, forget_outcomes, outcomes_of_lake
 from smallcaps_assets_tests.scenarios import flip_bit
 from smallcaps_assets_tests.unit.domain.research.cohorts.cohort_events import event_of, frame_of, random_events
 
@@ -102,8 +102,8 @@ def test_json_has_the_same_figures(home: Lake, capsys: pytest.CaptureFixture[str
         "with_net": 4_000,
         "dates": 90,
         "not_costed": 0,
-        "not_enriched": 0,
-        "not_enriched_named": [],
+        "not_followed": 0,
+        "not_followed_named": [],
     }
     assert len(document["best"]) == len(document["worst"]) == 2
     best = document["best"][0]
@@ -172,14 +172,11 @@ def test_events_that_another_table_lacks_are_counted_and_named(
     fresh_home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lake = fill_outcomes(fresh_home / "lake", small())
-    enriched = pl.read_parquet(lake.research_table("events_with_waves_enriched"))
-    publish_enriched(lake, enriched.sort("event_id").head(8))
+    forget_outcomes(lake, "E000008", "E000009")
     publish_cohorts(outcomes_of_lake(lake), "core")
     text = run("cohorts", capsys)[1]
-    assert (
-        "note: 2 events are left out, such as E000008, E000009: events_with_waves_enriched does not have them" in text
-    )
-    assert json.loads(run("cohorts --json", capsys)[1])["labels"]["not_enriched"] == 2
+    assert "note: 2 events are left out, such as E000008, E000009: event_waves does not have them as they" in text
+    assert json.loads(run("cohorts --json", capsys)[1])["labels"]["not_followed"] == 2
 
 
 def test_without_candidates_cohorts_are_those_of_master(fresh_home: Path, capsys: pytest.CaptureFixture[str]) -> None:

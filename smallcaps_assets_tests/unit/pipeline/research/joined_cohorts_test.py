@@ -27,7 +27,7 @@ from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_cohorts import events_of_cohorts, publish_cohorts
 from smallcaps_assets.research import open_lake
 from smallcaps_assets_tests.conftest import LATER, event, files_below, manifest_of
-from smallcaps_assets_tests.outcome_lake import fill_outcomes, outcomes_of_lake, publish_enriched
+from smallcaps_assets_tests.outcome_lake import fill_outcomes, forget_outcomes, outcomes_of_lake
 from smallcaps_assets_tests.scenarios import default_settings, flip_bit
 from smallcaps_assets_tests.unit.domain.research.cohorts.cohort_events import event_of, frame_of, random_events
 
@@ -87,17 +87,16 @@ def test_nothing_is_made_again_until_an_input_changes(lake: Lake) -> None:
     assert publish_cohorts(outcomes, "core").members.rows.height == fewer.members.rows.height
 
 
-def test_events_that_the_enriched_table_lacks_are_left_out_counted_and_named(tmp_path: Path) -> None:
+def test_events_without_outcomes_are_left_out_counted_and_named(tmp_path: Path) -> None:
     rows = frame_of(event_of(number, date(2024, 3, 4 + number % 5), 0.01) for number in range(10))
     lake = fill_outcomes(tmp_path / "lake", rows)
-    enriched = pl.read_parquet(lake.research_table("events_with_waves_enriched"))
-    publish_enriched(lake, enriched.filter(pl.col("event_id") != "E000003"))
+    forget_outcomes(lake, "E000003")
     costs = pl.read_parquet(lake.research_table("event_costs", "core"))
     path = lake.research_table("event_costs", "core")
     ResearchStore(lake).publish(path, costs.filter(~pl.col("event_id").is_in(["E000007", "E000008"])), {})
     source = source_of_cohorts(lake, "core", "15,1,1")
     assert source == CohortSource(
-        ok=10, with_net=8, dates=5, not_costed=2, not_enriched=1, not_enriched_named=["E000003"]
+        ok=10, with_net=8, dates=5, not_costed=2, not_followed=1, not_followed_named=["E000003"]
     )
     metadata = shown(lake)
     assert metadata["events left out"] == 3
@@ -106,8 +105,8 @@ def test_events_that_the_enriched_table_lacks_are_left_out_counted_and_named(tmp
         "spike up, has 5 events on 3 dates. Costs are known of 8 of 10 labels, on 5 dates: only these count, and "
         "captured events are chosen with hindsight; capture more tape of core, or set research.cost_bps_default. "
         "2 events have no row in core/event_costs yet: materialize it, then "
-        "core/cohorts. 1 event is left out, such as E000003: events_with_waves_enriched does not have them yet: "
-        "materialize it, then core/cohorts."
+        "core/cohorts. 1 event is left out, such as E000003: event_waves does not have them as they are "
+        "detected now: materialize it, then core/cohorts."
     )
     assert events_of_cohorts(outcomes_of_lake(lake), "core").height == 7
 
@@ -155,7 +154,7 @@ def test_only_tested_cohorts_are_best_worst_and_plotted(lake: Lake) -> None:
     ],
 )
 def test_why_there_are_no_cohorts(source: dict[str, int], words: str) -> None:
-    known = CohortSource(**source, not_costed=0, not_enriched=0, not_enriched_named=[])
+    known = CohortSource(**source, not_costed=0, not_followed=0, not_followed_named=[])
     assert why_untested(COHORTS.to_frame(), default_settings().research.params, known, "plus") == words
 
 

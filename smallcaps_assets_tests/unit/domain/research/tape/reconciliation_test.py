@@ -223,6 +223,29 @@ def test_reconciliation_equals_the_slow_rules(seed: int) -> None:
     assert_frame_equal(reconcile_events(events, result), pl.DataFrame([summary], schema=EVENT_RECONCILIATION))
 
 
+def test_spans_may_come_in_any_order_and_minutes_without_trades_and_bar_are_rows() -> None:
+    spans = pl.concat([span("09:33", "09:35"), span("09:30", "09:31"), span("09:40", "09:41", "A")])
+    found = reconcile(TWO, [bar("09:30", STORED, 200.0, 2)], spans)
+    assert found.select("symbol", "timestamp", "class").rows() == [
+        ("A", at("09:40"), "no_trades_no_bar"),
+        ("AEMD", at("09:30"), "exact"),
+        ("AEMD", at("09:33"), "no_trades_no_bar"),
+        ("AEMD", at("09:34"), "no_trades_no_bar"),
+    ]
+    assert found.filter(pl.col("class") == "no_trades_no_bar").select(
+        pl.exclude("symbol", "timestamp", "class")
+    ).select(pl.all().is_null().all()).row(0) == (True,) * (found.width - 3)
+
+
+def test_a_bar_or_an_event_within_a_minute_is_none_of_it() -> None:
+    stored = ("AEMD", at("09:30", 30), *STORED, 200.0, None, 2)
+    found = reconcile(TWO, [stored])
+    assert found["class"].to_list() == ["missing_bar"]
+    bounds = {"window_start": [at("09:30")], "window_end": [at("09:31")]}
+    events = pl.DataFrame({"event_id": "e", "symbol": "AEMD", "timestamp": [at("09:30", 30)], **bounds})
+    assert reconcile_events(events, found).row(0) == ("e", 0.0, "missing_bar", None)
+
+
 def test_every_class_can_be_the_worst_of_an_event() -> None:
     minutes = pl.DataFrame(
         {
