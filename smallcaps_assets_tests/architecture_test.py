@@ -36,7 +36,7 @@ MAY_IMPORT = {
         "settings",
         "simulated",
     },
-    "research": {"lake", "domain", "settings"},
+    "research": {"research", "lake", "domain", "settings"},
     "cli": {"commands.command_parser", "commands.console", "runtime.system_errors"},
     "errors": set(),
 }

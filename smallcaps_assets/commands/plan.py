@@ -112,7 +112,8 @@ def run(arguments: Namespace) -> int:
         check = _check(settings, plan.newest)
     next_step = _next_step(plan, profile, arguments)
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
-    damaged += [f"  controls: {controls.problem}"] if controls.problem else []
+    beside = {"controls": controls.problem, "bars": plan.problem}
+    damaged += [f"  {name}: {problem}" for name, problem in beside.items() if problem]
     changed = _changed(lake, profile, current.sidecar, damaged)
     if arguments.json:
         document = _document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}

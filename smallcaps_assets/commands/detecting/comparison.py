@@ -25,7 +25,7 @@ class Baseline(NamedTuple):
     events: pl.DataFrame | None
 
 
-class _EarlierEvents:
+class EarlierEvents:
     """Events found earlier, of which each batch looks up those of its symbols, and no others."""
 
     def __init__(self, events: pl.DataFrame) -> None:
@@ -53,7 +53,7 @@ class Comparison:
         self._baseline, self._name, self._settings = baseline, name, settings
         baseline_settings = baseline.settings or settings
         self._selection = SelectionComparison(_selection_settings(baseline_settings), _selection_settings(settings))
-        self._earlier = None if baseline.events is None else _EarlierEvents(baseline.events)
+        self._earlier = None if baseline.events is None else EarlierEvents(baseline.events)
         self._changes = Changes()
         self._compared = self._unknown = 0
 

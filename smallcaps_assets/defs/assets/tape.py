@@ -88,6 +88,8 @@ class TapeStep:
         chosen = with_controls(events, controls.rows)
         planner = Planner(store, loaded.capture.assumptions, loaded.source.requests_per_minute)
         plan = planner.plan(chosen, [kind], pairs, upgrade=config.upgrade, retry_empty=config.retry_empty)
+        if plan.problem:
+            log.warning("bars: %s", plan.problem)
         require_room(plan, loaded.capture.free_disk)
         if sidecar["config_hash"] != profile_hash(loaded.profiles[self.profile], loaded.ranking):
             log.warning("%s was selected with settings other than those in force.", sidecar["manifest_id"])

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import polars as pl
 
-from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
@@ -52,6 +51,6 @@ class TableReader:
 
     def _scan(self, files: list[Path], schema: pl.Schema) -> pl.LazyFrame:
         for path in files:
-            prove_once(path)
+            self.store.prove(path)
         self._read.append((files, schema))
         return self.store.scan(files, schema)

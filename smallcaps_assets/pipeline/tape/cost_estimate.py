@@ -23,6 +23,7 @@ from smallcaps_assets.domain.tape.cost_estimate import (
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TapeKind
 from smallcaps_assets.domain.tape.tables import SPANS, SPANS_TO_FETCH
 from smallcaps_assets.domain.tape.windows import event_windows, uncovered_windows
+from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import disk_errors
@@ -57,6 +58,15 @@ class CapturePlan:
     folder: Path
     free_bytes: int
     backlogs: Mapping[TapeKind, TapeBacklog]
+    damaged_bars: tuple[LakeError, ...] = ()
+
+    @property
+    def problem(self) -> str | None:
+        """That trades are assumed where bars are damaged, as a clause with the first file; None where none are."""
+        if not self.damaged_bars:
+            return None
+        files = count_clause(len(self.damaged_bars), "file is", "files are")
+        return f"{files} damaged, and trades are assumed there: {self.damaged_bars[0]}"
 
     @property
     def bytes(self) -> float:
@@ -106,7 +116,8 @@ class Planner:
         if pairs is not None:
             asked = pl.DataFrame(pairs, schema={"symbol": pl.String, "wave": pl.String}, orient="row")
             windows = windows.join(asked, on=["symbol", "wave"], how="semi")
-        bars = self._bars(windows)
+        damaged = list[LakeError]()
+        bars = self._bars(windows, damaged)
         per_bar = self.assumptions.trades_per_bar
         expected = expect_trades(windows, bars, per_bar)
         backlogs = {kind: self.tape.backlog(kind, windows, upgrade=upgrade) for kind in kinds}
@@ -130,6 +141,7 @@ class Planner:
             folder=root,
             free_bytes=free_bytes(root),
             backlogs=backlogs,
+            damaged_bars=tuple(damaged),
         )
 
     def count_contradicted(self, plan: CapturePlan) -> dict[TapeKind, int]:
@@ -153,9 +165,12 @@ class Planner:
         spans = numbered.with_columns(kind=pl.lit(kind), copied=copied)
         return expect_trades(spans, bars, self.assumptions.trades_per_bar).select(*SPANS_TO_FETCH)
 
-    def _bars(self, windows: pl.DataFrame) -> pl.DataFrame:
-        """Bars inside windows: symbol, timestamp, transactions. Reads only these columns of the months concerned."""
-        return read_minutes(self.tape.lake, minutes_of(windows), _COUNTED)
+    def _bars(self, windows: pl.DataFrame, damaged: list[LakeError]) -> pl.DataFrame:
+        """Bars inside windows: symbol, timestamp, transactions. Reads only these columns of the months concerned.
+
+        They only say what a capture costs: those that are damaged stop none, and `damaged` receives why.
+        """
+        return read_minutes(self.tape.lake, minutes_of(windows), _COUNTED, damaged)
 
     def _history(self) -> LearnedRatios:
         """Ratios of the published tape, of a sample of symbols if there are many."""

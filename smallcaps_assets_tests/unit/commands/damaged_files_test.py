@@ -103,7 +103,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket
     lake.shard_coverages.mkdir(parents=True, exist_ok=True)
     (lake.shard_coverages / "A.json").write_text("{}")
     (stored,) = lake.review("core").glob("marks/*/*.json")
-    shutil.copy(stored, folder / "labels.json")
+    # of another time: the same labels would replace a damaged file of theirs
+    later = stored.read_text(encoding="utf-8").replace("T10:00:00Z", "T11:00:00Z")
+    (folder / "labels.json").write_text(later, encoding="utf-8")
     (folder / "mine").mkdir()
     pl.read_parquet(next(lake.bars("AVLO").glob("*.parquet"))).write_parquet(folder / "mine" / "AVLO.parquet")
     pl.read_parquet(lake.master).write_parquet(folder / "mine" / "events.parquet")

@@ -48,7 +48,7 @@ class Reconciled(NamedTuple):
         if not self.damaged:
             return None
         files = count_noun(len(self.damaged), "damaged file")
-        return f"bars and trades of {files} are not compared: {self.damaged[0]}"
+        return f"bars and trades are not compared for {files}: {self.damaged[0]}"
 
 
 class _Current(NamedTuple):
@@ -80,7 +80,10 @@ def reconciled_windows(
     captured = covered_windows(manifest, listing["trades"]).select("event_id", "symbol", "wave")
     pairs: list[Pair] = captured.select("symbol", "wave").unique().sort("wave", "symbol").rows()
     damaged = list[LakeError]()
-    current = _current(research, manifest, pairs, listing, damaged)
+    try:
+        current = _current(research, manifest, pairs, listing, damaged)
+    except LakeError as error:  # of what it is compared by, such as the trade conditions
+        return found._replace(damaged=(*damaged, error))
     events = pl.concat([found.events, *(part.events for part in current.values())]).unique("event_id")
     missing = captured.join(events, on="event_id", how="anti")["wave"].unique().to_list()
     by_wave = defaultdict[str, list[Pair]](list)

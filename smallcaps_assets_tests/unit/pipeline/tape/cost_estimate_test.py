@@ -346,11 +346,32 @@ def test_one_kind_and_some_partitions_can_be_planned(lake: Lake) -> None:
     assert planned(lake, pairs=[]).spans == 0
 
 
-def test_unreadable_bars_are_named(lake: Lake) -> None:
+@pytest.mark.parametrize("damage", ["cut", "of another symbol", "folder"])
+def test_damaged_bars_are_named_and_count_as_none(damage: str, lake: Lake) -> None:
+    """They say what a capture costs only, and stop none: the plan is that of a lake without them."""
     with_bars(lake)
-    (lake.bars("AVLO") / "2025-11.parquet").write_bytes(b"no parquet")
-    with pytest.raises(LakeError, match="bars"):
-        planned(lake)
+    path, other = (lake.bars(symbol) / "2025-11.parquet" for symbol in ("AVLO", "CRVO"))
+    path.unlink()
+    expected = planned(lake)
+    assert (expected.bars, expected.problem) == (10, None)
+    if damage == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"no parquet" if damage == "cut" else other.read_bytes())
+    plan = planned(lake)
+    assert plan.table.equals(expected.table)
+    assert str(plan.problem).startswith(f"1 file is damaged, and trades are assumed there: {path}: ")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_plan_names_damaged_bars(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = new_lake(home / "lake").bars("AVLO") / "2025-11.parquet"
+    path.write_bytes(b"no parquet")
+    assert main(["plan"]) == 1
+    output = " ".join(capsys.readouterr().out.split())
+    assert f"bars: 1 file is damaged, and trades are assumed there: {path}: " in output
+    assert "materialize minute_bars of AVLO with the run config {refetch_damaged: true}" in output
+    assert "next: launch the backfill" in output
 
 
 def test_the_disk_must_have_space_for_a_plan(lake: Lake) -> None:

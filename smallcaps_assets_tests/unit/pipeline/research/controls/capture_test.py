@@ -20,7 +20,6 @@ from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.control_tables import CONTROLS_WITH_OUTCOMES, ControlTables
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
@@ -39,6 +38,7 @@ from smallcaps_assets.pipeline.research.controls.selecting import ChosenControls
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets.pipeline.tape.cost_estimate import Planner
+from smallcaps_assets.research.control_tables import CONTROLS_WITH_OUTCOMES, ControlTables
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.conftest import LATER, client_of, event, files_below, manifest_of, master_of, open_gate
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.tape.kpis import capture_kpis
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger, capture_effort
+from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.files import Span
 from smallcaps_assets.pipeline.research.tape.reconciled import Reconciled, reconciled_windows
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
@@ -146,7 +148,7 @@ def test_a_file_that_cannot_be_read_counts_as_none(lake: Lake, table: str) -> No
     assert path.is_file()
     assert [str(error.facts["file"]) for error in found.damaged] == [str(path)]
     assert found.problem is not None
-    assert found.problem.startswith(f"bars and trades of 1 damaged file are not compared: {path}: ")
+    assert found.problem.startswith(f"bars and trades are not compared for 1 damaged file: {path}: ")
     assert "which sets it aside in the quarantine" in found.problem
 
 
@@ -172,3 +174,12 @@ def test_a_sound_file_of_another_wave_counts_in_no_figure(lake: Lake) -> None:
     assert minutes(found) == {"PM": (10, 10)}
     assert [str(error.facts["file"]) for error in found.damaged] == [str(own)]
     assert "is not the file of its place" in str(found.problem)
+
+
+def test_damaged_conditions_are_named_and_stop_no_ledger(lake: Lake) -> None:
+    ReferenceTables(lake).publish_trade_conditions(pinned_conditions(), "embedded", is_pinned=True)
+    lake.trade_conditions.write_bytes(lake.trade_conditions.read_bytes()[:-20])
+    found = read(lake)
+    assert (shares(found), minutes(found)) == ({}, {})
+    assert [str(error.facts["file"]) for error in found.damaged] == [str(lake.trade_conditions)]
+    assert kpi(lake, found) == {"PM": (None, True), "RTH": (None, True), "all": (None, True)}

@@ -1,17 +1,7 @@
-"""A lake as lazy tables, for research in Python.
-
-    from smallcaps_assets.research import open_lake
-
-    lake = open_lake("lake")
-    flushes = lake.events().filter(pl.col("event_type") == "flush").collect()
-
-Every method returns a Polars LazyFrame, of which only what is asked is read, when it is collected. That the files are
-there and undamaged is checked when the method is called, for which each is read whole once in a process. Nothing is
-fetched and nothing is written. All times are UTC, all prices USD.
-"""
+"""The tables of a lake that are read by their name: events, features, outcomes, cohorts, tape and bars."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -19,8 +9,6 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.controls.features import matched_difference
-from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
@@ -30,14 +18,15 @@ from smallcaps_assets.domain.tables import BARS, EVENTS, match_columns
 from smallcaps_assets.domain.tape.schemas import TapeKind
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.control_tables import ControlTables
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
 from smallcaps_assets.lake.tape.store import TapeStore
-from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, load_settings
+from smallcaps_assets.research.arguments import require_date, require_profile, require_spec
+from smallcaps_assets.research.control_views import ControlViews
+from smallcaps_assets.settings.settings import Profile, Settings, load_settings
 
 # what is known of an event when its minute is over, and what identifies it
 _KNOWN: Final = {
@@ -69,7 +58,7 @@ def open_lake(path: str | Path, settings: Settings | None = None) -> "ResearchLa
     return ResearchLake(root, settings)
 
 
-class ResearchLake:
+class ResearchLake(ControlViews):
     """The tables of one lake; see `open_lake`."""
 
     def __init__(self, root: Path, settings: Settings | None) -> None:
@@ -113,7 +102,7 @@ class ResearchLake:
             InputError: there is no such profile.
             LakeError: the table is not there yet, damaged or cannot be read.
         """
-        path = self._lake.research_table("research_table", _require_profile(profile))
+        path = self._lake.research_table("research_table", require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         # earlier releases had no cohorts
         return self._research(path, _KNOWN, added=("cohort_was_winning",))
@@ -132,8 +121,8 @@ class ResearchLake:
             InputError: there is no such profile, `as_of` is no date, or the profile has no cohorts at it.
             LakeError: the table is not there yet, damaged or cannot be read.
         """
-        day = None if as_of is None else _require_date(as_of)
-        path = self._lake.research_table("cohorts", _require_profile(profile))
+        day = None if as_of is None else require_date(as_of)
+        path = self._lake.research_table("cohorts", require_profile(profile))
         require_part(ResearchStore(self._lake), path)
         rows = self._research(path, COHORTS)
         if day is None:
@@ -160,112 +149,14 @@ class ResearchLake:
             InputError: there is no such profile or label spec.
             LakeError: a table is not there yet, damaged or cannot be read.
         """
-        _require_spec(label_spec)
-        labels = self._lake.research_table("research_labels", _require_profile(profile))
+        require_spec(label_spec)
+        labels = self._lake.research_table("research_labels", require_profile(profile))
         enriched = self._lake.research_table("events_with_waves_enriched")
         for path in (labels, enriched):
             require_part(ResearchStore(self._lake), path)
         rows = self._research(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
         followed = self._research(enriched, ENRICHED).select("event_id", *_FOLLOWED)
         return rows.join(followed, on="event_id", how="left", maintain_order="left")
-
-    def controls(self, profile: Profile = "core", label_spec: str | None = None) -> pl.LazyFrame:
-        """What was known of each control when its minute was over (CONTROL_FEATURES), one row per control.
-
-        A control is the minute of an earlier day of the same symbol, at the New York time of its event (`control_of`),
-        without an event near it. The columns are those of `features`, without scores. Sorted by symbol, timestamp and
-        control_of; two events may share a `control_id`.
-
-        Args:
-            profile: core, plus or premium.
-            label_spec: if given, hindsight is added (CONTROLS_WITH_OUTCOMES): label, costs, gross and net return of
-                this spec, velocities, excursions and outcome, in the direction of the event; null of a control without
-                a bar in its minute.
-
-        Raises:
-            InputError: there is no such profile or label spec.
-            LakeError: a table is not there yet, damaged or cannot be read.
-        """
-        tables = self._control_tables(profile)
-        return tables.features() if label_spec is None else tables.with_outcomes(_require_spec(label_spec))
-
-    def matched_difference(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Event minus control for each number of `features` (MATCHED_DIFFERENCE), one row per event with a control.
-
-        `event_id`, `timestamp`, `event_type` and `in_causal_sample` are those of the event, `control_id` and
-        `control_timestamp` those of the control. A difference is null where either number is. Events are chosen with
-        hindsight: filter by `in_causal_sample` for what is said about returns. In the order of `controls`. The same of
-        what came after: `matched_labels` and `matched_outcomes`.
-
-        Args:
-            profile: core, plus or premium.
-
-        Raises:
-            InputError: as `controls`.
-            LakeError: as `controls` and `features`.
-        """
-        return matched_difference(self.features(profile), self.controls(profile))
-
-    def control_labels(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Hindsight: labels, costs and returns of controls (CONTROL_LABELS), in the direction of the event.
-
-        One row per control with a bar in its minute, and label spec. Sorted by control_of.
-
-        Args:
-            profile: core, plus or premium.
-
-        Raises:
-            InputError: there is no such profile.
-            LakeError: the table is not there yet, damaged or cannot be read.
-        """
-        return self._control_tables(profile).labels()
-
-    def matched_labels(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Hindsight: event minus control for each number of labels and costs (MATCHED_LABELS), per label spec.
-
-        `gross_return`, `net_return`, `cost_bps` and the rest; `date` is that of the event. A difference is null where
-        either number is. Events are chosen with hindsight: filter by `in_causal_sample`. Events of one date are not
-        independent: `matched_returns` has means with intervals.
-
-        Args:
-            profile: core, plus or premium.
-
-        Raises:
-            InputError: as `control_labels`.
-            LakeError: as `control_labels` and `features`; or the labels of a symbol, or costs, are not there yet.
-        """
-        return self._control_tables(profile).matched_labels(self.features(profile))
-
-    def matched_outcomes(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Hindsight: event minus control for velocities, excursions and legs (MATCHED_OUTCOMES), one row per pair.
-
-        A difference is null where either number is. In the order of control_of.
-
-        Args:
-            profile: core, plus or premium.
-
-        Raises:
-            InputError: as `control_labels`.
-            LakeError: as `control_labels` and `features`; or the waves of a symbol are not there yet.
-        """
-        return self._control_tables(profile).matched_outcomes(self.features(profile))
-
-    def matched_returns(self, profile: Profile = "core") -> pl.LazyFrame:
-        """Hindsight: mean of return of the event minus return of its control, gross and net (MATCHED_RETURNS).
-
-        One row per selection (`causal`, the pairs whose event is in the causal sample, and `master`, all), label spec,
-        event type (`all` first) and figure (`gross_return`, `net_return`). `mean_lo` to `mean_hi` is the 95 % interval,
-        with errors clustered by the date of the event, `n` the number of pairs and `n_days` that of dates. Returns are
-        fractions. All of it is read at once.
-
-        Args:
-            profile: core, plus or premium.
-
-        Raises:
-            InputError: as `control_labels`.
-            LakeError: as `matched_labels`.
-        """
-        return self._control_tables(profile).matched_returns(self.features(profile))
 
     def trades(self, event_ids: Iterable[str], profile: Profile = "core") -> pl.LazyFrame:
         """Trades in the windows of events: event_id and the columns of the profile (TRADES or TRADES_ALL).
@@ -323,14 +214,11 @@ class ResearchLake:
         with disk_errors("read", folder):
             return store.scan([symbol], tuple(BARS)).sort("timestamp")
 
-    def _control_tables(self, profile: str) -> ControlTables:
-        return ControlTables(self._lake, _require_profile(profile))
-
     def _tape(
         self, kind: TapeKind, event_ids: Iterable[str], profile: Profile, *, opening_book: bool = False
     ) -> pl.LazyFrame:
         wanted = [event_ids] if isinstance(event_ids, str) else event_ids
-        store = TapeStore(self._lake, _require_profile(profile), self._settings.profiles[profile])
+        store = TapeStore(self._lake, require_profile(profile), self._settings.profiles[profile])
         rows = store.scan(kind, wanted, opening_book=opening_book)
         return rows.sort("event_id", "timestamp", "sequence_number", maintain_order=True)
 
@@ -346,28 +234,3 @@ class ResearchLake:
         prove_once(path)
         with disk_errors("read", path):
             return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path), added)
-
-
-def _require_profile(profile: str) -> str:
-    if profile not in PROFILES:
-        raise InputError(f"profile {profile!r} is unknown. The profiles are {', '.join(PROFILES)}.")
-    return profile
-
-
-def _require_spec(label_spec: str) -> str:
-    specs = [spec.name for spec in LABEL_SPECS]
-    if label_spec not in specs:
-        raise InputError(f"label spec {label_spec!r} is unknown. The specs are {', '.join(map(repr, specs))}.")
-    return label_spec
-
-
-def _require_date(as_of: object) -> date:
-    """A date, given as one or as `YYYY-MM-DD`; a moment is none, since its time and zone would be ignored."""
-    if isinstance(as_of, str):
-        try:
-            return date.fromisoformat(as_of)
-        except ValueError:
-            pass
-    if isinstance(as_of, date) and not isinstance(as_of, datetime):
-        return as_of
-    raise InputError(f'as_of {as_of!r}: is no date. Give the first day of a month, such as "2025-11-01".')
