@@ -24,8 +24,8 @@ _COLUMNS: Final[tuple[tuple[str, float, Callable[[dict[str, Any]], str]], ...]] 
     ("bps", 0.17, lambda row: f"{BPS * row['mean']:+.1f}"),
     ("n", 0.32, lambda row: f"{row['n']:,}"),
     ("eff. n", 0.51, lambda row: f"{row['effective_n']:,.0f}"),
-    ("days", 0.63, lambda row: f"{row['n_days']:,}"),
-    ("wins %", 0.80, lambda row: f"{100 * row['win_rate']:.0f}"),
+    ("days", 0.62, lambda row: f"{row['n_days']:,}"),
+    ("wins %", 0.79, lambda row: f"{100 * row['win_rate']:.0f}"),
     ("q", 1.0, lambda row: describe_q(row["q_value"])),
 )
 _CHART_AND_COLUMNS: Final = (1.0, 1.1)

@@ -91,13 +91,6 @@ def test_winning_cohorts_select_the_events_of_plus_and_stay_those_that_first_did
     assert {name for name, *_ in rows_of(shown["of"])} <= set(winning)
     assert shown["cohorts"] == "They are as they were when they first selected events."
     assert verify_files(lake.lake).findings == ()
-    # plus knows the same costs, so what selected an event is what was known of it; before the first as_of nothing was
-    lake.run(["plus", "event_costs"], ["plus", "cohorts"], ["plus", "research_table"])
-    table = pl.read_parquet(lake.lake.research_table("research_table", "plus"))
-    was = table.select("event_id", "cohort_was_winning").join(rows.select("event_id", "date"), on="event_id")
-    assert was.height == rows.height
-    known = was.select(was=pl.when(pl.col("date") >= AS_OF).then(pl.lit(value=True)))["was"]
-    assert was["cohort_was_winning"].equals(known, check_names=False)
     # what is learned later changes the cohorts of the past, and selects nothing else
     learn(lake, 100.0)
     later = make_cohorts(lake)

@@ -205,6 +205,8 @@ def test_each_profile_is_reported_with_its_verdict(copy_of_demo: Home) -> None:
     for profile in PROFILES:
         assert f"profile {profile}:" in output
     assert output.count("GO: every figure meets its target") + output.count("NO-GO:") == len(PROFILES)
+    # a line for each profile with costs
+    assert re.findall(r"^cohorts: (\w+): ", output, re.MULTILINE) == ["core"]
     # published, failed, missing
     trades = re.findall(r"^  trades +([\d,]+) +(\d+) +(\d+) ", output, re.MULTILINE)
     assert all(int(published.replace(",", "")) > 0 for published, _, _ in trades[:2])

@@ -1,6 +1,7 @@
 """The rows of the research assets in the registry of assets."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from smallcaps_assets.defs.facts.asset_facts import AssetFacts, Lineage, from_columns
@@ -15,6 +16,7 @@ from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research import joined, joined_cohorts, joined_outcomes
 from smallcaps_assets.pipeline.research.bars import renewals
+from smallcaps_assets.pipeline.research.bars.table_settings import settings_of_table
 from smallcaps_assets.pipeline.research.controls import features, selecting
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, ENRICHED_VERSION
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, settings_of_tape
@@ -65,11 +67,7 @@ def facts_of_research() -> dict[str, AssetFacts]:
             paid=False,
             group=OUTCOMES_GROUP if name in _OF_SYMBOLS_AFTER else RESEARCH,
             version=renewals.SYMBOLS_VERSION,
-            decided_by=lambda settings: (
-                renewals.settings_of_tables(settings.research.params),
-                settings.sessions,
-                settings.features,
-            ),
+            decided_by=partial(settings_of_table, name),
             lineage=lineage,
         )
         for name, lineage in of_bars.items()

@@ -11,7 +11,7 @@ from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
-from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_CLOSES, OF_MINUTE, OWN, costed_events
+from smallcaps_assets.pipeline.research.costs_of_labels import EVENT_CLOSES, OF_MINUTE, OWN, costed_events
 
 
 @dataclass(frozen=True)

@@ -3,41 +3,32 @@
 Each is made in parts, so that memory does not grow with the lake, and only when what it is made from has changed.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
 
 from smallcaps_assets.domain.manifests.selection import RankingParams
-from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
 from smallcaps_assets.domain.research.micro.tables import MICRO_FEATURES
 from smallcaps_assets.domain.research.outcome_params import CostParams
-from smallcaps_assets.domain.research.outcomes.event_costs import COSTED_EVENTS, OWN_COSTS, event_costs, net_outcomes
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.research_labels import (
     RESEARCH_LABELS,
     LabelParts,
-    by_spec,
-    label_figures,
     research_labels,
 )
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
-from smallcaps_assets.domain.sessions import SessionParams, with_session
+from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
-from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
+from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.pipeline.calendar import sessions_and_earlier
+from smallcaps_assets.pipeline.research.costs_of_labels import OF_MINUTE, LabelCosts
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.joined_enriched import EnrichedEvents
 from smallcaps_assets.pipeline.research.joined_files import JoinedFile, JoinedFiles, JoinedTable
@@ -50,13 +41,7 @@ JOINED_OF_PROFILES: Final = (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE, COHORTS_T
 # Raised with every code change that changes rows.
 COSTS_VERSION: Final = "1"
 LABELS_VERSION: Final = "1"
-# rows of labels whose costs are computed at a time
-_ROWS_AT_ONCE: Final = 200_000
-_GROSS: Final = pl.Schema({name: EVENT_LABELS[name] for name in ("event_id", "label_spec", "gross_return")})
-EVENT_CLOSES: Final = pl.Schema({name: BAR_FEATURES[name] for name in ("event_id", "timestamp", "close")})
-OWN: Final = pl.Schema({**OWN_COSTS, "segment": MICRO_FEATURES["segment"]})
 _STATES: Final = pl.Schema({name: MICRO_FEATURES[name] for name in ("event_id", "segment", "capture_state")})
-OF_MINUTE: Final = pl.col("segment") == "bar"
 # what `outcomes_of` takes from each table
 _OF_LABELS: Final = ("event_id", "label_spec", "state", "entry_at", "t1", "tie", "label", "halt_in_label")
 _OF_COSTS: Final = ("event_id", "label_spec", "cost_bps", "net_return")
@@ -98,17 +83,13 @@ class JoinedOutcomes:
         Raises:
             LakeError: a file is damaged or cannot be read or written.
         """
-        files, folder = self._files, self.lake.research
-        parts = {
-            "labels": files.of_symbols(folder / "event_labels"),
-            "features": files.of_symbols(folder / "event_bar_features"),
-            "micro": files.of_symbols(folder / profile / "micro_features"),
-        }
+        made = self._label_costs(profile)
+        contents = {"labels": made.labels, "features": made.features, "micro": made.micro}
         inputs = {"code": code_version(COSTS_VERSION, settings_of_costs(self.params), self.sessions)} | {
-            name: files.contents(paths) for name, paths in parts.items()
+            name: self._files.contents(paths) for name, paths in contents.items()
         }
         path = self.lake.research_table(EVENT_COSTS_TABLE, profile)
-        return files.publish_parts(path, EVENT_COSTS, inputs, partial(self._costs, parts))
+        return self._files.publish_parts(path, EVENT_COSTS, inputs, made.parts)
 
     def labels(self, profile: Profile) -> JoinedTable:
         """Publish RESEARCH_LABELS of the current manifest of a profile.
@@ -164,63 +145,24 @@ class JoinedOutcomes:
         Raises:
             LakeError: a file is damaged, cannot be read or has other columns.
         """
-        files, folder = self._files, self.lake.research
-        primary = pl.col("label_spec") == PRIMARY_SPEC
-        labels = files.scan(files.of_symbols(folder / "event_labels"), EVENT_LABELS).filter(primary)
-        costs = files.scan(files.of_lake(EVENT_COSTS_TABLE, profile), EVENT_COSTS).filter(primary)
-        known = files.scan(files.of_symbols(folder / "event_bar_features"), BAR_FEATURES)
-        outcomes = files.scan(files.of_symbols(folder / "event_outcomes"), EVENT_OUTCOMES)
-        rows = labels.select("event_id", "state", "tie")
-        for table, columns in (
-            (costs, ("net_return", "win")),
-            (known, ("in_causal_sample",)),
-            (outcomes, ("in_master",)),
-        ):
-            rows = rows.join(table.select("event_id", *columns), on="event_id", how="left")
-        parts = [
-            label_figures(rows.filter(column)).with_columns(selection=pl.lit(selection))
-            for selection, column in SELECTIONS.items()
-        ]
-        with disk_errors("read", folder):
-            return pl.concat(parts).collect()
+        costs = self._files.of_lake(EVENT_COSTS_TABLE, profile)
+        outcomes = self._files.of_symbols(self.lake.research / "event_outcomes")
+        return self._label_costs(profile).figures(costs, outcomes)
 
     @property
     def _files(self) -> JoinedFiles:
         return JoinedFiles(self.lake)
 
-    def _costs(self, parts: dict[str, list[Path]]) -> Iterator[pl.DataFrame]:
-        read = self._read
-        closes = read(parts["features"], EVENT_CLOSES)
-        own = read(parts["micro"], OWN, OF_MINUTE).select(*OWN_COSTS)
-        costs = self._costs_of(closes, own)
-        del closes, own
-        # by event_id and spec; text that repeats takes a number for each row
-        labels = read(parts["labels"], _GROSS, with_specs=True).sort("event_id", "label_spec")
-        for some in labels.iter_slices(_ROWS_AT_ONCE):
-            yield net_outcomes(some.cast({"label_spec": pl.String}), costs).match_to_schema(EVENT_COSTS)
-
-    def _costs_of(self, closes: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
-        """What `event_costs` gives for all events, from the closes of their minutes."""
-        if closes.is_empty():
-            return event_costs(
-                COSTED_EVENTS.to_frame(), own, self._calendar(date(2000, 1, 3), date(2000, 1, 3)), self.params
-            )
-        days = closes.select(first=pl.col("timestamp").min().dt.date(), last=pl.col("timestamp").max().dt.date())
-        sessions = self._calendar(*days.row(0))
-        return event_costs(costed_events(closes, sessions), own, sessions, self.params)
-
-    def _calendar(self, first: date, last: date) -> pl.DataFrame:
-        return sessions_and_earlier(first, last, 0, self.sessions)
-
-    def _read(
-        self, files: list[Path], schema: pl.Schema, condition: pl.Expr | None = None, *, with_specs: bool = False
-    ) -> pl.DataFrame:
-        """Columns of files, each proved first."""
-        rows = self._files.scan(files, schema)
-        rows = rows if condition is None else rows.filter(condition)
-        rows = rows.with_columns(by_spec()) if with_specs else rows
-        with naming_damaged(files, self.lake.research, schema):
-            return rows.collect()
+    def _label_costs(self, profile: Profile) -> LabelCosts:
+        files, folder = self._files, self.lake.research
+        return LabelCosts(
+            files,
+            self.params,
+            self.sessions,
+            labels=files.of_symbols(folder / "event_labels"),
+            features=files.of_symbols(folder / "event_bar_features"),
+            micro=files.of_symbols(folder / profile / "micro_features"),
+        )
 
 
 def files_of_events(lake: Lake) -> list[Path]:
@@ -243,12 +185,6 @@ def facts_of_events(lake: Lake) -> pl.LazyFrame:
     # these files have more columns, and not all the same ones
     rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=_OF_EVENTS, extra_columns="ignore")
     return rows.unique("event_id", keep="first", maintain_order=True)
-
-
-def costed_events(closes: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
-    """COSTED_EVENTS of `event_id`, `timestamp` and `close`, in the sessions (SESSION_TABLE)."""
-    date_of = pl.col("day").dt.to_string("%Y-%m-%d").alias("date")
-    return with_session(closes, sessions).select("event_id", pl.col("session").cast(pl.String), date_of, "close")
 
 
 def settings_of_costs(params: ResearchParams) -> dict[str, Any]:

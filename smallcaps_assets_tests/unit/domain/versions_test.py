@@ -33,6 +33,8 @@ def test_a_code_version_contains_the_version_and_depends_on_settings() -> None:
     assert code_version("7") == "7"
 
 
+# tables that read the features of detection, which scale legs and barriers
+FEATURES_READ = {"event_bar_features", "event_waves", "event_labels"}
 OF_BARS = {"event_bar_features", "halts", "event_waves", "event_labels", "market_state_day"}
 
 
@@ -40,6 +42,8 @@ def of_profiles(name: str) -> set[str]:
     return {f"{profile}/{name}" for profile in PROFILES}
 
 
+# features and outcomes of controls are computed as those of events
+OF_CONTROLS = of_profiles("control_features")
 OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of_profiles("event_tape_state")
 
 
@@ -50,7 +54,7 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
         (
             "features.rvol_days",
             10,
-            {"event_shards", "master_events"} | OF_BARS | of_profiles("review_sheet") | of_profiles("control_features"),
+            {"event_shards", "master_events"} | FEATURES_READ | of_profiles("review_sheet") | OF_CONTROLS,
         ),
         (
             "sessions.premarket_open",
@@ -61,16 +65,17 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
             | of_profiles("review_sheet")
             | of_profiles("event_costs")
             | of_profiles("control_manifest")
-            | of_profiles("control_features"),
+            | OF_CONTROLS,
         ),
-        ("research.halt_min_trades", 60, OF_BARS | OF_TAPE | of_profiles("control_features")),
-        ("research.rvol_to_time_days", 30, OF_BARS | of_profiles("control_features")),
-        ("research.causal_min_dollars", 5.0, OF_BARS | {"event_scores"}),
-        ("research.cost_days", 30, of_profiles("event_costs")),
+        ("research.halt_min_trades", 60, OF_BARS - {"event_waves"} | OF_TAPE | OF_CONTROLS),
+        ("research.split_days", 30, {"event_bar_features", "market_state_day"} | OF_CONTROLS),
+        ("research.rvol_to_time_days", 30, {"event_bar_features"} | OF_CONTROLS),
+        ("research.causal_min_dollars", 5.0, FEATURES_READ | {"event_scores"} | OF_CONTROLS),
+        ("research.cost_days", 30, of_profiles("event_costs") | OF_CONTROLS),
         ("research.control_min_bars", 4, of_profiles("control_manifest")),
         ("research.score_days", 30, {"event_scores"}),
-        ("research.wave_horizon_min", 45, OF_BARS),
-        ("research.fee_bps", 2.0, of_profiles("event_costs")),
+        ("research.wave_horizon_min", 45, {"event_waves"} | OF_CONTROLS),
+        ("research.fee_bps", 2.0, of_profiles("event_costs") | OF_CONTROLS),
         ("research.enabled", False, set()),
         ("cooldown.group_window_min", 7, {"master_events"}),
         # the tiers of events build on it

@@ -60,10 +60,10 @@ def describe_untested(cohorts: pl.DataFrame, params: CohortParams) -> str | None
 
 
 def describe_q(q_value: float | None) -> str:
-    """`0.042`, `< 0.001`; `-` where a cohort is not tested."""
+    """`0.042`, `<0.001`; `-` where a cohort is not tested."""
     if q_value is None:
         return "-"
-    return f"< {_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
+    return f"<{_LEAST_Q}" if q_value < _LEAST_Q else f"{q_value:.3f}"
 
 
 def name_cohort(cohort_id: str) -> str:

@@ -24,8 +24,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, tables_of_events
+from smallcaps_assets.pipeline.research.costs_of_labels import EVENT_CLOSES, OF_MINUTE
 from smallcaps_assets.pipeline.research.costs_of_others import CostsOfOthers
-from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_CLOSES, OF_MINUTE
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
 
 CONTROL_FEATURES_TABLE: Final = "control_features"

@@ -8,7 +8,7 @@ import pytest
 
 from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.ranking import describe_untested, name_cohort, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import describe_q, describe_untested, name_cohort, rank_cohorts
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 
 
@@ -81,6 +81,13 @@ def test_intervals_are_students() -> None:
 )
 def test_why_no_cohort_is_tested(rows: list[dict[str, Any]], words: str | None) -> None:
     assert describe_untested(cohorts_of(*rows), CohortParams()) == words
+
+
+@pytest.mark.parametrize(
+    ("q_value", "words"), [(None, "-"), (0.0, "<0.001"), (0.00099, "<0.001"), (0.001, "0.001"), (0.0416, "0.042")]
+)
+def test_q_in_words(q_value: float | None, words: str) -> None:
+    assert describe_q(q_value) == words
 
 
 @pytest.mark.parametrize(
