@@ -146,7 +146,7 @@ class ResearchStore:
         if not files:
             return pl.Schema(schema).to_frame().lazy()
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.research):
-            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False)
+            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, extra_columns="ignore")
             return match_columns(rows, schema, f"{files[0].parent}")
 
     def columns(self, path: Path) -> dict[str, pl.DataType]:

@@ -366,7 +366,9 @@ class ShardStore:
 
     def _scan(self, files: list[Path]) -> pl.LazyFrame:
         what = str(files[0] if len(files) == 1 else self.lake.shards)
-        return match_columns(pl.scan_parquet(files, hive_partitioning=False, glob=False), SHARD, what)
+        return match_columns(
+            pl.scan_parquet(files, hive_partitioning=False, glob=False, extra_columns="ignore"), SHARD, what
+        )
 
 
 def _state_of(path: Path) -> tuple[int, int, int] | None:

@@ -37,7 +37,9 @@ def event_ranges(files: Sequence[Path], rows_at_once: int) -> list[EventRange]:
     if not files:
         return []
     by_path = {f"{path}": path for path in files}
-    rows = pl.scan_parquet(list(files), hive_partitioning=False, glob=False, include_file_paths="path")
+    rows = pl.scan_parquet(
+        list(files), hive_partitioning=False, glob=False, extra_columns="ignore", include_file_paths="path"
+    )
     ids = pl.col("event_id")
     of_files = (
         rows.select("path", "event_id")

@@ -53,6 +53,16 @@ def test_a_published_part_reads_back_with_what_it_was_computed_from(tmp_path: Pa
     assert store.parts(folder) == [other]
 
 
+def test_parts_of_an_earlier_release_are_read_beside_later_ones_with_more_columns(tmp_path: Path) -> None:
+    store = ResearchStore(Lake(tmp_path))
+    earlier, later = (store.lake.research_symbol("halts", symbol) for symbol in ("ABCD", "EFGH"))
+    for path, rows in ((earlier, ROWS), (later, ROWS.with_columns(added=1))):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows.write_parquet(path)
+    for files in ([earlier, later], [later, earlier]):
+        assert store.scan(files, ROWS.schema).collect().equals(pl.concat([ROWS, ROWS]))
+
+
 def test_a_damaged_part_and_one_of_another_symbol_are_set_aside(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     store = ResearchStore(lake)

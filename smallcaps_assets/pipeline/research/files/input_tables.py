@@ -47,11 +47,15 @@ class AlikeFiles(NamedTuple):
 
     def scan(self) -> pl.LazyFrame:
         """Their rows, with the columns of the table."""
-        return pl.scan_parquet(self.files, hive_partitioning=False, glob=False).select(self.columns)
+        return pl.scan_parquet(self.files, hive_partitioning=False, glob=False, extra_columns="ignore").select(
+            self.columns
+        )
 
     def scan_with_file(self, *names: str) -> pl.LazyFrame:
         """Some of the columns, and the path of each row's file in FILE_PATH."""
-        found = pl.scan_parquet(self.files, hive_partitioning=False, glob=False, include_file_paths=FILE_PATH)
+        found = pl.scan_parquet(
+            self.files, hive_partitioning=False, glob=False, extra_columns="ignore", include_file_paths=FILE_PATH
+        )
         return found.select(FILE_PATH, *(column for column in self.columns if column.meta.output_name() in names))
 
 
