@@ -1,7 +1,7 @@
 """Assets `<profile>/event_costs`, `research_labels`, `cohorts` and `research_table`: research tables of a profile.
 
-They are over all symbols. One step of each profile makes those that are selected, one after another: a step of its own
-takes longer than most of them.
+They are over all symbols. One step of each profile makes those that are selected, one after another: a night then has
+fewer steps to schedule and to read.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Steps that run the checks of several assets: one step, because it takes longer to start than most checks to run."""
+"""Steps that run the checks of several assets together: a run then has fewer steps to schedule and to read."""
 
 from collections.abc import Callable, Iterator, Mapping
 
