@@ -16,13 +16,14 @@ from smallcaps_assets.domain.research.controls.labels import CONTROL_LABELS
 from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, CONTROL_WAVES
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets.domain.research.tables.bar_tables import EVENT_SCORES
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS, SELECTING_COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE
 from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.review.labels import parse_labels
+from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
 from smallcaps_assets.domain.tape.windows import event_windows
@@ -39,6 +40,7 @@ from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
+from smallcaps_assets.lake.selecting_cohorts import SelectingCohorts
 from smallcaps_assets.lake.tape.files import spans_of
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
@@ -64,6 +66,16 @@ MANIFEST: Final = manifest_of(
     event("2025-11-26 12:00", event_id="denied", symbol=OTHER),
 )
 PROFILES: Final = ("core", "plus")
+WINNING_COHORT: Final = {
+    "label_spec": "15,1,1",
+    "selection": "causal",
+    "cohort_id": "L1|volume_spike|up",
+    "n": 120,
+    "mean": 0.002,
+    "q_value": 0.01,
+    "tested": 3,
+    "winning": True,
+}
 PARAMS: Final = default_settings().profiles
 
 
@@ -148,8 +160,19 @@ def _fill_profile(lake: Lake, profile: str) -> None:
     # the events of both profiles are the same, but not their files
     manifest = MANIFEST.with_columns(score=pl.lit(0.5 + PROFILES.index(profile) / 10))
     funnel: list[dict[str, Any]] = [{"step": "max_events", "rows": manifest.height}]
+    # and so are the cohorts that selected them
+    as_of = date(2025, 11 + PROFILES.index(profile), 1)
+    cohorts = SelectingCohorts.of(
+        pl.DataFrame({**WINNING_COHORT, "as_of": as_of}).match_to_schema(SELECTING_COHORTS, missing_columns="insert"),
+        {"profile": "core", "as_of": f"{as_of}", "label_spec": "15,1,1", "top_n_per_month": 200},
+    )
+    manifest = manifest.match_to_schema(FOLLOW_UP_MANIFEST, missing_columns="insert")
     sidecar = manifests.freeze(
-        Selection(manifest, funnel, {}), config_hash="c", master_sha256=sha256(lake.master), now=NOW
+        Selection(manifest, funnel, {}),
+        config_hash="c",
+        master_sha256=sha256(lake.master),
+        now=NOW,
+        cohorts=cohorts,
     )
     tape = tape_of(lake, profile)
     for kind, rows_at in zip(TAPE_KINDS, (trades_at, quotes_at), strict=True):

@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.research.cohorts.selecting import identity_of_cohorts
+from smallcaps_assets.domain.research.tables.cohort_tables import SELECTING_COHORTS
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.events.candidates import origin_in
 from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
@@ -95,6 +97,17 @@ def _column_faults(path: Path, columns: Collection[str]) -> Iterator[FileFault]:
     if absent := [name for name in columns if name not in found]:
         words = f"a table with the columns {', '.join(columns)}"
         yield FileFault("is a table of another kind", words, f"one without {', '.join(absent)}")
+
+
+def selecting_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001 -- rules share one signature
+    """Cohorts that selected events: their values are those of the digest in the name of the file."""
+    if faults := [*_column_faults(path, SELECTING_COHORTS)]:
+        yield from faults
+        return
+    digest_of_name = path.stem.rpartition("_")[2]
+    found = identity_of_cohorts(_rows_of(path))
+    if not found.startswith(digest_of_name):
+        yield FileFault("has other cohorts than its name says", digest_of_name, found[: len(digest_of_name)])
 
 
 def month_faults(path: Path, state: ProofState) -> Iterator[FileFault]:

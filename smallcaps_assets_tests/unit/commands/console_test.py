@@ -237,4 +237,4 @@ def test_no_command_lays_out_a_table_by_hand() -> None:
         and re.match(r"[<>^]\d", ast.unparse(node.format_spec).strip("f'\""))
     ]
     # one line of verdict, name and sentence at a time
-    assert {place.partition(":")[0] for place in padded} == {"check.py"}
+    assert {place.partition(":")[0] for place in padded} == {"inspecting/check.py"}
