@@ -527,12 +527,11 @@ def test_groups_owners_and_kinds() -> None:
     assert {groups[name] for name in after} == {"outcomes"}
     assert {groups[name] for name in {*RESEARCH_OF_SYMBOLS, "event_scores"} - after} == {"research"}
     for name, group in groups.items():
-        if "/" in name:
-            assert group == (
-                f"research_{name.split('/')[0]}"
-                if name.endswith((*RESEARCH_OF_PROFILES, *ASSET_TABLES))
-                else name.split("/")[0]
-            )
+        profile, _, table = name.rpartition("/")
+        if table.startswith("control_"):
+            assert group == f"controls_{profile}"
+        elif profile:
+            assert group == (f"research_{profile}" if table in {*RESEARCH_OF_PROFILES, *ASSET_TABLES} else profile)
     for key in all_keys():
         node = graph().get(key)
         assert node.owners == ["team:data"], key

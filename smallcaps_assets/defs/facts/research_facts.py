@@ -37,6 +37,11 @@ def research_group(profile: Profile) -> str:
     return f"{RESEARCH}_{profile}"
 
 
+def controls_group(profile: Profile) -> str:
+    """The group of the controls of one profile."""
+    return f"controls_{profile}"
+
+
 def _same(columns: Mapping[str, ResearchColumn]) -> dict[str, list[str]]:
     """Columns that a table takes over as they are: those known when the event is."""
     return {name: [name] for name, column in columns.items() if column.availability == "pre"}
@@ -128,7 +133,7 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             path=lambda lake: lake.research_table(CONTROL_MANIFEST_TABLE, profile),
             stage="research",
             paid=False,
-            group=research_group(profile),
+            group=controls_group(profile),
             version=selecting.CONTROLS_VERSION,
             decided_by=lambda settings: (
                 settings.research.params.model_dump(mode="json", include=set(ControlParams.model_fields)),
@@ -141,7 +146,7 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             path=lambda lake: lake.research_table(features.CONTROL_FEATURES_TABLE, profile),
             stage="research",
             paid=False,
-            group=research_group(profile),
+            group=controls_group(profile),
             version=features.CONTROL_FEATURES_VERSION,
             # bars and tape are computed as those of events
             decided_by=lambda settings: (

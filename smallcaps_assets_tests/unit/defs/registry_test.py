@@ -69,7 +69,7 @@ def test_an_asset_without_a_row_is_an_error() -> None:
     assert str(error.value) == (
         "assets without a row in the registry: core/flow. Add a row for each to REGISTRY in "
         "smallcaps_assets.defs.registry, with its path, stage, paid, group, kinds, version, decided_by, lineage, "
-        "schema, added."
+        "lineage_by_settings, schema, added."
     )
     with pytest.raises(dg.DagsterInvalidDefinitionError, match=r"without a row in the registry: core/flow\."):
         facts_of(flow.key)
