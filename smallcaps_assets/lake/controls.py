@@ -23,7 +23,7 @@ MANIFEST_OF_CONTROLS: Final = "manifest_id"
 
 
 class ControlsFound(NamedTuple):
-    """The controls of a manifest, for what goes on without them.
+    """The controls of a manifest, for work that continues without them.
 
     Attributes:
         rows: the controls (CONTROL_MANIFEST); none where their file is damaged.
@@ -95,7 +95,7 @@ class ControlStore:
         return controls.filter(pl.col("control_of").is_in(manifest["event_id"].implode()))
 
     def find(self, current: Current) -> ControlsFound:
-        """The controls of the events of the current manifest, for what goes on without them: nothing is raised."""
+        """The controls of the events of the current manifest, for work that continues without them; raises nothing."""
         try:
             return ControlsFound(self.load(current.rows), self.outdated(current))
         except LakeError as error:

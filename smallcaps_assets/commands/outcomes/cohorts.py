@@ -56,7 +56,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 class _Shown(NamedTuple):
-    """The cohorts of one sample, why there are none or none is tested, and what has changed since they were made."""
+    """The cohorts of one sample, why the sample is empty or untested, and what has changed since they were made."""
 
     as_of: date | None
     selection: str

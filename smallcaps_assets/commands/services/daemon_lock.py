@@ -77,11 +77,17 @@ class _DaemonLock:
         if connection.dialect.name != "postgresql":
             opened.__exit__(None, None, None)
             return True
+        try:
+            for statement in _SESSION:
+                connection.execute(text(statement))
+            connection.execute(_NAME, {"name": f"smallcaps ui on {platform.node()}"})
+            taken = bool(connection.execute(_TAKE, {"key": _KEY}).scalar())
+        except SQLAlchemyError:
+            opened.__exit__(None, None, None)
+            raise
+        self.release()
         self._opened, self._connection = opened, connection
-        for statement in _SESSION:
-            connection.execute(text(statement))
-        connection.execute(_NAME, {"name": f"smallcaps ui on {platform.node()}"})
-        return bool(connection.execute(_TAKE, {"key": _KEY}).scalar())
+        return taken
 
     def holder(self) -> str:
         """Where the other daemon runs, in words."""
@@ -107,11 +113,9 @@ class _DaemonLock:
 
     def _take_again(self) -> None:
         """After a lost connection. A server that does not answer gives the lock to nobody else: the next look asks."""
-        lost = self._opened
         try:
             taken = self.take()
         except Exception:  # noqa: BLE001 -- a storage is a plug-in: its errors have no common root
-            self._opened = lost
             return
         if not taken:
             raise ServiceEnded(

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of
 from smallcaps_assets.commands.services.state_folder import name_of_state, state_folder
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
-from smallcaps_assets.errors import InputError, SettingsError
+from smallcaps_assets.errors import InputError, LakeError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
 from smallcaps_assets.lake.identity import give_identity, identity_of
@@ -129,7 +130,7 @@ def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
     """
     store = instance.daemon_cursor_storage
     known = store.get_cursor_values({LAKE_KEY, LAKE_ID_KEY})
-    path, known_id, present_id = known.get(LAKE_KEY), known.get(LAKE_ID_KEY), give_identity(Lake(lake))
+    path, known_id, present_id = known.get(LAKE_KEY), known.get(LAKE_ID_KEY), _identity_if_possible(Lake(lake))
     elsewhere = Path(path) if path not in (None, str(lake)) else None
     # an earlier release remembered the path only
     if not (known_id and present_id) and elsewhere and elsewhere.is_dir():
@@ -144,6 +145,15 @@ def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
     found = {LAKE_KEY: str(lake)} | ({LAKE_ID_KEY: present_id} if present_id else {})
     if found.items() - known.items():
         store.set_cursor_values(found)
+
+
+def _identity_if_possible(lake: Lake) -> str | None:
+    """The id of a lake, which is given one if it can be written to; a damaged one is an error."""
+    if (present := identity_of(lake)) is not None:
+        return present
+    with suppress(LakeError):
+        return give_identity(lake)
+    return None
 
 
 def _belongs_to(owner: str, lake: Path) -> str:

@@ -71,7 +71,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(
             WorkerStatus.FAILED,
-            f"the run went on on another machine and has logged nothing for {describe_duration(RUN_LEASE_S)}: that "
+            f"the run was on another machine and has logged nothing for {describe_duration(RUN_LEASE_S)}: that "
             "machine is gone",
         )
 

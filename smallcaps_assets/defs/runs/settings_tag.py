@@ -1,4 +1,4 @@
-"""The tag by which a run works only under the settings that it was launched with, on whatever machine it starts."""
+"""The tag by which a run works only under the settings that it was launched with, on any machine."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -43,7 +43,7 @@ def machine_tag() -> dict[str, str]:
 
 
 def is_of_other_machine(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether a run goes on, as far as anybody here can tell, on another machine."""
+    """Whether a run is on another machine, where it counts as running: nothing here can tell."""
     if identity := identity_of_worker(run):
         return is_elsewhere(identity)
     machine = run.tags.get(MACHINE_TAG)

@@ -138,7 +138,7 @@ def require_cohorts(rows: pl.DataFrame, cohorts: pl.DataFrame, choice: CohortSel
     """The cohorts (SELECTING_COHORTS) that were chosen from `cohorts` (COHORTS), if there are any.
 
     Raises:
-        InputError: there are none of this as_of and label spec; names those that there are, and `what` was asked.
+        InputError: this as_of and label spec have no cohorts; names those that have, and `what` was asked.
     """
     if not rows.is_empty():
         return rows

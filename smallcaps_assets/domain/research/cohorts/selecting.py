@@ -1,7 +1,7 @@
 """The cohorts that select the events of a manifest, as they are kept with it: their identity, and what has changed.
 
 Costs that become known later change cohorts of the past. A manifest is selected by the cohorts that are kept with the
-first one of its `as_of`, whatever these have become since.
+first one of its `as_of`, also after these have changed.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.research.tables.wave_tables import EXCURSION_MIN
 def excursions(after: BarsAfter, points: BarPoints) -> Iterator[pl.Series]:
     """`mfe_h_bps`, `mae_h_bps` and what belongs to them, h in EXCURSION_MIN; null for events without an entry.
 
-    The points are those of the bars of the date that start in [K, K + h), whatever the horizon of the waves is. The
+    The points are those of the bars of the date that start in [K, K + h) for any horizon of the waves. The
     open of the entry is the first of them, so that mae <= 0 <= mfe.
     """
     known = after.entries.exists

@@ -99,6 +99,15 @@ def test_a_state_of_an_earlier_release_remembers_the_path_and_learns_the_id(home
         assert known == {LAKE_ID_KEY: identity_of(Lake(one))}
 
 
+def test_the_state_of_a_lake_that_cannot_be_written_to_is_opened_without_an_id(home: Path, tmp_path: Path) -> None:
+    storage = SQLITE | {"config": {"base_dir": str(tmp_path / "state")}}
+    lake = tmp_path / "one"
+    lake.mkdir()
+    (lake / ".locks").touch()  # in the place of a folder: nothing can be locked, as on a read-only mount
+    open_state(settings_of(home, lake, storage)).dispose()
+    assert identity_of(Lake(lake)) is None
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": 7}', '{"id": "no id"}', '{"id": "0", "content": "x"}'])
 def test_a_damaged_id_of_a_lake_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "lake.json").write_text(text)

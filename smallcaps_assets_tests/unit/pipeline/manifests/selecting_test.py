@@ -140,7 +140,7 @@ def test_cohorts_that_cannot_be_had_are_named_with_the_remedy(lake: Lake) -> Non
     with pytest.raises(InputError, match=r"core/cohorts were made with other settings or code\. Materialize"):
         choose(lake, others)
     sidecar = freeze(lake, choose(lake))
-    # kept ones are used whatever core was made with
+    # kept ones are used under any settings of core
     assert choose(lake, others).cohorts.identity == sidecar["cohorts"]["sha256"]
     buckets = [bucket.model_dump(mode="json") for bucket in others.ranking.time_buckets]
     buckets[0]["share"] = 0.01

@@ -1,4 +1,4 @@
-"""The figures on the page of an event are those of the research tables, whatever was captured and how."""
+"""The figures on the page of an event are those of the research tables, for every state of the capture."""
 
 import shutil
 from collections.abc import Sequence

@@ -125,7 +125,7 @@ def test_tape_of_events_is_read_and_that_of_controls_names_it(damage: Callable[[
     with pytest.raises(LakeError) as raised:
         opened.trades([EVENT, CONTROL])
     assert str(path) in str(raised.value)
-    # an event that does not exist is none, whatever is damaged
+    # an event that does not exist is reported as such, also where files are damaged
     with pytest.raises(InputError, match="not in the current manifest of profile core: AVLO_flush_x"):
         opened.trades(["AVLO_flush_x"])
     tape = TapeStore(lake, "core", default_settings().profiles["core"])
