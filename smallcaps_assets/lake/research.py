@@ -4,7 +4,7 @@ The footer of each says which table it is a part of, of which profile, wave and 
 so that a part is computed again only when that has changed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,20 +125,24 @@ class ResearchStore:
         found = (provenance_of(path) or {}).get(COMPUTED_FROM) if is_stored(path) else None
         return found if isinstance(found, dict) else None
 
-    def read(self, path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    def read(self, path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:
         """The rows of a file, with the columns of `schema`; proved. No rows where there is no file.
+
+        Columns in `added` are null where the file does not have them yet.
 
         Raises:
             LakeError: it is damaged, not the file of its place, cannot be read or has other columns.
         """
         if not is_stored(path):
             return pl.Schema(schema).to_frame()
-        rows = read_table(path, schema)
+        rows = read_table(path, schema, added)
         self._require_place(path)
         return rows
 
-    def scan(self, files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    def scan(self, files: list[Path], schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.LazyFrame:
         """The rows of several files, in their order, with the columns of `schema`; not proved.
+
+        Columns in `added` are null where the files do not have them yet.
 
         Raises:
             LakeError: a file cannot be read or has other columns.
@@ -147,7 +151,7 @@ class ResearchStore:
             return pl.Schema(schema).to_frame().lazy()
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.research):
             rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, extra_columns="ignore")
-            return match_columns(rows, schema, f"{files[0].parent}")
+            return match_columns(rows, schema, f"{files[0].parent}", added)
 
     def columns(self, path: Path) -> dict[str, pl.DataType]:
         """The columns that a file has, from its footer alone.

@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
@@ -124,7 +124,7 @@ class ResearchLake(ControlViews):
         day = None if as_of is None else require_date(as_of)
         path = self._lake.research_table("cohorts", require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        rows = self._research(path, COHORTS)
+        rows = self._research(path, COHORTS, BEYOND_SPECIFICATION)
         if day is None:
             return rows
         known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()

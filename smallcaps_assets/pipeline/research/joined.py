@@ -60,6 +60,12 @@ _INPUTS_OF_SCORES: Final = {
 _KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
 _SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
 _DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
+_OF_COHORTS: Final = pl.Schema(
+    {
+        name: COHORTS[name]
+        for name in ("as_of", "label_spec", "selection", "cohort_id", "winning", "flatness_b1", "flatness_b2")
+    }
+)
 _CANDIDATES: Final = pl.Schema({name: CANDIDATES[name] for name in (*_KEPT, *_DECIDING)})
 # files of candidates that are read together
 _FILES_AT_ONCE: Final = 200
@@ -155,7 +161,7 @@ class JoinedResearch:
         if not cohorts:
             return WAS_WINNING.to_frame()
         events = manifest.with_columns(time_bucket=time_bucket(ranking)).select(*COHORT_FACTS)
-        return cohort_was_winning(events, self._files.scan(cohorts, COHORTS).collect())
+        return cohort_was_winning(events, self._files.scan(cohorts, _OF_COHORTS).collect())
 
     def market_by_month(self) -> pl.DataFrame:
         """Days of symbols with a short sale restriction triggered, and halts: `month`, `ssr_days`, `halts`."""
