@@ -21,7 +21,7 @@ from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, publish_lazy
-from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.remedies import asset_of_table, how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
@@ -218,7 +218,7 @@ def require_part(store: ResearchStore, path: Path) -> None:
     """
     if not is_stored(path):
         place = research_place(store.lake, path)
-        asset = "/".join(name for name in (place.get("profile"), place["table"]) if name)
+        asset = "/".join(name for name in (place.get("profile"), asset_of_table(place["table"])) if name)
         raise LakeError(f"{path}: does not exist. Materialize {asset}, which makes it without a request.", path)
 
 

@@ -277,7 +277,7 @@ class SymbolResearch:
                 raise LakeError(
                     f"bars of {work.symbol}: the files contain {part.height:,} from {work.calendar_from} to "
                     f"{work.last}, not the {work.bars:,} that its events were detected from. Restore what is missing, "
-                    f"or materialize minute_bars and event_shards of {work.symbol}; then its research tables."
+                    f"or materialize minute_bars, event_shards and then event_bar_features of {work.symbol}."
                 )
         minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
         return minutes

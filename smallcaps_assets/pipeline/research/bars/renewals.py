@@ -16,6 +16,7 @@ from smallcaps_assets.domain.research.sample import SampleParams
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.reference_tables import SPLITS_INPUT, SPLITS_UNKNOWN
@@ -154,9 +155,11 @@ class RenewalPlanner:
         known = now[self.tables[-1]]
         if known.get("tables") == rows and _first_difference(known, work.inputs) is None:
             return rows
-        path = next(path for table, path in paths.items() if rows[table] != work.rows[table])
+        table, path = next((table, path) for table, path in paths.items() if rows[table] != work.rows[table])
         raise LakeError(
-            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize it again.", path
+            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize "
+            f"{asset_of_table(table)} of {work.symbol} again.",
+            path,
         )
 
     def from_day(self, symbol: str, since: date) -> Renewal:

@@ -22,6 +22,7 @@ from smallcaps_assets.domain.research.tape.reconciliation import ReconciliationP
 from smallcaps_assets.domain.research.tape.tape_halts import TapeHaltParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError, SmallcapsError
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
@@ -208,7 +209,7 @@ class TapeParts:
                 part.stale[table].add(name)
                 part.failed[name] = LakeError(
                     f"{self.path(part.pair, table)}: another run replaced it meanwhile, with rows of other tape or "
-                    "events. Materialize it again.",
+                    f"events. Materialize {self.profile}/{asset_of_table(f'{self.prefix}{table}')} again.",
                     self.path(part.pair, table),
                 )
 
