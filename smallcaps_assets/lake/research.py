@@ -4,7 +4,7 @@ The footer of each says which table it is a part of, of which profile, wave and 
 so that a part is computed again only when that has changed.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from polars.io.plugins import register_io_source
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.content_hash import DAMAGE
+from smallcaps_assets.lake.files.content_hash import DAMAGE, content_sha256
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.proven_files import prove_once
@@ -167,6 +167,24 @@ class ResearchStore:
         with disk_errors("read", folder):
             return sorted(folder.rglob(f"{KEY}*.parquet")) if folder.is_dir() else []
 
+    def of_lake(self, table: str, profile: str = "") -> list[Path]:
+        """The file of a table over all symbols, if there is one."""
+        path = self.lake.research_table(table, profile)
+        return [path] if is_stored(path) else []
+
+    def of_symbols(self, folder: Path, symbols: Collection[str] | None = None) -> list[Path]:
+        """The files of a partitioned table, of all symbols or of some, in the order of the symbols."""
+        found = [(symbol_of(path.stem), path) for path in self.parts(folder)]
+        return [path for symbol, path in sorted(found) if symbols is None or symbol in symbols]
+
+    def contents(self, files: Sequence[Path]) -> str:
+        """A digest of the names of files and of the hashes that they carry; only their footers are read.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        return digest(f"{path.relative_to(self.lake.root).as_posix()} {content_of(path)}" for path in files)
+
     def state(self, folder: Path) -> str:
         """A digest of the names, sizes and times of the files of a partitioned table: another one after any change.
 
@@ -220,6 +238,16 @@ def require_part(store: ResearchStore, path: Path) -> None:
         place = research_place(store.lake, path)
         asset = "/".join(name for name in (place.get("profile"), asset_of_table(place["table"])) if name)
         raise LakeError(f"{path}: does not exist. Materialize {asset}, which makes it without a request.", path)
+
+
+def content_of(path: Path) -> str | None:
+    """The hash that a file carries, from its footer.
+
+    Raises:
+        LakeError: it cannot be read.
+    """
+    with disk_errors("read", path):
+        return content_sha256(path)
 
 
 def stream_parts(schema: pl.Schema, parts: Iterator[pl.DataFrame]) -> tuple[pl.LazyFrame, Callable[[], int]]:
