@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any, Final, Self, TypeVar
@@ -34,6 +34,8 @@ _EVENT_DAYS_BACK: Final = 20
 _BARS_AT_ONCE: Final = 250_000
 _SYMBOLS_AT_ONCE: Final = 100
 _MONTHS: Final = "months"
+# Key of the footer that records what all tables were computed from: of each a digest of the settings that it reads.
+SETTINGS_OF: Final = "settings_of"
 # of symbols with imported events only
 _IMPORTED: Final = "imported"
 
@@ -99,6 +101,8 @@ class RenewalPlanner:
         splits: SPLITS; None if they were never fetched.
         imported: imported events (EVENTS).
         tables: the names of the tables; the file of the last records what all were computed from.
+        settings_of: of each table a digest of the settings that it reads. They are recorded, and decide nothing about
+            what is computed: the step computes all tables where a setting of one has changed.
     """
 
     detector: Detector
@@ -107,6 +111,7 @@ class RenewalPlanner:
     splits: pl.DataFrame | None
     imported: pl.DataFrame
     tables: Sequence[str]
+    settings_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def look_back(self) -> int:
@@ -185,17 +190,24 @@ class RenewalPlanner:
             figures={},
         )
 
-    def is_behind(self, symbol: str) -> bool:
-        """Whether the tables of a symbol are not up to date, by footers alone."""
+    def is_behind(self, symbol: str, table: str | None = None) -> bool:
+        """Whether the tables of a symbol are not up to date, by footers alone.
+
+        With `table`, whether this one is not: settings that it does not read do not count.
+        """
         try:
             coverage = self.detector.shards.coverage(symbol)
             known = self.store.recorded(self.store.lake.research_symbol(self.tables[-1], symbol))
         except LakeError:
             return True
-        lost = [table for table in self.tables if not self.store.lake.research_symbol(table, symbol).is_file()]
-        if known is None or lost:
+        wanted = self.tables if table is None else [table]
+        if known is None or not all(self.store.lake.research_symbol(one, symbol).is_file() for one in wanted):
             return True
-        return _first_difference(known, self._inputs(symbol, coverage, _days(coverage))) is not None
+        now = self._inputs(symbol, coverage, _days(coverage))
+        # an earlier release recorded those of all tables together
+        if table is not None and known.get(SETTINGS_OF, {}).get(table) == self.settings_of[table]:
+            now["settings"] = known.get("settings")
+        return _first_difference(known, now) is not None
 
     def _inputs(self, symbol: str, coverage: ShardCoverage | None, days: Mapping[date, str]) -> dict[str, Any]:
         months = dict[str, list[str]]()
