@@ -33,6 +33,8 @@ _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
 _BARS_AT_ONCE: Final = 250_000
 _SYMBOLS_AT_ONCE: Final = 100
+# costs are those of profiles
+_OF_OUTCOMES: Final = OutcomeParams.model_fields.keys() - CostParams.model_fields.keys()
 _MONTHS: Final = "months"
 # Key of the footer that records what all tables were computed from: of each a digest of the settings that it reads.
 SETTINGS_OF: Final = "settings_of"
@@ -266,14 +268,13 @@ class RenewalPlanner:
 
 def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
     """The settings that decide the tables of symbols; costs are those of profiles."""
-    of_outcomes = set(OutcomeParams.model_fields) - set(CostParams.model_fields)
-    others = params.model_dump(mode="json", include=set(SampleParams.model_fields) | of_outcomes)
-    return settings_of_features(params) | others
+    return settings_of_minutes(params) | params.model_dump(mode="json", include=set(SampleParams.model_fields))
 
 
-def settings_of_features(params: ResearchParams) -> dict[str, Any]:
-    """The settings that decide what bars say of a minute when it is over, whichever events are in a sample."""
-    return params.model_dump(mode="json", include=set(BarFeatureParams.model_fields))
+def settings_of_minutes(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide what bars say of a minute and of what follows it, whichever events are in a sample."""
+    of_minutes = set(BarFeatureParams.model_fields) | _OF_OUTCOMES
+    return params.model_dump(mode="json", include=of_minutes)
 
 
 def renewal_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:
