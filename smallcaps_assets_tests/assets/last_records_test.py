@@ -94,8 +94,9 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    """Everything is recorded once."""
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Everything is recorded once; a run plans its partitions in one event, as those of the product."""
+    monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
     with dg.DagsterInstance.ephemeral() as instance:
         found = World(instance)
         found.run("of_table")
