@@ -62,8 +62,8 @@ def retention_schedule(settings: Settings, job: dg.JobDefinition) -> dg.Schedule
         cron_schedule=f"{start.minute} {start.hour} * * *",
         execution_timezone=NEW_YORK,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"At {start:%H:%M} New York time, if a run is older than retention.log_days: removes what is no longer "
-        "shown from Dagster's state.",
+        description=f"At {start:%H:%M} New York time, if a run is older than retention.log_days: removes what is no "
+        "longer shown from Dagster's state.",
     )
     @explain_failures
     def retention(context: dg.ScheduleEvaluationContext, settings: SettingsResource) -> dg.RunRequest | dg.SkipReason:
