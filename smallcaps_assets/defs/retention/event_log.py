@@ -161,9 +161,11 @@ class EventLog:
         return int(made.rowcount)
 
     def clear(self, run_id: str) -> None:
-        """Remove all events of a run; a run with many could not be removed by Dagster in one statement."""
-        if self._files is not None:
-            self._unlink(run_id)
+        """Remove all events of a run; Dagster names each of them in one statement, which may have too many names."""
+        if self._files is not None and Path(self._files.path_for_shard(run_id)).is_file():
+            # Dagster's process expects the file to stay until it has removed the run
+            with self._files.run_connection(run_id) as connection:
+                connection.execute(SqlEventLogStorageTable.delete())
         with self._storage.index_connection() as connection:
             gone = [row.id for row in connection.execute(sql.select(_Log.id).where(_Log.run_id == run_id))]
         self._remove(gone, ())
