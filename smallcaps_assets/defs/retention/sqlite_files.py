@@ -43,19 +43,24 @@ def vacuum(file: Path) -> bool:
     return True
 
 
-def compact(state: Path, log: Callable[[str], None]) -> None:
-    """Shrink the files of a state most of which is free; to be called while nothing else uses the state.
+def compact(folder: Path, log: Callable[[str], None], least: int = _LEAST_FREE_BYTES) -> None:
+    """Shrink the files of SQLite in a folder of which half is free; to be called while nothing writes to them.
 
     A file is rewritten as a whole, so the disk needs room for what it holds; where it has not, the file stays as it is.
+
+    Args:
+        folder: the folder, with all below it.
+        log: called before each file is shrunk.
+        least: the fewest free bytes of a file that is worth it.
     """
-    for file in sorted(state.rglob("*.db")):
-        if file.stat().st_size < _LEAST_FREE_BYTES:
+    for file in sorted(folder.rglob("*.db")):
+        if file.stat().st_size < least:
             continue
         used, free = pages_of(file)
-        if free < max(_LEAST_FREE_BYTES, _LEAST_FREE_SHARE * (used + free)):
+        if free < max(least, _LEAST_FREE_SHARE * (used + free)):
             continue
-        # the write-ahead log holds the new content once, and the file once more
-        if shutil.disk_usage(file.parent).free < 2 * used + _LEAST_FREE_BYTES:
+        # the new content is written to a file beside it first, and then to its write-ahead log
+        if shutil.disk_usage(file.parent).free < 2 * used + least:
             continue
         log(f"shrinking {file.name} of Dagster's state from {(used + free) / 1e6:,.0f} to {used / 1e6:,.0f} MB ...")
         vacuum(file)
