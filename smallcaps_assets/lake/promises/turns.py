@@ -22,7 +22,7 @@ _TRIES: Final = 10
 _TRY_EVERY_S: Final = 0.03
 _HANDED_OVER_WITHIN_S: Final = 20.0
 # of each of the two
-_TURNS: Final = 40
+_TURNS: Final = 30
 _ENOUGH_S: Final = 12.0
 # longer than who waits for a lock looks for it, so that the two alternate
 _PAUSE_S: Final = (0.06, 0.12)
