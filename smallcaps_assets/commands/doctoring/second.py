@@ -38,7 +38,7 @@ def second_process(folder: Path, token: str) -> Iterator[Callable[[], None]]:
             raise
 
 
-def main() -> int:
+def take_part_as_second() -> int:
     """Take part; returns the exit code."""
     folder, token = sys.argv[1:]
     try:
@@ -54,4 +54,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(take_part_as_second())

@@ -22,8 +22,8 @@ from smallcaps_assets.lake.promises.file_system import FileSystem
 from smallcaps_assets.lake.promises.promises import (
     FLUSH,
     LINKS,
+    LONG_NAMES,
     MAPPING,
-    NAMES,
     RELEASE,
     REPLACE,
     RESOLUTION,
@@ -57,7 +57,7 @@ def check_one_host(folder: Path, system: FileSystem | None) -> Iterator[PromiseR
     checks: tuple[tuple[Promise, Check], ...] = (
         (SPACE, _check_space),
         (REPLACE, _check_replace),
-        (NAMES, _check_names),
+        (LONG_NAMES, _check_names),
         (RESOLUTION, _check_resolution),
         (FLUSH, _check_flush),
         (MAPPING, _check_mapping),
@@ -71,7 +71,7 @@ def check_one_host(folder: Path, system: FileSystem | None) -> Iterator[PromiseR
             result = check(place)
         except (OSError, LakeError, NotImplementedError) as error:
             result = problem(promise, f"the file system refuses it: {describe_refusal(error)}")
-        yield with_remedy(result, promise, system)
+        yield with_mount_remedy(result, promise, system)
 
 
 def describe_refusal(error: Exception) -> str:
@@ -85,7 +85,7 @@ def problem(promise: Promise, message: str) -> PromiseResult:
     return PromiseResult(promise.name, "problem", message, promise.breaks)
 
 
-def with_remedy(result: PromiseResult, promise: Promise, system: FileSystem | None) -> PromiseResult:
+def with_mount_remedy(result: PromiseResult, promise: Promise, system: FileSystem | None) -> PromiseResult:
     """A result with what to do, where its promise does not hold and the test does not say it."""
     if result.verdict == "ok" or result.remedy or not result.breaks:
         return result
@@ -138,12 +138,12 @@ def _check_names(folder: Path) -> PromiseResult:
     path = path.with_name(f"{path.name}.{'0' * 8}.damaged.json")
     publish_text(path, "{}", below=folder)
     if [found.name for found in path.parent.iterdir()] != [path.name]:
-        return problem(NAMES, f"lists a file by another name than {path.name}")
+        return problem(LONG_NAMES, f"lists a file by another name than {path.name}")
     message = f"keeps names and paths of {len(str(path)):,} characters"
     (folder / "Case").touch()
     if (folder / "case").exists():
         message += "; ignores case, for which names of symbols are prepared"
-    return PromiseResult(NAMES.name, "ok", message)
+    return PromiseResult(LONG_NAMES.name, "ok", message)
 
 
 def _check_resolution(folder: Path) -> PromiseResult:

@@ -45,7 +45,7 @@ NEW_FILES: Final = Promise(
 REMOVED_FILES: Final = Promise(
     "removed files", "a file that was set aside or replaced on another host is still read, or an error", "caches"
 )
-LISTINGS: Final = Promise(
+SEEN_LISTINGS: Final = Promise(
     "listings", "MASTER, manifests and ledgers leave out symbols that another host has just published", "caches"
 )
 ATTRIBUTES: Final = Promise(
@@ -62,6 +62,6 @@ RESOLUTION: Final = Promise(
 )
 FLUSH: Final = Promise("flush", "a power cut may leave files empty or cut that count as published")
 MAPPING: Final = Promise("mapping", "files above 1 MB cannot be read: they are mapped into memory", "caches")
-NAMES: Final = Promise("names", "files of some symbols cannot be published")
+LONG_NAMES: Final = Promise("names", "files of some symbols cannot be published")
 LINKS: Final = Promise("links", "")
 SPACE: Final = Promise("space", "nothing can be published")

@@ -20,9 +20,9 @@ from smallcaps_assets.lake.promises.one_host import describe_refusal, problem
 from smallcaps_assets.lake.promises.promises import (
     ATTRIBUTES,
     CLOCK,
-    LISTINGS,
     NEW_FILES,
     REMOVED_FILES,
+    SEEN_LISTINGS,
     SEEN_RENAME,
     Promise,
     PromiseResult,
@@ -43,7 +43,7 @@ SEEN: Final[tuple[tuple[Promise, str], ...]] = (
     (SEEN_RENAME, "a renamed file"),
     (NEW_FILES, "a new file"),
     (REMOVED_FILES, "the removal of a file"),
-    (LISTINGS, "the listing of a folder"),
+    (SEEN_LISTINGS, "the listing of a folder"),
     (ATTRIBUTES, "size and time of a changed file"),
 )
 # of each promise, seconds until it was seen in each round: 0 if at once
@@ -143,7 +143,7 @@ def _look(folder: Path, number: int, facts: Mapping[str, Any], delays: Delays) -
         ATTRIBUTES.name: lambda: _attributes(table) == (facts["size"], facts["time_ns"]),
         NEW_FILES.name: new.exists,
         REMOVED_FILES.name: lambda: not removed.exists(),
-        LISTINGS.name: lambda: new.name in (names := _listed(folder)) and removed.name not in names,
+        SEEN_LISTINGS.name: lambda: new.name in (names := _listed(folder)) and removed.name not in names,
     }
     began, waiting = time.monotonic(), dict(tests)
     looks = 0

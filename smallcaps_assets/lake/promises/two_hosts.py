@@ -5,14 +5,14 @@ from typing import Final
 
 from smallcaps_assets.lake.promises.file_system import FileSystem
 from smallcaps_assets.lake.promises.meeting import Meeting
-from smallcaps_assets.lake.promises.one_host import with_remedy
+from smallcaps_assets.lake.promises.one_host import with_mount_remedy
 from smallcaps_assets.lake.promises.promises import (
     ATTRIBUTES,
     CLOCK,
-    LISTINGS,
     LOCK,
     NEW_FILES,
     REMOVED_FILES,
+    SEEN_LISTINGS,
     SEEN_RENAME,
     UPDATES,
     WHOLE_FILES,
@@ -25,7 +25,9 @@ from smallcaps_assets.lake.promises.turns import check_lock, run_turns
 
 _PROMISES: Final[dict[str, Promise]] = {
     promise.name: promise
-    for promise in (*(LOCK, UPDATES, SEEN_RENAME, NEW_FILES, REMOVED_FILES, LISTINGS, ATTRIBUTES, WHOLE_FILES, CLOCK),)
+    for promise in (
+        *(LOCK, UPDATES, SEEN_RENAME, NEW_FILES, REMOVED_FILES, SEEN_LISTINGS, ATTRIBUTES, WHOLE_FILES, CLOCK),
+    )
 }
 
 
@@ -38,7 +40,7 @@ def check_two_hosts(
         InputError: the other one does not answer.
     """
     for result in _results(meeting, report):
-        yield with_remedy(result, _PROMISES[result.name], system)
+        yield with_mount_remedy(result, _PROMISES[result.name], system)
 
 
 def _results(meeting: Meeting, report: Callable[[str], None]) -> Iterator[PromiseResult]:
