@@ -107,7 +107,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
         "lake": check_lake(lake, settings),
         "disk": check_disk(lake, settings, _followed(lake, settings), now),
         "calendar": check_calendar(settings, now),
-        "state": _check_state(settings),
+        "state": check_state(settings),
         "port": _check_port(arguments, state_folder(settings)),
     }
     yield from local.values()
@@ -144,7 +144,8 @@ def _symbols(lake: Lake) -> list[str]:
         return []
 
 
-def _check_state(settings: Settings) -> ReadinessCheck:
+def check_state(settings: Settings) -> ReadinessCheck:
+    """Whether the state of the lake opens, belongs to this lake, and has the tables of the installed Dagster."""
     folder, lake = state_folder(settings), lake_path(settings)
     before = lake_of_state(folder) or lake
     try:
