@@ -163,7 +163,7 @@ def _of_manifest(lake: Lake, table: str, profile: str, inputs_of: Callable[[Curr
     return [StaleTable(f"{profile}/{table}", changed)] if changed else []
 
 
-def describe_stale(tables: Sequence[StaleTable]) -> str:
+def describe_stale_tables(tables: Sequence[StaleTable]) -> str:
     """Stale tables with what has changed since and what to materialize, in a sentence or a few."""
     changed = [table for table in tables if table.changed]
     since = "; ".join(f"{table.asset} was made before {', '.join(table.changed)} changed" for table in changed)

@@ -24,7 +24,7 @@ from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
-from smallcaps_assets.lake.research_inputs import StaleTable, describe_stale, stale_features, stale_outcomes
+from smallcaps_assets.lake.research_inputs import StaleTable, describe_stale_tables, stale_features, stale_outcomes
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.research.arguments import require_date, require_profile, require_spec
 from smallcaps_assets.research.control_views import ControlViews
@@ -252,4 +252,4 @@ class ResearchLake(ControlViews):
 def _warn(stale: Sequence[StaleTable]) -> None:
     """Warn whoever called a method of the lake."""
     if stale:
-        warnings.warn(describe_stale(stale), StaleTableWarning, stacklevel=3)
+        warnings.warn(describe_stale_tables(stale), StaleTableWarning, stacklevel=3)
