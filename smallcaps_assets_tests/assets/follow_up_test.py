@@ -139,7 +139,7 @@ def check_of_cohorts(platform: Platform) -> tuple[bool, str | None]:
 
 
 def test_core_learns_from_its_tape_and_plus_captures_what_paid(tmp_path: Path, small_market: SimulatedMarket) -> None:
-    """One lake: tape of core, labels with costs, cohorts, the manifest of plus and its tape, research table, a night."""
+    """One lake: tape of core, labels with costs, cohorts, manifest and tape of plus, its research table, a night."""
     for platform in opened(tmp_path, small_market, tmp_path / "state"):
         platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-12-01"}
         platform.overrides["profiles"] = {"plus": {"cohorts": {"as_of": AS_OF}}}
@@ -217,7 +217,7 @@ def a_night_and_a_redetection_keep_the_selection(platform: Platform, sidecar: di
     assert after["cohorts"] == sidecar["cohorts"]
     assert rows.filter(date="2025-12-02").height > 0
     (report,) = metadata_of(night, "nightly_report").values()
-    assert "ended without a failure" in str(report["verdict"].value) or report["verdict"].value is not None
+    assert report["verdict"].value
     assert tick(platform, cursor)[1] == "Made with the settings in force."
     assert platform.definitions.resolve_job_def("redetect").execute_in_process(instance=platform.instance).success
     same = ManifestStore.in_lake(platform.lake, "plus").current()
