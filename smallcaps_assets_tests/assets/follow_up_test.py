@@ -176,7 +176,7 @@ def captured_costs_alone_select_nothing(platform: Platform) -> None:
     assert (won["costed_share"] < 0.8).all()
     sidecar, rows, shown = select(platform)
     assert (rows.height, sidecar["cohorts"]["withheld"]) == (0, won["cohort_id"].sort().to_list())
-    assert "costs are known of too few of their labels (research.cohort_min_costed_share)" in shown["verdict"]
+    assert "no event, because costs are known of too few labels (research.cohort_min_costed_share)" in shown["verdict"]
     # they are kept: what is learned later selects when it is asked for
     platform.lake.manifests("plus").joinpath(sidecar["cohorts"]["file"]).unlink()
     for path in platform.lake.manifests("plus").iterdir():
