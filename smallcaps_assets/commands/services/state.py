@@ -15,14 +15,13 @@ from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.errors import InputError, LakeError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
-from smallcaps_assets.lake.identity import give_identity, identity_of
+from smallcaps_assets.lake.identity import LAKE_ID_KEY, give_identity, identity_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 # names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
-LAKE_ID_KEY: Final = "smallcaps/lake_id"
 # a lake on a disk that is not mounted now may be back later
 KEPT_S: Final = 30 * 86_400.0
 
