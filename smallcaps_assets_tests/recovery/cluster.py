@@ -30,6 +30,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.source import source_identity
 from smallcaps_assets.settings.settings import Settings, load_settings
+from smallcaps_assets.simulated.hours import trading_dates
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -41,13 +42,13 @@ from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.web_server import STARTS_S, WebUI, until
 
 FOLLOWED: Final = ("AVLO", "BNRX", "CRVO", "DRFT")
-DAYS: Final = ("2025-11-26", "2025-11-28")
+FIRST, LAST = date(2025, 11, 26), date(2025, 11, 28)
 # of the vendor, and of the settings
 PER_MINUTE: Final = 600
 SLOTS: Final = 2
 REQUIRED: Final = "SMALLCAPS_REQUIRE_REDIS"
-_KEY: Final = "a-key-of-tests"
-# its first process is a shell, since the first of a table ignores signals that it does not handle
+KEY: Final = "a-key-of-tests"
+# another user's machine is no hindrance, and the death of `unshare` is that of the machine
 _MACHINE: Final = ("unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts")
 _OVERRIDE: Final = "deploy/celery/dagster.yaml"
 
@@ -106,12 +107,14 @@ class Cluster:
 
     def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
         self.home, self.lake = folder / "home", Lake(folder / f"lake-{os.getpid()}-{folder.name}")
+        # the calendar is read once, here: a library that it uses silences its own warnings, which threads undo
+        trading_dates(FIRST, LAST)
         market = SimulatedMarket(seed=7, symbols=len(FOLLOWED), clock=lambda: LATER)
         self.gate = CountingGate(Exchange(market, requests_per_minute=PER_MINUTE))
         self.server = serve(self.gate)  # type: ignore[arg-type]
         self.gate.base_url = self.server.base_url
         self.machines: dict[str, Machine] = {}
-        self.variables = {**variables, "SMALLCAPS_HOME": str(self.home), "MASSIVE_API_KEY": _KEY}
+        self.variables = {**variables, "SMALLCAPS_HOME": str(self.home), "MASSIVE_API_KEY": KEY}
         _configure(self.home, self.lake, self.server.base_url)
 
     @classmethod
@@ -171,7 +174,7 @@ def _configure(home: Path, lake: Lake, base_url: str) -> None:
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
     settings["source"] |= {"kind": "vendor", "base_url": base_url, "requests_per_minute": PER_MINUTE}
     settings["lake"]["path"] = str(lake.root)
-    settings["history"] |= {"first_session": date(2025, 11, 26), "last_session": date(2025, 11, 28)}
+    settings["history"] |= {"first_session": FIRST, "last_session": LAST}
     settings |= {"partitions_per_run": 1, "dagster": {"laid_over": _OVERRIDE}}
     file.write_text(yaml.safe_dump(settings), encoding="utf-8")
     override = home / _OVERRIDE
@@ -187,7 +190,7 @@ def _fill(lake: Lake, settings: Settings) -> None:
     named = pl.DataFrame({"symbol": FOLLOWED, "ticker_type": "CS", "market_cap_usd": 1e8})
     rows = named.with_columns(active=pl.lit(value=True)).match_to_schema(UNIVERSE, missing_columns="insert")
     UniverseStore(lake).replace(rows, {"source": source_identity(settings.source)})
-    times = [(symbol, f"{day} 1{number}:00") for number, symbol in enumerate(FOLLOWED) for day in DAYS]
+    times = [(symbol, f"{day} 1{number}:00") for number, symbol in enumerate(FOLLOWED) for day in (FIRST, LAST)]
     events = [event(at, symbol=symbol, event_id=f"{symbol}_{at}") for symbol, at in times]
     frozen = Selection(manifest_of(*events), [{"step": "max_events", "rows": len(events)}], {})
     store = ManifestStore.in_lake(lake, "core")
