@@ -28,7 +28,7 @@ from capture import LATENCY_S, exchange
 from scale import TAPES, Place, backfill, bodies, fill, prepare, reference, serving
 
 from smallcaps_assets.commands.services.state import open_state
-from smallcaps_assets.defs.runs.cluster.broker import HOST_TAG
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.postgresql import postgresql_server
 from smallcaps_assets_tests.recovery.cluster import Machine

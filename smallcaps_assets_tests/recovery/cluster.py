@@ -22,7 +22,7 @@ import yaml
 
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.runs.cluster.broker import HOST_TAG
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.layout import Lake

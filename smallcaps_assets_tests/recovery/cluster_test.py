@@ -13,6 +13,7 @@ import psutil
 import pytest
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.commands.cluster.readiness import check_cluster
 from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.defs.runs.cluster.broker import WORKER_TAG
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
@@ -80,6 +81,9 @@ def test_two_machines_do_what_one_does_and_one_of_them_dies(cluster: Cluster, tm
     assert machines["AVLO"] == lives
 
     opening_and_sweeping_leave_other_machines_alone(cluster, runs)
+    found = check_cluster(cluster.settings)
+    assert found is not None
+    assert found.message.endswith(": 2 runs at once: alpha (1 run), beta (1 run)")
 
     # cancelled in the web UI: canceled only when its process, on another machine, is gone
     assert processes_of(runs["DRFT"])

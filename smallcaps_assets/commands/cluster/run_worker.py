@@ -22,8 +22,9 @@ from dagster._serdes import serialize_value
 
 from smallcaps_assets.commands.services import child
 from smallcaps_assets.commands.services.services import exit_text
-from smallcaps_assets.defs.runs.cluster.broker import HOST_TAG, WORKER_TAG
+from smallcaps_assets.defs.runs.cluster.broker import WORKER_TAG
 from smallcaps_assets.defs.runs.health import report_canceled
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG
 from smallcaps_assets.defs.runs.workers import MACHINE_TAG
 from smallcaps_assets.runtime.machines import machine_mark
 from smallcaps_assets.runtime.processes import kill, process_identity, wait_until_gone

@@ -149,7 +149,7 @@ def _describe_run(run: ActiveRun, now: datetime) -> list[Printable]:
     logged = [Line(f"    at {run.logged_at:%H:%M:%S}: {run.log_line}", hanging=6)] if run.log_line else []
     return [
         f"  {run.run_id[:8]}  {', '.join(about)}",
-        f"    {run.state} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
+        f"    {run.state}{f' on {run.machine}' if run.machine else ''} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
         *logged,
     ]
 

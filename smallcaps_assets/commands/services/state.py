@@ -106,7 +106,9 @@ def _last_change(folder: Path) -> float:
 
 def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        # an override may name plug-ins, which are loaded when they are first used
+        _ = (instance.run_launcher, instance.run_coordinator) if override is not None else None
     except Exception as error:  # a storage is a plug-in: its errors have no common root
         if known := system_error(error):
             raise known from error
@@ -120,6 +122,7 @@ def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
             f"{override}: Dagster's state cannot be opened ({cause}). Check what the file names: is it installed, does "
             "the server run, are user, password and database right?"
         ) from error
+    return instance
 
 
 def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:

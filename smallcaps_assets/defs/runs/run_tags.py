@@ -13,6 +13,9 @@ from smallcaps_assets.settings.settings import PROFILES
 PROFILE_TAG: Final = "smallcaps/profile"
 WAVE_TAG: Final = "smallcaps/wave"
 SYMBOLS_TAG: Final = "smallcaps/symbols"
+# of a cluster: the name of the machine, or that the run has none yet
+HOST_TAG: Final = "smallcaps/machine"
+WAITS: Final = "waits for a worker"
 # the stage of a demo
 DEMO_TAG: Final = "smallcaps/demo"
 # symbols that are named; of the others, the number is

@@ -9,7 +9,7 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.cluster.run_worker import RunWorker
-from smallcaps_assets.defs.runs.cluster.broker import HOST_TAG
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG
 from smallcaps_assets_tests.repository import REPOSITORY
 
 

@@ -136,11 +136,11 @@ def test_only_the_daemon_asks_how_many_places_workers_have(
 ) -> None:
     asked: list[str] = []
 
-    def places(app: object) -> int:  # noqa: ARG001
+    def places(app: object) -> dict[str, int]:  # noqa: ARG001
         asked.append(threading.current_thread().name)
-        return 3
+        return {"1-1@node-1": 1, "1-1@node-2": 2}
 
-    monkeypatch.setattr(queue, "places", places)
+    monkeypatch.setattr(queue, "places_of_workers", places)
     coordinator = queue_of(instance)
     assert limit_in(DAEMON_THREAD, coordinator) == 0, "a lake that no worker has joined"
     coordinator._known = None

@@ -18,9 +18,6 @@ from smallcaps_assets.lake.identity import LAKE_ID_KEY
 TASK: Final = "smallcaps.execute_run"
 # under which a worker answers; Dagster hides tags that begin so from the web UI
 WORKER_TAG: Final = ".dagster/smallcaps_worker"
-# shown in the run list
-HOST_TAG: Final = "smallcaps/machine"
-WAITS: Final = "waits for a worker"
 
 _SECONDS_PER_ANSWER: Final = 2.0
 UNREACHABLE: Final = (OperationalError, RedisError, OSError)
@@ -77,10 +74,16 @@ def tasks_of(app: Celery, worker: str) -> set[str] | None:
     return None if not answer or worker not in answer else {task["id"] for task in answer[worker]}
 
 
-def places(app: Celery) -> int:
-    """How many runs all workers that answer within 2 s can execute at once; 0 without a broker."""
-    try:
-        answers = app.control.inspect(timeout=_SECONDS_PER_ANSWER).stats() or {}
-    except UNREACHABLE:
-        return 0
-    return sum(int(stats["pool"]["max-concurrency"]) for stats in answers.values())
+def places_of_workers(app: Celery) -> dict[str, int]:
+    """How many runs each worker that answers within 2 s can execute at once, by the name of the worker.
+
+    Raises:
+        One of UNREACHABLE: the broker cannot be asked.
+    """
+    answers = app.control.inspect(timeout=_SECONDS_PER_ANSWER).stats() or {}
+    return {name: int(stats["pool"]["max-concurrency"]) for name, stats in answers.items()}
+
+
+def host_of(worker: str) -> str:
+    """The machine that a worker is on, from its name."""
+    return worker.partition("@")[2]

@@ -17,11 +17,11 @@ from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from smallcaps_assets.defs.runs.cluster.broker import HOST_TAG, TASK, UNREACHABLE, WAITS, WORKER_TAG, prepare, tasks_of
+from smallcaps_assets.defs.runs.cluster.broker import TASK, UNREACHABLE, WORKER_TAG, prepare, tasks_of
 from smallcaps_assets.defs.runs.health import HEALTHY, check_process, end_process, failed
 from smallcaps_assets.defs.runs.leases import Leases
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
-from smallcaps_assets.defs.runs.run_tags import tags_at_launch
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG, WAITS, tags_at_launch
 from smallcaps_assets.defs.runs.workers import MACHINE_TAG, identity_of_worker, worker
 
 # a worker that has not answered for so long, asked at least twice, is gone with its machine

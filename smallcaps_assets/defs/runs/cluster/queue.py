@@ -11,7 +11,7 @@ from typing import Final
 
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator, RunQueueConfig
 
-from smallcaps_assets.defs.runs.cluster.broker import places
+from smallcaps_assets.defs.runs.cluster.broker import UNREACHABLE, places_of_workers
 from smallcaps_assets.defs.runs.cluster.launcher import ClusterRunLauncher
 from smallcaps_assets.errors import ServiceEnded, SettingsError
 
@@ -47,6 +47,6 @@ class ClusterRunQueue(QueuedRunCoordinator):
 
 
 def _places_of(launcher: ClusterRunLauncher) -> int:
-    with suppress(ServiceEnded):
-        return places(launcher.app)
+    with suppress(ServiceEnded, *UNREACHABLE):
+        return sum(places_of_workers(launcher.app).values())
     return 0
