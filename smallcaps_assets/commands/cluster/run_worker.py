@@ -5,14 +5,15 @@ The process starts afresh, so that it reads the settings as they are now. Whatev
 there every few seconds, and ends it. So a run that was given up never works on beside its repetition for long.
 """
 
+import math
 import platform
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from threading import Event
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Event, Lock, Thread
 from typing import Final
 
 import dagster as dg
@@ -55,14 +56,40 @@ class RunWorker:
             log: receives a sentence for the terminal.
         """
         self._instance, self._name, self._log = instance, name, log
-        self._ends = Event()
+        self._ends, self._lock, self._number = Event(), Lock(), 0
 
-    def end_all(self) -> None:
-        """Interrupt every run, now and those that come; each is killed if it has not ended after 40 s."""
+    def end_all(self, then: Callable[[], None]) -> None:
+        """Interrupt every run, now and those that come; each is killed if it has not ended after 40 s.
+
+        Until then this worker is to answer that it executes them. `then` is called, in a thread, when all have ended.
+        """
+        if self._ends.is_set():
+            return
         self._ends.set()
+
+        def wait() -> None:
+            while self._number:
+                time.sleep(_POLL_S)
+            then()
+
+        Thread(target=wait, name="end of runs", daemon=True).start()
 
     def execute(self, run_id: str) -> None:
         """Execute a run and return when its process has ended; a run that is over or unknown is left alone."""
+        with self._counted():
+            self._execute(run_id)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            self._number += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._number -= 1
+
+    def _execute(self, run_id: str) -> None:
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.status not in _MAY_BEGIN or run.job_code_origin is None:
             self._log(f"run {run_id} is {run.status.value.lower() if run else 'unknown'} here: not started")
@@ -81,13 +108,12 @@ class RunWorker:
         self._log(f"run {run_id} ended after {time.monotonic() - started:.0f} s with {exit_text(process.returncode)}")
 
     def _wait(self, run_id: str, process: "subprocess.Popen[bytes]") -> None:
-        """Wait until a process ends, or has been asked to end in vain."""
-        looked = time.monotonic()
-        while process.poll() is None:
+        """Wait until a process ends, has been asked to end in vain, or works on a run that was given up."""
+        looked, kill_at = time.monotonic(), math.inf
+        while process.poll() is None and time.monotonic() < kill_at:
             time.sleep(_POLL_S)
-            if self._ends.is_set():
-                _interrupt(process, _RUNS_END_WITHIN_S)
-                return
+            if self._ends.is_set() and kill_at == math.inf:
+                kill_at = _interrupt(process, _RUNS_END_WITHIN_S)
             if time.monotonic() - looked < _LOOK_EVERY_S:
                 continue
             looked = time.monotonic()
@@ -97,9 +123,9 @@ class RunWorker:
                 if run is None or run.is_finished:
                     wait_until_gone(_family(process), _DONE_S)
                     return
-                if run.status == dg.DagsterRunStatus.CANCELING:
-                    _interrupt(process, _SHARE_TO_END * self._instance.run_monitoring_cancel_timeout_seconds)
-                    return
+                if run.status == dg.DagsterRunStatus.CANCELING and kill_at == math.inf:
+                    within_s = _SHARE_TO_END * self._instance.run_monitoring_cancel_timeout_seconds
+                    kill_at = _interrupt(process, within_s)
 
     def _report(self, run_id: str, code: int) -> None:
         """Record the end of a run that could not do so itself."""
@@ -130,12 +156,11 @@ def _start(arguments: ExecuteRunArgs) -> "subprocess.Popen[bytes]":
     )
 
 
-def _interrupt(process: "subprocess.Popen[bytes]", within_s: float) -> None:
-    """Interrupt a process, and wait until it has ended or the time is over. On Windows, where none can be, kill it."""
+def _interrupt(process: "subprocess.Popen[bytes]", within_s: float) -> float:
+    """Interrupt a process; returns until when it may end by itself. On Windows, where none can be, kill it."""
     with suppress(OSError):
         process.kill() if sys.platform == "win32" else process.send_signal(signal.SIGINT)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(within_s)
+    return time.monotonic() + within_s
 
 
 def _family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:

@@ -111,9 +111,17 @@ def _serve(instance: dg.DagsterInstance, launcher: "ClusterRunLauncher", runs: i
         ),
     )
 
-    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- of the interpreter
-        worker.end_all()
+    def take_no_more() -> None:
+        if service.consumer.task_consumer is not None:
+            service.consumer.cancel_task_queue(launcher.default_queue)
+
+    def stop() -> None:
         state.should_stop = 0
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- of the interpreter
+        # takes no more runs, and answers for its own until they have ended: they would be given up otherwise
+        service.consumer.call_soon(take_no_more)
+        worker.end_all(stop)
 
     for signal_name in _SIGNALS:
         if (number := getattr(signal, signal_name, None)) is not None:

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import dagster as dg
 import pytest
@@ -70,6 +71,13 @@ def test_a_run_about_which_something_was_decided_while_it_waited_is_not_started(
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
     assert HOST_TAG not in found.tags
+
+
+def test_a_worker_without_runs_ends_at_once(instance: dg.DagsterInstance) -> None:
+    ended = Event()
+    worker = RunWorker(instance, "1-1@node", lambda line: None)  # noqa: ARG005
+    worker.end_all(ended.set)
+    assert ended.wait(60)
 
 
 def test_a_run_of_another_state_is_not_started(instance: dg.DagsterInstance) -> None:
