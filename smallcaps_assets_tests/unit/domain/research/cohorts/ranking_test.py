@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import describe_q, describe_untested, name_cohort, rank_cohorts
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 
 
