@@ -36,7 +36,7 @@ class CoverageDifferences:
         """The difference of `symbol`, None where there is none; a table is read again only when it is another one."""
         path = self.lake.shard_coverage(symbol)
         old = old_table(path)
-        version = (state_of(old), state_of(path))
+        version = (inode_state(old), inode_state(path))
         if not any(version):
             return None
         known = self._tables.get(path)
@@ -90,7 +90,7 @@ def is_far_behind(footer: FooterCoverage, coverage: ShardCoverage) -> bool:
     return behind > _MOST_MONTHS_BEHIND
 
 
-def state_of(path: Path) -> tuple[int, int, int] | None:
+def inode_state(path: Path) -> tuple[int, int, int] | None:
     """What changes with a file; None where there is none."""
     try:
         state = path.stat()

@@ -12,7 +12,7 @@ from smallcaps_assets.lake.months import ISO_DATE, MonthCoverage
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
-COVERAGE: Final = "coverage"
+FOOTER_COVERAGE: Final = "coverage"
 COVERAGE_ID: Final = "coverage_id"
 # Key of the symbol of a shard; earlier releases did not record it.
 SYMBOL_OF_SHARD: Final = "symbol"

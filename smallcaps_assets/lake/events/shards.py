@@ -25,14 +25,14 @@ from smallcaps_assets.lake.events.coverage_differences import (
     BELONGS_TO,
     CoverageDifferences,
     difference_of,
+    inode_state,
     is_far_behind,
-    state_of,
 )
 from smallcaps_assets.lake.events.old_coverage import old_coverage, old_coverage_file
 from smallcaps_assets.lake.events.shard_coverage import (
     CONTENT,
-    COVERAGE,
     COVERAGE_ID,
+    FOOTER_COVERAGE,
     SYMBOL_OF_SHARD,
     FooterCoverage,
     ShardCoverage,
@@ -68,7 +68,7 @@ class ShardStore:
         footer = self._footer(symbol)
         if footer is None or CONTENT not in footer:
             return None
-        content, document = footer[CONTENT], footer.get(COVERAGE)
+        content, document = footer[CONTENT], footer.get(FOOTER_COVERAGE)
         if document is not None and not is_coverage(document):
             return None
         base = FooterCoverage(footer.get(COVERAGE_ID, content), months_in(document))
@@ -175,7 +175,7 @@ class ShardStore:
         path, content = self.lake.shard(symbol), rows_digest(events)
         footer = (provenance_of(path) if path.is_file() else None) or {}
         if footer.get(CONTENT) == content:
-            published = FooterCoverage(footer.get(COVERAGE_ID, content), months_in(footer.get(COVERAGE)))
+            published = FooterCoverage(footer.get(COVERAGE_ID, content), months_in(footer.get(FOOTER_COVERAGE)))
             if not is_far_behind(published, coverage):
                 return published
         self._publish(symbol, events, content, coverage)
@@ -199,7 +199,7 @@ class ShardStore:
         if difference and difference[BELONGS_TO] == coverage_id:
             # the difference to an earlier footer that was the same: its sessions are not in this one
             coverage_id = digest([coverage_id, json.dumps(difference, sort_keys=True)])
-        provenance = {SYMBOL_OF_SHARD: symbol, CONTENT: content, COVERAGE_ID: coverage_id, COVERAGE: document}
+        provenance = {SYMBOL_OF_SHARD: symbol, CONTENT: content, COVERAGE_ID: coverage_id, FOOTER_COVERAGE: document}
         publish_frame(self.lake.shard(symbol), events, provenance, sweeps=False, below=self.lake.root)
 
     def _footer(self, symbol: str) -> dict[str, Any] | None:
@@ -252,7 +252,7 @@ class ShardStore:
 
         No file is opened.
         """
-        return digest(f"{path.name} {state_of(path)}" for path in (*self.files(), *self.differences.files()))
+        return digest(f"{path.name} {inode_state(path)}" for path in (*self.files(), *self.differences.files()))
 
     def scan(self) -> pl.LazyFrame:
         """Events of all symbols (SHARD)."""
