@@ -48,6 +48,9 @@ Row = tuple[Any, ...]
 # with its data version
 VersionedRow = tuple[Row, str | None]
 
+# where copies of an event differ
+RUN, SYMBOL, VERSION, POINTER, TIME = "{run}", "{symbol}", "{version}", "{pointer}", "{time}"
+
 PARTITIONS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   partitionKeys assetPartitionStatuses { __typename ... on DefaultPartitionStatuses {
     materializedPartitions failedPartitions unmaterializedPartitions } } } } }"""
@@ -90,7 +93,19 @@ class Night:
         with closing(sqlite3.connect(self.shard)) as opened:
             self.logged = opened.execute(query, [self.run_id]).fetchall()
         self.began = datetime.fromisoformat(self.logged[0][4])
+        self._parts = dict[str, list[str]]()
         self.symbols = sorted({row[7] for row in self.indexed if row[7]})
+
+    def parts(self, row: Row) -> list[str]:
+        """The event of a row, cut where copies differ."""
+        if row[2] not in self._parts:
+            text = row[2].replace(self.run_id, RUN)
+            text = text.replace(f'"{row[7]}"', f'"{SYMBOL}"') if row[7] else text
+            text = re.sub(r'("dagster/data_version": "[^"]*)"', rf'\1{VERSION}"', text)
+            text = re.sub(r'("dagster/input_event_pointer/[^"]*": )"\d+"', rf'\1"{POINTER}"', text)
+            text = re.sub(r'("timestamp": )\d+\.\d+', rf"\g<1>{TIME}", text)
+            self._parts[row[2]] = re.split(f"({RUN}|{SYMBOL}|{VERSION}|{POINTER}|{TIME})", text)
+        return self._parts[row[2]]
 
 
 @dataclass(frozen=True)
@@ -120,12 +135,14 @@ class Copy:
 
     def _row(self, row: Row, night: Night, position: int, before: int, symbol: str | None) -> VersionedRow:
         at = datetime.fromisoformat(row[4]) + self.later
-        event = row[2].replace(night.run_id, self.run_id)
-        if symbol:
-            event = event.replace(f'"{row[7]}"', f'"{symbol}"')
-        event = re.sub(r'("dagster/data_version": "[^"]*)"', rf'\1-{self.number}"', event)
-        event = re.sub(r'("dagster/input_event_pointer/[^"]*": )"\d+"', rf'\1"{before}"', event)
-        event = re.sub(r'("timestamp": )\d+\.\d+', rf"\g<1>{at.replace(tzinfo=UTC).timestamp():.6f}", event)
+        filled = {
+            RUN: self.run_id,
+            SYMBOL: symbol or "",
+            VERSION: f"-{self.number}",
+            POINTER: f"{before}",
+            TIME: f"{at.replace(tzinfo=UTC).timestamp():.6f}",
+        }
+        event = "".join(filled.get(part, part) for part in night.parts(row))
         version = night.versions.get(row[0])
         made = (position, self.run_id, event, row[3], f"{at:%Y-%m-%d %H:%M:%S.%f}", row[5], row[6], symbol)
         return made, f"{version}-{self.number}" if version else None
