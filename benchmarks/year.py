@@ -238,6 +238,13 @@ def event_rows(state: Path) -> int:
         return int(opened.execute("SELECT count(*) FROM event_logs").fetchone()[0])
 
 
+def start(place: scale.Place) -> float:
+    """Seconds until the web UI of a state answers."""
+    began = time.perf_counter()
+    with scale.serving(place):
+        return time.perf_counter() - began
+
+
 def serve(place: scale.Place, state: Path, when: str) -> dict[str, float]:
     """Start-up, pages and status of a state."""
     began = time.perf_counter()
@@ -305,7 +312,8 @@ def main() -> None:
             figures["retention_again_s"] = time.perf_counter() - again
         print(done, flush=True)
         figures["mb_unshrunk"] = megabytes(state)
-        figures |= serve(place, state, "shrinking") | serve(place, state, "after")
+        figures["start_shrinking"] = start(place)
+        figures |= serve(place, state, "after")
         figures["runs_after"] = len(list((state / "history" / "runs").glob("*-*.db")))
     print(json.dumps({name: round(value, 3) if isinstance(value, float) else value for name, value in figures.items()}))
 
