@@ -32,7 +32,7 @@ from smallcaps_assets.commands.services.processes import (
 )
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
 from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes
-from smallcaps_assets.commands.services.state_folder import state_folder
+from smallcaps_assets.commands.services.state_folder import copies_of_lake, describe_copies, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.retention.sqlite_files import compact
 from smallcaps_assets.defs.runs.orphans import fail_orphans
@@ -146,6 +146,8 @@ def _prepared_state(settings: Settings, *, daemon: bool) -> Iterator[Callable[[]
                     # what the job `retention` removed
                     compact(state_folder(settings) / "history", show)
         remove_states_of_missing_lakes()
+        if copies := copies_of_lake(settings):
+            _warn(describe_copies(lake_path(settings), copies))
         yield look
 
 
