@@ -1,5 +1,6 @@
-"""Start, deadline and request budget of the nightly run, and where notices of failed runs go."""
+"""Start, deadline and request budget of the nightly run, where notices of failed runs go, and backups."""
 
+from datetime import time
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -30,3 +31,13 @@ class NoticeParams(Params):
     file: PathText
     url_variable: VariableName
     timeout_s: float = Field(gt=0, le=30)
+
+
+class BackupParams(Params):
+    """Where backups go, and which snapshots stay. Files of earlier releases lack it."""
+
+    destination: PathText | None = None
+    start: NewYorkTime = time(2, 30)
+    keep_last: int | None = Field(default=7, ge=1)
+    keep_monthly: int = Field(default=12, ge=0)
+    keep_free_gb: float = Field(default=2.0, ge=0)
