@@ -26,6 +26,12 @@ NEEDS: Final = "a lake; with --check or --list a backup."
 EXAMPLE: Final = "smallcaps backup /mnt/backup/lake"
 
 _DOES_NOT_HOLD: Final = 1
+_STATES: Final = {
+    "sqlite": "state in SQLite",
+    "postgresql": "state in PostgreSQL",
+    "none": "no state yet",
+    "left out": "without the state",
+}
 _MOST_SHOWN: Final = 20
 
 
@@ -94,11 +100,11 @@ def _of_settings(settings: Settings) -> Path:
 
 def _text(result: SnapshotResult, seconds: float) -> list[Printable]:
     facts = result.facts
-    state = {"none": "no state yet", "sqlite": "state in SQLite", "postgresql": "state in PostgreSQL"}[facts["state"]]
+    counts = f"{count_noun(facts['files'], 'file')}, {_mb(facts['bytes'])}, {_STATES[facts['state']]}"
+    new = f"{count_noun(facts['new_files'], 'file')} with {_mb(facts['new_bytes'])} new"
     lines: list[Printable] = [
         Line(f"snapshot {result.folder}", "heading"),
-        f"  {count_noun(facts['files'], 'file')}, {_mb(facts['bytes'])}, {state}; {count_noun(facts['new_files'], 'file')} "
-        f"with {_mb(facts['new_bytes'])} new, read back and compared, in {describe_duration(seconds)}",
+        f"  {counts}; {new}, read back and compared, in {describe_duration(seconds)}",
     ]
     if result.resumed:
         lines.append(f"  {count_noun(result.resumed, 'file')} of it were stored by a backup that did not end")
@@ -188,10 +194,8 @@ def _check(arguments: Namespace) -> int:
 
 
 def _check_text(backup: Backup, found: BackupCheck, seconds: float) -> list[Printable]:
-    lines: list[Printable] = [
-        f"backup {backup.root}: {count_noun(found.objects, 'content')} of {count_noun(len(found.snapshots), 'snapshot')}, "
-        f"{_mb(found.bytes)} read in {describe_duration(seconds)}"
-    ]
+    read = f"{count_noun(found.objects, 'content')} of {count_noun(len(found.snapshots), 'snapshot')}"
+    lines: list[Printable] = [f"backup {backup.root}: {read}, {_mb(found.bytes)} read in {describe_duration(seconds)}"]
     lines += [Line(f"  {problem}", "bad") for problem in found.unreadable.values()]
     for fault in found.faults[:_MOST_SHOWN]:
         more = f" and {count_noun(fault.others, 'other file')}" if fault.others else ""
@@ -202,8 +206,8 @@ def _check_text(backup: Backup, found: BackupCheck, seconds: float) -> list[Prin
         lines.append(f"  and {len(found.faults) - _MOST_SHOWN:,} more: `smallcaps backup --check SRC --json` lists all")
     if found.faults:
         lines.append(
-            "  remedy: put back a copy of the named objects; or remove them and run `smallcaps backup`, which stores again "
-            "what the lake still has"
+            "  remedy: put back a copy of the named objects; or remove them and run `smallcaps backup`, which stores "
+            "again what the lake still has"
         )
     return lines if not found.holds else [*lines, Line("  everything is as it was stored", "good")]
 

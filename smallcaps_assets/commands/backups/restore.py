@@ -45,8 +45,8 @@ def run(arguments: Namespace) -> int:
     folder = state_folder(settings)
     if not arguments.no_state and (users := processes_of_state(folder)):
         raise InputError(
-            f"{folder}: this state is in use (process {users[0].process.pid}). End `smallcaps ui` first, or restore with "
-            "--no-state."
+            f"{folder}: this state is in use (process {users[0].process.pid}). End `smallcaps ui` first, or restore "
+            "with --no-state."
         )
     began = time.monotonic()
     log = log_if_long(lambda line: show(line, file=sys.stderr))
@@ -71,11 +71,14 @@ def run(arguments: Namespace) -> int:
 
 
 def _text(result: RestoreResult, seconds: float, arguments: Namespace, *, same_settings: bool) -> list[Printable]:
+    of_lake, of_state = (
+        f"{count_noun(result.lake_files, 'file')} of the lake",
+        f"{count_noun(result.state_files, 'file')} of Dagster's state",
+    )
     again = ", continued after a restore that did not end" if result.continued else ""
     lines: list[Printable] = [
         Line(f"restored the snapshot {result.snapshot.name} in {describe_duration(seconds)}{again}", "heading"),
-        f"  {count_noun(result.lake_files, 'file')} of the lake, {result.lake_bytes / BYTES_PER_MB:,.2f} MB; "
-        f"{count_noun(result.state_files, 'file')} of Dagster's state",
+        f"  {of_lake}, {result.lake_bytes / BYTES_PER_MB:,.2f} MB; {of_state}",
     ]
     if not same_settings:
         lines.append(

@@ -1,7 +1,7 @@
 """Dagster's state as a backup reads and restores it: files of SQLite, or a database of PostgreSQL.
 
-The database is dumped and loaded by PostgreSQL's own programs. They get address and password in their environment, never
-on their command line or in a file.
+The database is dumped and loaded by PostgreSQL's own programs. They get address and password in their environment,
+never on their command line or in a file.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import dagster as dg
-from dagster._core.storage.runs import SqlRunStorage, SqliteRunStorage
+from dagster._core.storage.runs import SqliteRunStorage, SqlRunStorage
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -88,8 +88,8 @@ def require_empty_database(instance: dg.DagsterInstance) -> None:
         ) from error
     if filled:
         raise InputError(
-            f"the database of Dagster's state is not empty (its table {filled[0]} has rows), and a restore never writes "
-            "over a state. Make an empty database and set PGDATABASE, or restore with --no-state."
+            f"the database of Dagster's state is not empty (its table {filled[0]} has rows), and a restore never "
+            "writes over a state. Make an empty database and set PGDATABASE, or restore with --no-state."
         )
 
 
@@ -98,8 +98,8 @@ def _postgres_url(instance: dg.DagsterInstance) -> str | None:
     url = getattr(storage, "postgres_url", None)
     if url is None and not isinstance(storage, SqliteRunStorage):
         raise SettingsError(
-            f"dagster.yaml keeps the state in {type(storage).__name__}, of which this program makes no backup. Back it up "
-            "by its own means, and the lake with --no-state."
+            f"dagster.yaml keeps the state in {type(storage).__name__}, of which this program makes no backup. Back "
+            "it up by its own means, and the lake with --no-state."
         )
     return None if url is None else str(url)
 
@@ -120,8 +120,8 @@ def _run(program: str, url: str, *arguments: str) -> None:
     found = shutil.which(program)
     if found is None:
         raise SettingsError(
-            f"{program} is not installed, which copies Dagster's state in PostgreSQL. Install PostgreSQL's client of the "
-            "server's release (on Debian: apt-get install postgresql-client), or use --no-state."
+            f"{program} is not installed, which copies Dagster's state in PostgreSQL. Install PostgreSQL's client of "
+            "the server's release (on Debian: apt-get install postgresql-client), or use --no-state."
         )
     done = subprocess.run(  # noqa: S603 -- a program of PostgreSQL and flags of ours
         [found, "--no-password", *arguments],
@@ -134,8 +134,8 @@ def _run(program: str, url: str, *arguments: str) -> None:
     if done.returncode:
         cause = " ".join(done.stderr.split())[:_MOST_SHOWN]
         raise SettingsError(
-            f"{program} failed on Dagster's state in PostgreSQL ({cause}). It needs the release of the server or a later "
-            "one, and a user who may read all tables; or use --no-state."
+            f"{program} failed on Dagster's state in PostgreSQL ({cause}). It needs the release of the server or a "
+            "later one, and a user who may read all tables; or use --no-state."
         )
 
 

@@ -123,8 +123,8 @@ def entries_of(backup: Backup, name: str) -> list[Entry]:
             f"{snapshot.facts[other[0]]:,}. Use another snapshot: `smallcaps backup --list` shows all.",
             snapshot.folder,
         )
-    for name, sha256 in snapshot.facts["settings_files"].items():
-        path = snapshot.folder / name
+    for file, sha256 in snapshot.facts["settings_files"].items():
+        path = snapshot.folder / file
         with disk_errors("read", path):
             if digest_of(path) != sha256:
                 raise LakeError(f"{path}: is damaged. Use another snapshot, or the settings of another one.", path)

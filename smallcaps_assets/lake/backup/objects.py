@@ -59,7 +59,7 @@ class ObjectStore:
     @cached_property
     def _sizes(self) -> dict[str, int]:
         """The size of each object as it was listed, with those that this process added."""
-        return dict(self.list())
+        return dict(self.listed())
 
     def has(self, sha256: str, size: int) -> bool:
         """Whether there is an object of this size; what it holds is not read."""
@@ -78,7 +78,7 @@ class ObjectStore:
             except FileNotFoundError:
                 return None
 
-    def list(self) -> Iterator[tuple[str, int]]:
+    def listed(self) -> Iterator[tuple[str, int]]:
         """Name and size of every object.
 
         Raises:
@@ -164,8 +164,8 @@ class ObjectStore:
         proof, found = self._proof(part, suffix)
         if found != sha256:
             raise LakeError(
-                f"{part}: what was written does not read back (SHA-256 is {found}, not {sha256}). Check the disk of the "
-                "backup, then run again: no incomplete file was left in place.",
+                f"{part}: what was written does not read back (SHA-256 is {found}, not {sha256}). Check the disk of "
+                "the backup, then run again: no incomplete file was left in place.",
                 part,
             )
         path, size = self.path_of(sha256), part.stat().st_size
@@ -240,8 +240,8 @@ def copy_whole(source: Path, target: Path, sha256: str, modified_ns: int) -> Non
         with disk_errors("read", part):
             if found != sha256 or digest_of(part) != sha256:
                 raise LakeError(
-                    f"{source}: was read with SHA-256 {found}, not {sha256}, or its copy does not read back. Check both "
-                    "disks, then run again.",
+                    f"{source}: was read with SHA-256 {found}, not {sha256}, or its copy does not read back. Check "
+                    "both disks, then run again.",
                     source,
                 )
         with disk_errors("written", target):

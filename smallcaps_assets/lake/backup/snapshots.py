@@ -208,7 +208,7 @@ class Backup:
             with disk_errors("written", folder):
                 _remove_folder(folder)
         self.objects.sweep()
-        removed = [(sha256, size) for sha256, size in self.objects.list() if sha256 not in named]
+        removed = [(sha256, size) for sha256, size in self.objects.listed() if sha256 not in named]
         for sha256, _ in removed:
             self.objects.remove(sha256)
         return len(removed), sum(size for _, size in removed)

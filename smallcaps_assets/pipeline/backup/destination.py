@@ -1,6 +1,5 @@
 """Where a backup goes: a folder of its own, apart from the lake and the state, with room for what is new."""
 
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,8 +47,8 @@ def open_destination(given: Path, lake: Path, state: Path, lake_id: str) -> Back
     if known is None:
         if found := _content_of(given):
             raise InputError(
-                f"{given}: is not empty (it has {found}) and no backup, for it has no {IDENTITY}. Give an empty folder, "
-                "or one that does not exist."
+                f"{given}: is not empty (it has {found}) and no backup, for it has no {IDENTITY}. Give an empty "
+                "folder, or one that does not exist."
             )
         backup.begin(lake_id)
     return backup
@@ -100,7 +99,7 @@ def require_apart(given: Path, other: Path, what: str, remedy: str) -> None:
 def _content_of(folder: Path) -> str | None:
     """Something in a folder, by name; None where it is empty."""
     with disk_errors("read", folder):
-        return _first(os.listdir(folder))
+        return _first(path.name for path in folder.iterdir())
 
 
 def _first(names: Iterable[str]) -> str | None:

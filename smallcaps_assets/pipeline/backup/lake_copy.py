@@ -68,7 +68,7 @@ class LakeCopy:
         ]
 
     def is_likely_stored(self, file: Listed) -> bool:
-        """Whether a file that must be read has the content that is stored under its name, as in a lake that was moved."""
+        """Whether a file to be read has the content that is stored under its name, as in a lake that was moved."""
         before = self._known.get(LAKE + file[0])
         return before is not None and before.state.has_content_of(file[1])
 

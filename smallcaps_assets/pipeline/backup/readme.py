@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- lines of a document
 """The README of a backup: what it is, and how to restore it with and without this program."""
 
 from pathlib import Path
@@ -12,8 +13,8 @@ _TEXT: Final = """\
 
 | path | what it is |
 |---|---|
-| `snapshots/TIME[-LABEL]/` | one snapshot, by its time in UTC; hidden folders are unfinished ones, which the next backup removes |
-| `snapshots/.../inventory.csv` | its files: `path` (`lake/...`, `state/...`), `size`, `sha256`, `kind`; `inventory.parquet` has more columns |
+| `snapshots/TIME[-LABEL]/` | one snapshot, by its time in UTC; hidden ones are unfinished: the next backup removes them |
+| `snapshots/.../inventory.csv` | its files: path (`lake/...`, `state/...`), size, sha256, kind; more in `inventory.parquet` |
 | `snapshots/.../snapshot.json` | when it was taken, of which lake, by which release, what was new |
 | `snapshots/.../settings/` | the settings files of then; no secrets |
 | `objects/ab/abcd...` | every content once, named by its SHA-256; all snapshots share them |
@@ -29,12 +30,12 @@ name of each file twice.
 
 ## Restore
 
-1. Install the release that `snapshot.json` names, or a later one, and work in a folder with `config/` (that of a clone of
-   the repository). Compare `config/config.yaml` with `snapshots/.../settings/config/config.yaml`, and set the vendor's key
-   in the environment. Where the state was in PostgreSQL, make an empty database and set PGHOST, PGUSER, PGDATABASE,
-   PGPASSWORD.
-2. `smallcaps restore THIS_FOLDER --lake DIR` restores the newest snapshot; `THIS_FOLDER/snapshots/NAME` restores that one.
-   Every content is checked before the first file is written. DIR and Dagster's state must be empty. Killed, it is run
+1. Install the release that `snapshot.json` names, or a later one, and work in a folder with `config/`, such as a clone of
+   the repository. Compare `config/config.yaml` with `snapshots/.../settings/config/config.yaml`, and set the vendor's
+   key in the environment. Where the state was in PostgreSQL, make an empty database and set PGHOST, PGUSER, PGDATABASE
+   and PGPASSWORD.
+2. `smallcaps restore THIS_FOLDER --lake DIR` restores the newest snapshot, `THIS_FOLDER/snapshots/NAME` that one. Every
+   content is checked before the first file is written. DIR and Dagster's state must be empty. If it is killed, run it
    again.
 3. `smallcaps verify --lake DIR` and `smallcaps status --lake DIR` say what they said when the snapshot was taken.
 
@@ -55,8 +56,8 @@ damaged content:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
 
-`state/` is Dagster's state: the content of `.dagster/` for the lake `lake/` beside `config/`. `state/postgresql.dump` is for
-`pg_restore --no-owner`.
+`state/` is Dagster's state: the content of `.dagster/` for the lake `lake/` beside `config/`. `state/postgresql.dump` is
+for `pg_restore --no-owner`.
 """
 
 

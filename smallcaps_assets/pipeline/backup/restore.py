@@ -5,7 +5,6 @@ Until then a killed restore has left an empty lake, in which nothing can begin t
 Run again, it continues.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -124,8 +123,8 @@ def _require_same_kind_of_state(snapshot: Snapshot, target: RestoreTarget) -> No
     has_database = target.load_dump is not None
     if kind == "postgresql" and not has_database:
         raise InputError(
-            f"{snapshot.folder}: Dagster's state of this snapshot is a dump of PostgreSQL, and dagster.laid_over of the "
-            "settings names no database. Set it as in the settings of the snapshot, or restore with --no-state."
+            f"{snapshot.folder}: Dagster's state of this snapshot is a dump of PostgreSQL, and dagster.laid_over of "
+            "the settings names no database. Set it as in the settings of the snapshot, or restore with --no-state."
         )
     if kind == "sqlite" and has_database:
         raise InputError(
@@ -176,8 +175,8 @@ class _Restore:
             return True
         if (found_file := self._first_in(self.lake, ())) is not None:
             raise InputError(
-                f"{self.lake}: is not empty (it has {found_file}), and a restore never writes over a lake. Give an empty "
-                "folder, or one that does not exist."
+                f"{self.lake}: is not empty (it has {found_file}), and a restore never writes over a lake. Give an "
+                "empty folder, or one that does not exist."
             )
         if self.state is not None:
             # a start of a command has written its own files there, and states of other lakes lie below
@@ -195,7 +194,7 @@ class _Restore:
     @staticmethod
     def _first_in(folder: Path, but: Sequence[str]) -> str | None:
         with disk_errors("read", folder):
-            names = sorted(os.listdir(folder)) if folder.is_dir() else []
+            names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
         return next((name for name in names if name not in {*but, "lost+found"}), None)
 
     def require_room(self) -> None:
@@ -242,7 +241,9 @@ class _Restore:
     @staticmethod
     def _move(staged: Path, place: Path, but: str = "") -> None:
         with disk_errors("written", place):
-            names = sorted(name for name in os.listdir(staged) if name != but and not name.startswith("."))
+            names = sorted(
+                name for name in (path.name for path in staged.iterdir()) if name != but and not name.startswith(".")
+            )
             if there := next((name for name in names if (place / name).exists()), None):
                 raise LakeError(f"{place / there}: appeared while the snapshot was restored. Move it away, run again.")
             for name in names:

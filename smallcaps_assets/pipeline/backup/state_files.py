@@ -46,7 +46,9 @@ class StateSource:
 
     @property
     def kind(self) -> str:
-        """How the state is kept: `sqlite`, `postgresql`, or `none` where there is none yet."""
+        """How the state is kept: `sqlite`, `postgresql`, `none` where there is none yet, or `left out`."""
+        if self.is_left_out:
+            return "left out"
         if self.dump is not None:
             return "postgresql"
         return "sqlite" if any(name.endswith(".db") for name, _ in self.files()) else "none"
