@@ -33,7 +33,7 @@ def take(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeR
     result = take_snapshot(sources, home() / loaded.backup.destination, loaded.backup, log=context.log.info)
     facts = {name: result.facts[name] for name in ("snapshot", "files", "bytes", "new_files", "new_bytes")}
     context.add_output_metadata({**facts, "folder": str(result.folder), "removed": list(result.removed)})
-    context.log.info(f"{result.folder} is complete, {result.facts['new_bytes']:,} new bytes")
+    context.log.info("%s is complete, %s new bytes", result.folder, f"{result.facts['new_bytes']:,}")
     if result.damaged:
         raise LakeError(
             f"{result.folder}: is complete, but has files that were damaged before: {', '.join(result.damaged)}. "

@@ -136,7 +136,7 @@ def _is_inside(path: str) -> bool:
         path.startswith((LAKE, STATE, SETTINGS))
         and len(parts) > 1
         and ".." not in {*parts, *windows.parts}
-        and not windows.drive
+        and not any(PureWindowsPath(part).drive for part in parts)
         and "/".join(parts) == path
     )
 

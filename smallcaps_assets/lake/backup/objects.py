@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Final, NamedTuple
 
 from smallcaps_assets.errors import LakeError
@@ -51,6 +52,10 @@ class ObjectStore:
 
     def __init__(self, root: Path) -> None:
         self.folder = root / OBJECTS
+        # of two files with the same content that are stored at once, one is new
+        self._keeping = Lock()
+        # folders with new names
+        self._changed = set[Path]()
 
     def path_of(self, sha256: str) -> Path:
         """Where the content with this SHA-256 is stored."""
@@ -169,12 +174,14 @@ class ObjectStore:
                 part,
             )
         path, size = self.path_of(sha256), part.stat().st_size
-        is_new = not self.has(sha256, size)
-        if is_new:
-            with disk_errors("written", path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(part, path)  # noqa: PTH105 -- replaces what has another size, which is damaged
-            self._sizes[sha256] = size
+        with self._keeping:
+            is_new = not self.has(sha256, size)
+            if is_new:
+                with disk_errors("written", path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(part, path)  # noqa: PTH105 -- replaces what has another size, which is damaged
+                self._sizes[sha256] = size
+                self._changed |= {path.parent, self.folder}
         return Stored(sha256, state, proof, is_new)
 
     @staticmethod
@@ -202,9 +209,10 @@ class ObjectStore:
                 remove(part)
 
     def flush(self) -> None:
-        """Flush the names of all objects to disk."""
-        for folder in (*self._folders(), self.folder):
+        """Flush the names of the objects that this process has added to disk."""
+        for folder in sorted(self._changed):
             flush_folder(folder)
+        self._changed.clear()
 
     def _folders(self) -> list[Path]:
         if not self.folder.is_dir():

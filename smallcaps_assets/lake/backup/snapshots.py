@@ -176,14 +176,13 @@ class Backup:
             _remove_folder(part)
             part.mkdir(parents=True)
         yield part
-        with disk_errors("written", part):
-            (part / Journal.NAME).unlink(missing_ok=True)
         for made in part.iterdir():
             if made.is_dir():
                 flush_folder(made)
         flush_folder(part)
         self.objects.flush()
         with disk_errors("written", part):
+            (part / Journal.NAME).unlink(missing_ok=True)
             part.rename(self.folder / name)
         flush_folder(self.folder)
 

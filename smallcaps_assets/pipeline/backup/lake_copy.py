@@ -79,12 +79,10 @@ class LakeCopy:
             for start in range(0, len(names), _BATCH):
                 batch = names[start : start + _BATCH]
                 found = pool.map(lambda file: self._read(file[0]), batch)
-                entries = list[Entry]()
                 for file, entry in zip(batch, found, strict=True):
                     if entry is not None:
-                        entries.append(self._count(*entry))
+                        self._stored([self._count(*entry)])
                     yield file
-                self._stored(entries)
 
     def read_in_order(self) -> None:
         """Look at every file once more, and store what has changed."""

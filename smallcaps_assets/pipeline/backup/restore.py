@@ -5,6 +5,7 @@ Until then a killed restore has left an empty lake, in which nothing can begin t
 Run again, it continues.
 """
 
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,9 @@ _MARKER: Final = "restore.json"
 _THREADS: Final = 4
 _BATCH: Final = 256
 _MOST_NAMED: Final = 3
+_ROOT_OF_DISK: Final = "lost+found"
+# of `require_writable`
+_PROBE: Final = re.compile(r"\.probe-")
 # some file systems keep times of two seconds
 _COARSEST_NS: Final = 2_000_000_000
 
@@ -173,7 +177,7 @@ class _Restore:
                     f"Finish that one, or remove {self.lake}."
                 )
             return True
-        if (found_file := self._first_in(self.lake, ())) is not None:
+        if (found_file := self._first_in(self.lake)) is not None:
             raise InputError(
                 f"{self.lake}: is not empty (it has {found_file}), and a restore never writes over a lake. Give an "
                 "empty folder, or one that does not exist."
@@ -192,10 +196,14 @@ class _Restore:
         return False
 
     @staticmethod
-    def _first_in(folder: Path, but: Sequence[str]) -> str | None:
+    def _first_in(folder: Path) -> str | None:
+        """Something in a folder, by name; None where it is empty but for what a killed restore has left."""
         with disk_errors("read", folder):
             names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        return next((name for name in names if name not in {*but, "lost+found"}), None)
+            staged = folder / RESTORING
+            is_begun = staged.is_dir() and all(path.name.startswith(".") for path in staged.iterdir())
+        left = {RESTORING} if is_begun else set()
+        return next((name for name in names if name not in {*left, _ROOT_OF_DISK} and not _PROBE.match(name)), None)
 
     def require_room(self) -> None:
         """Make sure that the disk has room for what is not restored yet."""
