@@ -1,7 +1,6 @@
 """Backups of small folders of files, for tests."""
 
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.new")
         part.write_bytes(content)
-        os.replace(part, path)
+        part.replace(path)
 
 
 def publish_generation(path: Path, generation: int) -> None:

@@ -1,4 +1,4 @@
-"""A backup or a restore that is killed at any moment leaves the older snapshots whole; the next one completes the work."""
+"""A backup or a restore that is killed at any moment leaves older snapshots whole; the next one completes the work."""
 
 import os
 import shutil

@@ -191,7 +191,7 @@ def test_a_damaged_snapshot_is_named(name: str, lake: Path, tmp_path: Path) -> N
     found = check_backup(Backup(tmp_path / "backup"))
     assert not found.holds
     assert str(folder / name) in found.unreadable[folder.name]
-    with pytest.raises(LakeError, match="Use another snapshot|is damaged"):
+    with pytest.raises(LakeError, match=r"Use another snapshot|is damaged"):
         bring_back(folder, tmp_path / "restored")
 
 
@@ -273,9 +273,9 @@ def test_a_restore_never_writes_over_anything(lake: Path, tmp_path: Path) -> Non
     write_files(tmp_path / "state", {"history/x.txt": b"1"})
     folder = back_up(lake, tmp_path / "backup", tmp_path / "state").folder
     write_files(tmp_path / "full", {"x": b""})
-    with pytest.raises(InputError, match="is not empty .it has x."):
+    with pytest.raises(InputError, match=r"is not empty .it has x."):
         bring_back(folder, tmp_path / "full")
-    with pytest.raises(InputError, match="has a state of Dagster already .history."):
+    with pytest.raises(InputError, match=r"has a state of Dagster already .history."):
         bring_back(folder, tmp_path / "restored", tmp_path / "state")
     with pytest.raises(InputError, match="lies in the backup"):
         bring_back(folder, tmp_path / "backup" / "lake")
