@@ -3,8 +3,9 @@
 python benchmarks/backup.py [--gb GB] [--small FILES] [--folder DIR]
 
 A lake of large tape files that do not compress and of thousands of small ones is copied plainly (copy, flush, SHA-256
-of the copy) as the reference; then `smallcaps backup` runs as a process of its own: for the first time, again with nothing
-changed, and again after one large and ten small files came; once it is killed with SIGKILL in the middle and run again.
+of the copy) as the reference; then `smallcaps backup` runs as a process of its own: for the first time, again with
+nothing changed, and again after one large and ten small files came; once it is killed with SIGKILL in the middle and
+run again.
 Then everything is checked and restored, and the restored bytes are compared. DIR needs room for three lakes. Prints a
 table in markdown; the last line is one JSON object; the exit code is 1 if a byte differs.
 """

@@ -19,6 +19,7 @@ from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.retention.job import retention_job, retention_schedule
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
@@ -37,7 +38,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     settings_resource = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
     nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
-    backup = backup_job()
+    retention, backup = retention_job(), backup_job()
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
         asset_checks=[
@@ -49,8 +50,12 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 *control_checks(),
             )
         ],
-        jobs=[nightly, redetect_job(), backup, *waves.values()],
-        schedules=[nightly_schedule(settings, nightly), backup_schedule(settings, backup)],
+        jobs=[nightly, redetect_job(), retention, backup, *waves.values()],
+        schedules=[
+            nightly_schedule(settings, nightly),
+            retention_schedule(settings, retention),
+            backup_schedule(settings, backup),
+        ],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],
         resources={
             "settings": settings_resource,

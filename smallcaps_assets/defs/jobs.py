@@ -32,7 +32,7 @@ from smallcaps_assets.defs.recording import (
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
-from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
+from smallcaps_assets.defs.runs.run_tags import NIGHTLY, PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.defs.wave_research import (
     PartsStep,
     log_research_checks,
@@ -52,7 +52,6 @@ from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
-NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
 # the research of a night, in the order of what depends on what; those of a profile are its tables
 _RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)

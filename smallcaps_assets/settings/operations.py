@@ -1,4 +1,4 @@
-"""Start, deadline and request budget of the nightly run, where notices of failed runs go, and backups."""
+"""Start, deadline and budget of the nightly run, where notices go, what is removed from the state, and backups."""
 
 from datetime import time
 from typing import Self
@@ -31,6 +31,24 @@ class NoticeParams(Params):
     file: PathText
     url_variable: VariableName
     timeout_s: float = Field(gt=0, le=30)
+
+
+class RetentionParams(Params):
+    """What the job `retention` removes from Dagster's state, and when, New York time; nothing of the lake."""
+
+    start: NewYorkTime = time(3, 30)
+    log_days: int | None = Field(default=30, ge=1)
+    table_days: int | None = Field(default=400, ge=1)
+    notice_days: int | None = Field(default=400, ge=1)
+
+    @model_validator(mode="after")
+    def _tables_longer(self) -> Self:
+        if self.log_days is not None and self.table_days is not None and self.table_days < self.log_days:
+            raise ValueError(
+                f"table_days {self.table_days} is less than log_days {self.log_days}: the history of tables is in the "
+                "same records. Raise it, or lower log_days"
+            )
+        return self
 
 
 class BackupParams(Params):

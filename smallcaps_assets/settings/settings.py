@@ -27,7 +27,7 @@ from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
 from smallcaps_assets.settings.documents import DocumentError, parse_document, read_text
 from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
-from smallcaps_assets.settings.operations import BackupParams, NightlyParams, NoticeParams
+from smallcaps_assets.settings.operations import BackupParams, NightlyParams, NoticeParams, RetentionParams
 from smallcaps_assets.settings.problems import explain_errors
 from smallcaps_assets.settings.sections import (
     CaptureParams,
@@ -92,6 +92,8 @@ class Settings(Params):
     research: ResearchSection = Field(default_factory=ResearchSection)
     nightly: NightlyParams
     notices: NoticeParams
+    # files of earlier releases have no such section
+    retention: RetentionParams = Field(default_factory=RetentionParams)
     backup: BackupParams = Field(default_factory=BackupParams)
 
     @model_validator(mode="after")

@@ -31,7 +31,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         r"lake\.json",
         (
             "Restore it, or remove it: the lake is given another id, and a state of Dagster in a database asks whether "
-            "it is the same lake."
+            "it is the same lake; one in .dagster is found by the path of the lake."
         ),
     ),
     (

@@ -48,12 +48,14 @@ class RestoreTarget:
         state: the folder of Dagster's state; None: the state is not restored.
         load_dump: puts a dump into the empty database of the state, where that is in one.
         require_empty_database: raises where that database is not empty.
+        remember_lake: writes into the folder of the restored state which lake it is of.
     """
 
     lake: Path
     state: Path | None
     load_dump: Callable[[Path], None] | None = None
     require_empty_database: Callable[[], None] | None = None
+    remember_lake: Callable[[Path], None] = lambda folder: None  # noqa: ARG005
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,10 @@ class _Restore:
                     f"{self.lake}: the restore of the snapshot {found['snapshot']} was begun there and not finished. "
                     f"Finish that one, or remove {self.lake}."
                 )
+            if self.state is not None and isinstance(found.get("state"), str):
+                # the lake may have its id again by now, and another state of this place may remember it
+                self.state = Path(found["state"])
+                self.staged_state = self.state / RESTORING
             return True
         if (found_file := self._first_in(self.lake)) is not None:
             raise InputError(
@@ -218,7 +224,8 @@ class _Restore:
         for folder in filter(None, (self.staged_lake, self.staged_state)):
             with disk_errors("written", folder):
                 folder.mkdir(exist_ok=True)
-        facts = {"snapshot": self.snapshot.name, "lake_id": self.snapshot.facts["lake_id"]}
+        state = None if self.state is None else str(self.state)
+        facts = {"snapshot": self.snapshot.name, "lake_id": self.snapshot.facts["lake_id"], "state": state}
         publish_document(self.staged_lake / _MARKER, facts)
         missing = [entry for entry in self.entries if not self._is_there(entry)]
         progress = Progress(len(missing), "restore: files written", log)
@@ -243,6 +250,7 @@ class _Restore:
                 self.target.load_dump(dump)
                 dump.unlink()
             self._move(self.staged_state, self.state)
+            self.target.remember_lake(self.state)
             shutil.rmtree(self.staged_state)
         shutil.rmtree(self.staged_lake)
 

@@ -24,7 +24,7 @@ DUMP: Final = f"{STATE}postgresql.dump"
 _OTHER_LAKES: Final = "lakes"
 # made anew at every start, for this machine, or of no use without the process that wrote them
 _MADE_ANEW: Final = re.compile(
-    r"dagster\.yaml|lake\.txt|code_server\.(?:yaml|sock)|read_only\.yaml|(?:.*/)?[^/]+\.(?:lock|sock|pid)|"
+    r"dagster\.yaml|lake\.txt|lake_id\.json|code_server\.(?:yaml|sock)|read_only\.yaml|(?:.*/)?[^/]+\.(?:lock|sock|pid)|"
     r".*\.db-(?:wal|shm|journal)"
 )
 _ORDER: Final = (r"schedules/.*", r"history/runs\.db", r"history/runs/index\.db", r".*\.db", r".*")
