@@ -82,6 +82,17 @@ def exchange_with_a_key(command: str, shells: Fixtures) -> None:
     assert "Unknown API Key" in shells("import_shell").serve(command, "/v3/reference/tickers?apiKey=another")
 
 
+def backup_in_order(command: str, shells: Fixtures) -> None:
+    """On the lake of the imports; all commands of the page up to this one, in order."""
+    shell = shells("import_shell")
+    imports_in_order("smallcaps import windows", shells)
+    for _, other in commands():
+        if other.startswith(("smallcaps backup ", "smallcaps restore ")):
+            assert shell.run(other.replace("/tmp/lake-backup", str(shell.folder.with_name("lake-backup"))))  # noqa: S108
+        if other == command:
+            return
+
+
 IMPORTS = re.compile(r"smallcaps import |smallcaps manifest --master lake/events/adopted\.parquet ")
 # the first matching pattern decides how a command is run; a command without a match fails
 RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
@@ -98,6 +109,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps plan .*--check", at_the_vendor),
     (r"smallcaps (status|coverage|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
     (r"smallcaps (labels|cohorts) ", on_the_demo),
+    (r"smallcaps (backup|restore) ", backup_in_order),
 )
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from smallcaps_assets.commands.backups.where import state_of
+from smallcaps_assets.commands.backups.where import source_of_state
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
 from smallcaps_assets.domain.tape.budget import BYTES_PER_MB
@@ -80,7 +80,7 @@ def _take(arguments: Namespace) -> int:
     if arguments.keep_all:
         params = params.model_copy(update={"keep_last": None})
     began = time.monotonic()
-    with state_of(settings, wanted=not arguments.no_state) as state:
+    with source_of_state(settings, wanted=not arguments.no_state) as state:
         sources = Sources(lake, state, settings_files(settings), settings_version(settings))
         result = take_snapshot(sources, destination, params, label=arguments.label, log=_log())
     seconds = time.monotonic() - began

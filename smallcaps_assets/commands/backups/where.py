@@ -12,7 +12,7 @@ from smallcaps_assets.settings.settings import Settings
 
 
 @contextmanager
-def state_of(settings: Settings, *, wanted: bool) -> Iterator[StateSource]:
+def source_of_state(settings: Settings, *, wanted: bool) -> Iterator[StateSource]:
     """The state of the lake; one without files where it is not `wanted`.
 
     Raises:
@@ -37,7 +37,7 @@ def restore_target(settings: Settings, lake: Path, *, with_state: bool) -> Itera
     """Where a lake and its state are restored to.
 
     Raises:
-        SettingsError: see `state_of`.
+        SettingsError: see `source_of_state`.
     """
     if not with_state:
         yield RestoreTarget(lake, None)

@@ -59,13 +59,13 @@ class BackupCheck:
 
 
 # passes checked items on, of so many in all, as they are checked
-Watched = Callable[[Iterable[tuple[str, str | None]], int], Iterable[tuple[str, str | None]]]
+WatchedContents = Callable[[Iterable[tuple[str, str | None]], int], Iterable[tuple[str, str | None]]]
 
 
 def check_backup(
     backup: Backup,
     names: Sequence[str] | None = None,
-    watched: Watched = lambda checked, total: checked,  # noqa: ARG005
+    watched: WatchedContents = lambda checked, total: checked,  # noqa: ARG005
 ) -> BackupCheck:
     """Read every content of snapshots, each once; changes nothing.
 

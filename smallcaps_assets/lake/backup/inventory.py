@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TextIO
 import polars as pl
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.backup.file_states import FileState
+from smallcaps_assets.lake.backup.listed_files import ListedState
 from smallcaps_assets.lake.backup.objects import Stored
 from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.files.publish import disk_errors, publish, publish_frame
@@ -34,7 +34,7 @@ INVENTORY: Final = pl.Schema(
 )
 # those of the csv
 SHOWN: Final = ("path", "size", "sha256", "kind")
-PARQUET: Final = "inventory.parquet"
+INVENTORY_FILE: Final = "inventory.parquet"
 CSV: Final = "inventory.csv"
 _OTHER: Final = "not of the lake"
 
@@ -49,8 +49,8 @@ class Entry(NamedTuple):
         kind: as `smallcaps verify` names it; `state` and `settings` of others.
         proof: whether it was what the lake had published; empty of a file that carries no hash of its own.
         modified_ns: of the file that was read, as the next two: by them an unchanged one is known.
-        changed_ns: as in `FileState`.
-        inode: as in `FileState`.
+        changed_ns: as in `ListedState`.
+        inode: as in `ListedState`.
     """
 
     path: str
@@ -63,9 +63,9 @@ class Entry(NamedTuple):
     inode: int
 
     @property
-    def state(self) -> FileState:
+    def state(self) -> ListedState:
         """The state of the file that was read."""
-        return FileState(self.size, self.modified_ns, self.changed_ns, self.inode)
+        return ListedState(self.size, self.modified_ns, self.changed_ns, self.inode)
 
     @property
     def is_damaged(self) -> bool:
@@ -101,13 +101,13 @@ def publish_inventory(folder: Path, entries: Iterable[Entry]) -> dict[str, str]:
         LakeError: the disk refuses.
     """
     rows = pl.DataFrame(sorted(entries), schema=INVENTORY, orient="row")
-    parquet = publish_frame(folder / PARQUET, rows, {})
+    parquet = publish_frame(folder / INVENTORY_FILE, rows, {})
 
     def write(part: Path) -> None:
         rows.select(SHOWN).write_csv(part)
 
     publish(folder / CSV, write)
-    return {PARQUET: parquet}
+    return {INVENTORY_FILE: parquet}
 
 
 def read_inventory(folder: Path) -> list[Entry]:
@@ -116,7 +116,7 @@ def read_inventory(folder: Path) -> list[Entry]:
     Raises:
         LakeError: the inventory is damaged or missing, or names a file outside of the snapshot.
     """
-    path = folder / PARQUET
+    path = folder / INVENTORY_FILE
     found = [Entry(*row) for row in read_table(path, INVENTORY).select(*INVENTORY).iter_rows()]
     if outside := next((entry.path for entry in found if not _is_inside(entry.path)), None):
         raise LakeError(f"{path}: names {outside!r}, which is no path of a snapshot. Use another snapshot.", path)
@@ -125,7 +125,7 @@ def read_inventory(folder: Path) -> list[Entry]:
 
 def sha256s_of(folder: Path) -> frozenset[str]:
     """The contents that a snapshot names. Raises as `read_inventory`."""
-    return frozenset(read_table(folder / PARQUET, INVENTORY)["sha256"])
+    return frozenset(read_table(folder / INVENTORY_FILE, INVENTORY)["sha256"])
 
 
 def _is_inside(path: str) -> bool:

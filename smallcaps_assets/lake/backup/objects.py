@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Final, NamedTuple
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.backup.file_states import FileState
+from smallcaps_assets.lake.backup.listed_files import ListedState
 from smallcaps_assets.lake.files.content_hash import ProofState, document_proof, proof_and_sha256
 from smallcaps_assets.lake.files.documents import parse_json_object
 from smallcaps_assets.lake.files.publish import disk_errors
@@ -42,7 +42,7 @@ class Stored(NamedTuple):
     """
 
     sha256: str
-    state: FileState
+    state: ListedState
     proof: ProofState | None
     is_new: bool
 
@@ -114,17 +114,17 @@ class ObjectStore:
                     return None
                 raise
             with file:
-                state = FileState.of(os.fstat(file.fileno()))
+                state = ListedState.of(os.fstat(file.fileno()))
                 read = _reader(source, file.read)
                 stored = self._put(read, state, suffix)
-                if stored and FileState.of(os.fstat(file.fileno())).has_content_of(state):
+                if stored and ListedState.of(os.fstat(file.fileno())).has_content_of(state):
                     return stored
         raise LakeError(
             f"{source}: changes while it is read, and files of a lake never do. End the program that writes into it.",
             source,
         )
 
-    def _put(self, read: Callable[[int], bytes], state: FileState, suffix: str) -> Stored | None:
+    def _put(self, read: Callable[[int], bytes], state: ListedState, suffix: str) -> Stored | None:
         """Store what is read; None where it is not as long as the file was."""
         if state.size > _SHORT_BYTES:
             part = self.part()
@@ -132,7 +132,7 @@ class ObjectStore:
                 sha256, size = _write(part, read)
                 return self._keep(part, sha256, state, suffix) if size == state.size else None
             finally:
-                remove(part)
+                remove_file(part)
         content = _read_all(read, state.size)
         if len(content) != state.size:
             return None
@@ -146,16 +146,16 @@ class ObjectStore:
                 part.write_bytes(content)
             return self._keep(part, sha256, state, suffix)
         finally:
-            remove(part)
+            remove_file(part)
 
-    def keep(self, part: Path, source: FileState) -> Stored:
+    def keep(self, part: Path, source: ListedState) -> Stored:
         """Take over a complete file from `part`, such as the copy of a database, as what was stored of `source`."""
         with disk_errors("read", part), part.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         try:
             return self._keep(part, sha256, source, "")
         finally:
-            remove(part)
+            remove_file(part)
 
     def part(self) -> Path:
         """A name for a file in the making."""
@@ -163,9 +163,9 @@ class ObjectStore:
             self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / f".{uuid.uuid4().hex}{_PART}"
 
-    def _keep(self, part: Path, sha256: str, state: FileState, suffix: str) -> Stored:
+    def _keep(self, part: Path, sha256: str, state: ListedState, suffix: str) -> Stored:
         """Make a file in the making an object, unless there is one of its content."""
-        flush(part)
+        flush_file(part)
         proof, found = self._proof(part, suffix)
         if found != sha256:
             raise LakeError(
@@ -199,14 +199,14 @@ class ObjectStore:
 
     def remove(self, sha256: str) -> None:
         """Remove an object that no snapshot names."""
-        remove(self.path_of(sha256))
+        remove_file(self.path_of(sha256))
         self._sizes.pop(sha256, None)
 
     def sweep(self) -> None:
         """Remove files in the making; nobody else may be writing to the backup."""
         if self.folder.is_dir():
             for part in self.folder.glob(f".*{_PART}"):
-                remove(part)
+                remove_file(part)
 
     def flush(self) -> None:
         """Flush the names of the objects that this process has added to disk."""
@@ -244,7 +244,7 @@ def copy_whole(source: Path, target: Path, sha256: str, modified_ns: int) -> Non
             target.parent.mkdir(parents=True, exist_ok=True)
         with disk_errors("read", source), source.open("rb", buffering=0) as file:
             found, _ = _write(part, _reader(source, file.read))
-        flush(part)
+        flush_file(part)
         with disk_errors("read", part):
             if found != sha256 or digest_of(part) != sha256:
                 raise LakeError(
@@ -256,10 +256,10 @@ def copy_whole(source: Path, target: Path, sha256: str, modified_ns: int) -> Non
             os.utime(part, ns=(modified_ns, modified_ns))
             os.replace(part, target)  # noqa: PTH105 -- of the files below it is the last step
     finally:
-        remove(part)
+        remove_file(part)
 
 
-def flush(path: Path) -> None:
+def flush_file(path: Path) -> None:
     """Flush a file to disk, and drop the system's copy of it in memory, so that what is read next is on the disk."""
     with disk_errors("written", path), path.open("rb+") as file:
         os.fsync(file.fileno())
@@ -285,7 +285,7 @@ def flush_folder(folder: Path) -> None:
             os.close(opened)
 
 
-def remove(path: Path) -> None:
+def remove_file(path: Path) -> None:
     """Remove a file, also one that is marked as read-only, which Windows keeps otherwise."""
     with disk_errors("written", path):
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from smallcaps_assets.lake.backup.file_states import FileState, list_files
+from smallcaps_assets.lake.backup.listed_files import ListedState, list_files
 
 
 class ReadingGroup(NamedTuple):
@@ -68,7 +68,7 @@ _FOLDERS: Final = tuple({folder.partition("/")[0]: None for group in _OF_LAKE fo
 READING_ORDER: Final = (*_OF_LAKE, ReadingGroup(("",), re.compile(".*"), but=_FOLDERS))
 
 
-def files_of_group(root: Path, number: int) -> Iterator[tuple[str, FileState]]:
+def files_of_group(root: Path, number: int) -> Iterator[tuple[str, ListedState]]:
     """The files of a group, by its place in the order, that are in a lake now.
 
     Raises:

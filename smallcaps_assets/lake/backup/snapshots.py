@@ -238,7 +238,7 @@ def open_backup(given: Path) -> tuple[Backup, str | None]:
     )
 
 
-def superseded(names: Sequence[str], keep_last: int | None, keep_monthly: int) -> list[str]:
+def outdated_snapshots(names: Sequence[str], keep_last: int | None, keep_monthly: int) -> list[str]:
     """Which snapshots are no longer kept.
 
     Kept are the newest `keep_last` (None: all), the newest one of each of the last `keep_monthly` months that have any,

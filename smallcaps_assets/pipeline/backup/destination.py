@@ -54,7 +54,7 @@ def open_destination(given: Path, lake: Path, state: Path, lake_id: str) -> Back
     return backup
 
 
-def require_room(folder: Path, needs: int, keep_free: int, where: str) -> None:
+def require_space(folder: Path, needs: int, keep_free: int, where: str) -> None:
     """Make sure that a disk has room before anything is written.
 
     Args:

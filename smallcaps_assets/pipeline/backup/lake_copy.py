@@ -9,19 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from smallcaps_assets.lake.backup.file_states import FileState
 from smallcaps_assets.lake.backup.inventory import LAKE, Entry, entry_of, kind_of_file
+from smallcaps_assets.lake.backup.listed_files import ListedState
 from smallcaps_assets.lake.backup.objects import ObjectStore
 from smallcaps_assets.lake.backup.reading_order import READING_ORDER, files_of_group, unit_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.runtime.long_paths import long_path
 
-THREADS: Final = 4
+_THREADS: Final = 4
 _BATCH: Final = 256
 # a unit is replaced by one writer at a time: it rests between two looks
 _MOST_LOOKS: Final = 20
 
-Listed = tuple[str, FileState]
+Listed = tuple[str, ListedState]
 
 
 class LakeCopy:
@@ -75,7 +75,7 @@ class LakeCopy:
     def store_all(self, files: Iterable[Listed]) -> Iterator[Listed]:
         """Store files, some at once; yields each when it is stored, or gone."""
         names = list(files)
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="backup") as pool:
+        with ThreadPoolExecutor(_THREADS, thread_name_prefix="backup") as pool:
             for start in range(0, len(names), _BATCH):
                 batch = names[start : start + _BATCH]
                 found = pool.map(lambda file: self._read(file[0]), batch)
@@ -100,7 +100,7 @@ class LakeCopy:
             now = self._units(number, unsettled)
             group = READING_ORDER[number]
             # each of its files, as it was read
-            before = {unit: dict[str, FileState]() for unit in unsettled or ()}
+            before = {unit: dict[str, ListedState]() for unit in unsettled or ()}
             for path, entry in self.entries.items():
                 unit = unit_of(path.removeprefix(LAKE), group)
                 if unit is not None and (unsettled is None or unit in unsettled):
@@ -114,15 +114,15 @@ class LakeCopy:
                 for name, state in now.get(unit, {}).items():
                     self._take(name, state)
 
-    def _units(self, number: int, wanted: set[str] | None) -> dict[str, dict[str, FileState]]:
-        found = dict[str, dict[str, FileState]]()
+    def _units(self, number: int, wanted: set[str] | None) -> dict[str, dict[str, ListedState]]:
+        found = dict[str, dict[str, ListedState]]()
         for name, state in self._files(number):
             unit = unit_of(name, READING_ORDER[number])
             if unit is not None and (wanted is None or unit in wanted):
                 found.setdefault(unit, {})[name] = state
         return found
 
-    def _take(self, name: str, state: FileState) -> None:
+    def _take(self, name: str, state: ListedState) -> None:
         """Put the present version of a file into the snapshot; nothing where it is gone."""
         self._looked(name)
         if self._is_known((name, state)):

@@ -21,7 +21,7 @@ from smallcaps_assets.lake.backup.objects import copy_whole, flush_folder
 from smallcaps_assets.lake.backup.snapshots import Backup, Snapshot, open_backup
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.files.publish import disk_errors, require_writable
-from smallcaps_assets.pipeline.backup.destination import require_apart, require_room
+from smallcaps_assets.pipeline.backup.destination import require_apart, require_space
 from smallcaps_assets.pipeline.backup.state_files import DUMP
 from smallcaps_assets.pipeline.progress import Progress, with_progress
 from smallcaps_assets.runtime.long_paths import long_path
@@ -96,7 +96,7 @@ def restore(
     work = _Restore(backup, snapshot, target, entries)
     continued = work.require_empty()
     _require_sound(backup, snapshot, log)
-    work.require_room()
+    work.require_space()
     work.write(log)
     work.finish()
     of_lake = [entry for entry in entries if entry.path.startswith(LAKE)]
@@ -211,10 +211,10 @@ class _Restore:
         left = {RESTORING} if is_begun else set()
         return next((name for name in names if name not in {*left, _ROOT_OF_DISK} and not _PROBE.match(name)), None)
 
-    def require_room(self) -> None:
+    def require_space(self) -> None:
         """Make sure that the disk has room for what is not restored yet."""
         needs = sum(entry.size for entry in self.entries if not self._is_there(entry))
-        require_room(self.lake, needs, 0, "--lake")
+        require_space(self.lake, needs, 0, "--lake")
 
     def write(self, log: Callable[[str], None]) -> None:
         """Write all files to the hidden folders."""

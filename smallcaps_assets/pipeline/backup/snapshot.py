@@ -22,12 +22,12 @@ from smallcaps_assets.lake.backup.inventory import (
     publish_inventory,
     read_inventory,
 )
-from smallcaps_assets.lake.backup.snapshots import DESCRIPTION, FORMAT, Backup, check_label, superseded
+from smallcaps_assets.lake.backup.snapshots import DESCRIPTION, FORMAT, Backup, check_label, outdated_snapshots
 from smallcaps_assets.lake.files.documents import publish_document
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.backup.destination import open_destination, require_room
+from smallcaps_assets.pipeline.backup.destination import open_destination, require_space
 from smallcaps_assets.pipeline.backup.lake_copy import LakeCopy
 from smallcaps_assets.pipeline.backup.readme import publish_readme
 from smallcaps_assets.pipeline.backup.settings_files import SettingsFile
@@ -148,7 +148,7 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
                 note(entries)
             copy = LakeCopy(sources.lake, backup.objects, known, note, looked)
             unread = copy.unread()
-            _require_room(backup, copy, unread, sources, params)
+            _require_space(backup, copy, unread, sources, params)
             progress = Progress(len(unread), "backup: new files stored", log)
             for _, state in copy.store_all(unread):
                 progress.add(size=state.size)
@@ -187,20 +187,20 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
         publish_document(folder / DESCRIPTION, facts, indent=2)
         _require_whole(backup, folder, entries)
         publish_readme(backup.root)
-    removed = [] if damaged else superseded(backup.names(), params.keep_last, params.keep_monthly)
+    removed = [] if damaged else outdated_snapshots(backup.names(), params.keep_last, params.keep_monthly)
     for old in removed:
         backup.remove(old)
     _, freed = backup.clean()
     return SnapshotResult(backup.folder / name, facts, tuple(removed), freed, sum(map(len, journals)))
 
 
-def _require_room(
+def _require_space(
     backup: Backup, copy: LakeCopy, unread: Sequence[tuple[str, Any]], sources: Sources, params: BackupParams
 ) -> None:
     needs = sum(file[1].size for file in unread if not copy.is_likely_stored(file))
     needs += sources.state.size() + _BYTES_OF_ENTRY * (len(unread) + 1_000)
     keep = round(params.keep_free_gb * _BYTES_PER_GB)
-    require_room(backup.root, needs, keep, "DEST, or backup.destination")
+    require_space(backup.root, needs, keep, "DEST, or backup.destination")
 
 
 def _keep_settings(folder: Path, files: Sequence[SettingsFile]) -> dict[str, str]:

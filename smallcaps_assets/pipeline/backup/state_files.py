@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.backup.file_states import FileState, list_files
 from smallcaps_assets.lake.backup.inventory import STATE, Entry, entry_of
+from smallcaps_assets.lake.backup.listed_files import ListedState, list_files
 from smallcaps_assets.lake.backup.objects import ObjectStore
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.runtime.databases import copy_database, fault_of_database, has_pending_changes, is_database
@@ -53,7 +53,7 @@ class StateSource:
             return "postgresql"
         return "sqlite" if any(name.endswith(".db") for name, _ in self.files()) else "none"
 
-    def files(self) -> list[tuple[str, FileState]]:
+    def files(self) -> list[tuple[str, ListedState]]:
         """The files that belong to the state by their paths below its folder, in the order in which they are read.
 
         Raises:
@@ -79,7 +79,7 @@ class StateSource:
             self.dump(part)
             with disk_errors("read", part):
                 size = part.stat()
-            stored = objects.keep(part, FileState.of(size))
+            stored = objects.keep(part, ListedState.of(size))
             yield entry_of(DUMP, KIND, stored), stored.is_new
         for name, state in self.files():
             before = known.get(f"{STATE}{name}")
@@ -95,7 +95,7 @@ def _place(name: str) -> tuple[int, str]:
     return next(number for number, pattern in enumerate(_ORDER) if re.fullmatch(pattern, name)), name
 
 
-def _store(path: Path, name: str, state: FileState, objects: ObjectStore) -> tuple[Entry, bool] | None:
+def _store(path: Path, name: str, state: ListedState, objects: ObjectStore) -> tuple[Entry, bool] | None:
     """Store a file of the state; None where it is gone. A database that SQLite cannot copy is stored as it is."""
     try:
         if path.suffix == ".db" and is_database(path):

@@ -112,7 +112,7 @@ def test_a_moved_lake_is_read_but_not_stored_again(lake: Path, tmp_path: Path) -
 def test_the_inventory_has_path_size_hash_and_kind(lake: Path, tmp_path: Path) -> None:
     folder = back_up(lake, tmp_path / "backup").folder
     rows = pl.read_csv(folder / inventory.CSV)
-    assert rows.equals(pl.read_parquet(folder / inventory.PARQUET).select(rows.columns))
+    assert rows.equals(pl.read_parquet(folder / inventory.INVENTORY_FILE).select(rows.columns))
     assert rows.columns == ["path", "size", "sha256", "kind"]
     kinds = dict(rows.select("path", "kind").iter_rows())
     assert kinds == {
@@ -184,7 +184,7 @@ def test_what_is_missing_in_the_backup_is_stored_again_by_the_next_one(lake: Pat
     assert check_backup(Backup(tmp_path / "backup")).holds
 
 
-@pytest.mark.parametrize("name", [inventory.PARQUET, "snapshot.json"])
+@pytest.mark.parametrize("name", [inventory.INVENTORY_FILE, "snapshot.json"])
 def test_a_damaged_snapshot_is_named(name: str, lake: Path, tmp_path: Path) -> None:
     folder = back_up(lake, tmp_path / "backup").folder
     flip(folder / name)

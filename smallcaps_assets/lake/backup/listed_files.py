@@ -14,7 +14,7 @@ _INODE_MASK: Final = (1 << 63) - 1
 _IS_WINDOWS: Final = os.name == "nt"
 
 
-class FileState(NamedTuple):
+class ListedState(NamedTuple):
     """What changes whenever a file is replaced or altered: bytes, nanoseconds since 1970, and its number.
 
     `changed_ns` is when the system last changed content or entry of the file; programs cannot set it. On Windows, which
@@ -27,18 +27,18 @@ class FileState(NamedTuple):
     inode: int
 
     @classmethod
-    def of(cls, found: os.stat_result) -> "FileState":
+    def of(cls, found: os.stat_result) -> "ListedState":
         """The state that the system describes."""
         return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK)
 
-    def has_content_of(self, other: "FileState") -> bool:
+    def has_content_of(self, other: "ListedState") -> bool:
         """Whether two looks at one opened file saw the same content: another name or none may change the rest."""
         return (self.size, self.modified_ns) == (other.size, other.modified_ns)
 
 
 def list_files(
     root: Path, folder: str = "", levels: int | None = None, but: Collection[str] = ()
-) -> Iterator[tuple[str, FileState]]:
+) -> Iterator[tuple[str, ListedState]]:
     """The files below `folder` of `root` by their paths below `root`, in order of their names; none where it is gone.
 
     Links are followed. Hidden files and folders are left out: locks, caches and files in the making.
@@ -57,7 +57,7 @@ def list_files(
 
 def _list(
     root: Path, folder: str, above: Collection[tuple[int, int]], levels: int | None, but: Collection[str]
-) -> Iterator[tuple[str, FileState]]:
+) -> Iterator[tuple[str, ListedState]]:
     place = root / folder if folder else root
     with disk_errors("read", place):
         try:
@@ -82,7 +82,7 @@ def _list(
             inside = above if _IS_WINDOWS else {*above, own}
             yield from _list(root, name, inside, levels and levels - 1, ())
         elif stat.S_ISREG(found.st_mode):
-            yield name, FileState.of(found)
+            yield name, ListedState.of(found)
 
 
 def _look(entry: "os.DirEntry[str]", path: Path) -> os.stat_result | None:
