@@ -1,6 +1,7 @@
 """Documents are executed: every command, every Python block, all settings and fault scripts that they print."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,14 +84,15 @@ def exchange_with_a_key(command: str, shells: Fixtures) -> None:
 
 
 def backup_in_order(command: str, shells: Fixtures) -> None:
-    """On the lake of the imports; all commands of the page up to this one, in order."""
-    shell = shells("import_shell")
-    imports_in_order("smallcaps import windows", shells)
+    """All commands of the page up to this one, in order, on the lake of the demo, which they do not change."""
+    shell = shells("demo_shell")
     for _, other in commands():
         if other.startswith(("smallcaps backup ", "smallcaps restore ")):
             assert shell.run(other.replace("/tmp/lake-backup", str(shell.folder.with_name("lake-backup"))))  # noqa: S108
         if other == command:
-            return
+            break
+    # a copy that other commands would name
+    shutil.rmtree(shell.folder / "restored", ignore_errors=True)
 
 
 IMPORTS = re.compile(r"smallcaps import |smallcaps manifest --master lake/events/adopted\.parquet ")
