@@ -233,16 +233,18 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
     """Capture one wave, recording each partition when it is done; problems are returned, not raised."""
     pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
     allowance = Allowance(config.max_requests, before["requests"])
-    problems, left = list(before["problems"]), dict(before["left"])
+    problems, left, fetched = list(before["problems"]), dict(before["left"]), set[str]()
     for kind in TAPE_KINDS:
         for outcome in _record_outcomes(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
             problems += outcome.problems
+            if outcome.figures["spans_fetched"]:
+                fetched.add(tape_key(*outcome.partition))
             if outcome.left:
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
     research = list(before["research"])
     if step.settings.load().research.enabled:
         parts = PartsStep(step.profile, step.context, step.settings, step.lake, step.tick)
-        research += parts.wave(wave, [symbol for symbol, _ in pairs])
+        research += parts.wave(wave, [symbol for symbol, _ in pairs], fetched)
     return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 
