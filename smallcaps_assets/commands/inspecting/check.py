@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.commands.cluster.readiness import check_cluster
 from smallcaps_assets.commands.console import Line, Style, show
 from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.ports import port_problem
@@ -109,6 +110,8 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
         "state": check_state(settings),
         "port": _check_port(arguments, state_folder(settings)),
     }
+    if (cluster := check_cluster(settings)) is not None:
+        local["cluster"] = cluster
     yield from local.values()
     wrong = [name for name in ("key", "lake", "calendar", "state") if local[name].verdict == "problem"]
     if arguments.offline:
