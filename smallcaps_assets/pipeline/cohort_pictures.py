@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.ranking import describe_costed, describe_q, name_cohort
 from smallcaps_assets.domain.research.prices import BPS
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.pipeline.pictures import INK, LINE_COLOURS, SOFT, png_of, small_canvas
 
 if TYPE_CHECKING:

@@ -24,12 +24,18 @@ class World:
         self.instance = state
         self.code = "1"
         self.table = "t1"
+        self._definitions = dict[str, dg.Definitions]()
         self.outcomes = {
             asset: {key: Outcome((key,), {"requests": 0}, rows=1, version="v1") for key in "AB"}
             for asset in ("upper", "lower")
         }
 
     def definitions(self) -> dg.Definitions:
+        if self.code not in self._definitions:
+            self._definitions[self.code] = self._build()
+        return self._definitions[self.code]
+
+    def _build(self) -> dg.Definitions:
         @dg.asset
         def table() -> dg.MaterializeResult[None]:
             return dg.MaterializeResult(data_version=dg.DataVersion(self.table))

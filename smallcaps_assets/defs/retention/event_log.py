@@ -32,8 +32,8 @@ from smallcaps_assets.errors import SettingsError
 
 # the schema version of the event log of Dagster 1.13
 KNOWN_SCHEMA: Final = "29b539ebc72a"
-# rows of one transaction, so that others never wait long; far below the parameters that a statement may have
-_BATCH: Final = 500
+# rows of one transaction, so that others wait for less than a second; far below the parameters of a statement
+_BATCH: Final = 5_000
 # what the page of a run needs to show when it and its steps ran
 _TIMELINE: Final = (
     *(kind.value for kind in EVENT_TYPE_TO_PIPELINE_RUN_STATUS),
