@@ -12,6 +12,7 @@ from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of
 from smallcaps_assets.commands.services.state_folder import name_of_state, state_folder
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
+from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.errors import InputError, LakeError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
@@ -47,6 +48,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
     require_writable(folder)
+    reuse_engines()
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)
