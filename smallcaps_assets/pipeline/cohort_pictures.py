@@ -23,9 +23,9 @@ _WIDEST: Final = 1.5
 _COLUMNS: Final[tuple[tuple[str, float, Callable[[dict[str, Any]], str]], ...]] = (
     ("bps", 0.17, lambda row: f"{BPS * row['mean']:+.1f}"),
     ("n", 0.32, lambda row: f"{row['n']:,}"),
-    ("eff. n", 0.51, lambda row: f"{row['effective_n']:,.0f}"),
-    ("days", 0.62, lambda row: f"{row['n_days']:,}"),
-    ("wins %", 0.79, lambda row: f"{100 * row['win_rate']:.0f}"),
+    ("eff. n", 0.49, lambda row: f"{row['effective_n']:,.0f}"),
+    ("days", 0.64, lambda row: f"{row['n_days']:,}"),
+    ("wins %", 0.84, lambda row: f"{100 * row['win_rate']:.0f}"),
     ("q", 1.0, lambda row: describe_q(row["q_value"])),
 )
 _CHART_AND_COLUMNS: Final = (1.0, 1.1)
@@ -116,6 +116,6 @@ def as_of_picture(cohorts: pl.DataFrame, title: str) -> bytes:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         axes.tick_params(colors=SOFT, labelsize=8)
-    if months:
-        figure.legend(*above.get_legend_handles_labels(), frameon=False, fontsize=7, loc="outside right upper")
-    return png_of(figure, title)
+    handles, labels = above.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, frameon=False, fontsize=7, loc="upper right") if months else None
+    return png_of(figure, title, legend)
