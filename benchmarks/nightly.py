@@ -135,7 +135,9 @@ def night() -> dict[str, Any]:
         for step in instance.get_run_step_stats(result.run_id):
             figures[f"{step.step_key}_s"] = round((step.end_time or 0) - (step.start_time or 0), 2)
         for asset in ("minute_bars", "event_shards"):
-            figures[f"{asset}_recording_s"] = round(max(times[asset]) - min(times[asset]), 2)
+            recorded = times.get(asset, [0.0])  # nothing, where nothing changed
+            figures[f"{asset}_recorded"] = len(times.get(asset, []))
+            figures[f"{asset}_recording_s"] = round(max(recorded) - min(recorded), 2)
         (report,) = (
             event.step_materialization_data.materialization.metadata
             for event in result.get_asset_materialization_events()

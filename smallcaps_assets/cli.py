@@ -12,6 +12,7 @@ from smallcaps_assets.errors import SmallcapsError
 COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "demo": ("demo", "Run the whole product on the simulated exchange."),
     "check": ("inspecting.check", "Check key, plan, lake, disk, calendar, state and port before any work begins."),
+    "doctor": ("doctor", "Test the installation, and whether a folder suits a lake, also between two hosts."),
     "ui": ("ui", "Open the web UI on the lake."),
     "exchange": ("exchange", "Serve the vendor's protocol on this machine."),
     "detect": ("detect", "Find events in minute bars without Dagster, and compare settings."),

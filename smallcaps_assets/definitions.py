@@ -18,6 +18,7 @@ from smallcaps_assets.defs.jobs import nightly_job, waves_job
 from smallcaps_assets.defs.redetection import redetect_job
 from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
+from smallcaps_assets.defs.retention.job import retention_job, retention_schedule
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
 from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.defs.schedules import nightly_schedule
@@ -37,6 +38,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     settings_resource = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
     nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
+    retention = retention_job()
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
         asset_checks=[
@@ -48,8 +50,8 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 *control_checks(),
             )
         ],
-        jobs=[nightly, redetect_job(), *waves.values()],
-        schedules=[nightly_schedule(settings, nightly)],
+        jobs=[nightly, redetect_job(), retention, *waves.values()],
+        schedules=[nightly_schedule(settings, nightly), retention_schedule(settings, retention)],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],
         resources={
             "settings": settings_resource,

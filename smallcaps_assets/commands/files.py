@@ -1,7 +1,7 @@
 """Users' table files: found by path or pattern, read lazily, checked against their schema; errors name the file."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -94,15 +94,16 @@ def _kinds(suffixes: Sequence[str]) -> str:
     return " or ".join(suffix.strip(".") for suffix in suffixes)
 
 
-def read_file_of(file: Path, schema: Mapping[str, pl.DataType], what: str) -> pl.DataFrame:
-    """A table of a user with the columns of `schema`; `what` it holds.
+def read_file_of(file: Path, schema: Mapping[str, pl.DataType], what: str, added: Collection[str] = ()) -> pl.DataFrame:
+    """A table of a user with the columns of `schema`; `what` it holds. Those of `added` are null where it lacks them.
 
     Raises:
         InputError: it is missing, not parquet, altered, or has not these columns.
     """
     try:
         require_unaltered(file)
-        return match_columns(pl.scan_parquet(file, hive_partitioning=False, glob=False), schema, str(file)).collect()
+        rows = pl.scan_parquet(file, hive_partitioning=False, glob=False)
+        return match_columns(rows, schema, str(file), added).collect()
     except InputError as error:
         raise InputError(f"{error} Give a file of {what}.") from None
     except UNREADABLE as error:

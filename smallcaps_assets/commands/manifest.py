@@ -11,12 +11,12 @@ from smallcaps_assets.commands.files import read_file_of, read_master
 from smallcaps_assets.domain.manifests.follow_up import COHORT_STEP
 from smallcaps_assets.domain.manifests.selection import Selection, profile_hash, session_distribution
 from smallcaps_assets.domain.research.cohorts.selecting import cohorts_at, describe_winning
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORT_MEMBERS, COHORTS
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.files.publish import require_writable, sha256
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.selecting_cohorts import SelectingCohorts
+from smallcaps_assets.lake.selecting_cohorts import SelectingCohorts, count_winning
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.pipeline.manifests.selecting import limits_of, require_begun, require_cohorts, select_manifest
 from smallcaps_assets.settings.settings import PROFILES, Settings, trial_settings
@@ -60,8 +60,8 @@ def run(arguments: Namespace) -> int:
     selection = select_manifest(master_table, profile, settings.ranking, cohorts)
     if cohorts:
         show(
-            f"cohorts at {cohorts.entry['as_of']} ({cohorts.entry['label_spec']}): {len(cohorts.entry['winning']):,}"
-            f" winning of {cohorts.entry['tested'] or 0:,} tested: {describe_winning(cohorts.rows)}"
+            f"cohorts at {cohorts.entry['as_of']} ({cohorts.entry['label_spec']}): {count_winning(cohorts.entry)}: "
+            f"{describe_winning(cohorts.rows)}"
         )
     _print_funnel(selection, master_table.height)
     require_sound_manifest(selection.manifest, profile, settings.ranking)
@@ -102,7 +102,7 @@ def _cohorts(arguments: Namespace, settings: Settings) -> SelectingCohorts | Non
             f"--set {key}=null."
         )
     require_begun(choice, arguments.profile, datetime.now(ZoneInfo(NEW_YORK)).date())
-    every = read_file_of(Path(arguments.cohorts), COHORTS, "cohorts")
+    every = read_file_of(Path(arguments.cohorts), COHORTS, "cohorts", BEYOND_SPECIFICATION)
     members = arguments.cohort_members
     known = read_file_of(Path(members), COHORT_MEMBERS, "members of cohorts") if members else None
     rows = require_cohorts(

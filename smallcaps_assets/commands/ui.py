@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import dagster as dg
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.commands.console import show
@@ -31,8 +32,9 @@ from smallcaps_assets.commands.services.processes import (
 )
 from smallcaps_assets.commands.services.services import Services, definitions_workspace
 from smallcaps_assets.commands.services.state import open_state_as_is, remove_states_of_missing_lakes
-from smallcaps_assets.commands.services.state_folder import state_folder
+from smallcaps_assets.commands.services.state_folder import copies_of_lake, describe_copies, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
+from smallcaps_assets.defs.retention.sqlite_files import compact
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
 from smallcaps_assets.errors import InputError, ServiceEnded
@@ -140,7 +142,12 @@ def _prepared_state(settings: Settings, *, daemon: bool) -> Iterator[Callable[[]
                 look = lock.enter_context(only_daemon_of_database(instance))
                 fail_orphans(instance, no_daemon=True)
                 free_orphaned_slots(instance)
+                if not instance.get_runs_count(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                    # what the job `retention` removed
+                    compact(state_folder(settings) / "history", show)
         remove_states_of_missing_lakes()
+        if copies := copies_of_lake(settings):
+            _warn(describe_copies(lake_path(settings), copies))
         yield look
 
 

@@ -14,6 +14,7 @@ from smallcaps_assets.defs.recording import (
     PartitionRecorder,
     provenance_tags,
     require_complete,
+    upstream_in_night,
 )
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import SmallcapsError
@@ -63,7 +64,9 @@ class GroupRecorder:
             asset = dg.AssetKey([*prefix, name])
             version = defined.code_versions_by_key.get(asset) or context.run.run_id
             provenance = provenance_tags(instance, version, defined.asset_deps[asset])
-            self._recorders[name] = PartitionRecorder(context.op_execution_context, asset, made, provenance)
+            self._recorders[name] = PartitionRecorder(
+                context.op_execution_context, asset, made, provenance, upstream=upstream_in_night(context, asset)
+            )
 
     def tick(self) -> None:
         """See `PartitionRecorder.tick`."""

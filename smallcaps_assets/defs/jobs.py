@@ -32,7 +32,7 @@ from smallcaps_assets.defs.recording import (
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
-from smallcaps_assets.defs.runs.run_tags import PROFILE_TAG, WAVE_TAG
+from smallcaps_assets.defs.runs.run_tags import NIGHTLY, PROFILE_TAG, WAVE_TAG
 from smallcaps_assets.defs.wave_research import (
     PartsStep,
     log_research_checks,
@@ -52,7 +52,6 @@ from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
-NIGHTLY: Final = "nightly"
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
 # the research of a night, in the order of what depends on what; those of a profile are its tables
 _RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)
@@ -234,16 +233,18 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
     """Capture one wave, recording each partition when it is done; problems are returned, not raised."""
     pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
     allowance = Allowance(config.max_requests, before["requests"])
-    problems, left = list(before["problems"]), dict(before["left"])
+    problems, left, fetched = list(before["problems"]), dict(before["left"]), set[str]()
     for kind in TAPE_KINDS:
         for outcome in _record_outcomes(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
             problems += outcome.problems
+            if outcome.figures["spans_fetched"]:
+                fetched.add(tape_key(*outcome.partition))
             if outcome.left:
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
     research = list(before["research"])
     if step.settings.load().research.enabled:
         parts = PartsStep(step.profile, step.context, step.settings, step.lake, step.tick)
-        research += parts.wave(wave, [symbol for symbol, _ in pairs])
+        research += parts.wave(wave, [symbol for symbol, _ in pairs], fetched)
     return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 

@@ -28,8 +28,10 @@ from dagster._core.events import AssetMaterializationPlannedData, DagsterEventBa
 from pydantic import Field
 
 from smallcaps_assets.defs.failures import REMEDIES, is_mended_by_launching, what_to_do
+from smallcaps_assets.defs.last_records import LastRecords
 from smallcaps_assets.defs.metadata.entries import Metadata, limit_lines, show_figures
 from smallcaps_assets.defs.registry import facts_of
+from smallcaps_assets.defs.runs.run_tags import NIGHTLY
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import CaptureIncomplete, SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -60,16 +62,19 @@ class PartitionRecorder:
     """Records the partitions of a step, each with its own metadata, as they finish.
 
     A partition is recorded when it finishes; those that finish within `RECORD_EVERY_S` of one another are recorded in
-    one batch. One that failed is recorded at the end of the step, or marked as failed.
+    one batch. One that failed is recorded at the end of the step, or marked as failed. In a night, one whose last
+    record says the same is not recorded again, which takes longer than finding that nothing changed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what a step knows of its asset
         self,
         step: dg.OpExecutionContext,
         asset: dg.AssetKey,
         keys: Mapping[tuple[str, ...], str],
         provenance: Tags,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        upstream: Iterable[dg.AssetKey] | None = None,
     ) -> None:
         """Begin.
 
@@ -79,6 +84,8 @@ class PartitionRecorder:
             keys: the partition key of each outcome.
             provenance: that of all partitions, read before any input.
             clock: monotonic seconds from any origin.
+            upstream: what the asset is made from, in a job that need not record what did not change; by default every
+                partition is recorded, as the backfills of Dagster expect.
         """
         self._step, self._asset, self._keys, self._clock = step, asset, keys, clock
         self._provenance = provenance
@@ -86,11 +93,19 @@ class PartitionRecorder:
         self._recorded: set[str] = set()
         self._marked: set[str] | None = None
         self._last: float | None = None
+        self._before = None if upstream is None else LastRecords(step.instance, asset, upstream, provenance)
 
     @classmethod
     def of(cls, context: dg.AssetExecutionContext, keys: Mapping[tuple[str, ...], str]) -> Self:
         """The recorder of the step of an asset; to be called before the step reads any input."""
-        return cls(context.op_execution_context, context.asset_key, keys, step_provenance(context))
+        asset = context.asset_key
+        return cls(
+            context.op_execution_context,
+            asset,
+            keys,
+            step_provenance(context),
+            upstream=upstream_in_night(context, asset),
+        )
 
     def run(
         self, outcomes: Iterable[Outcome], *, continue_on_failure: bool = False
@@ -144,8 +159,10 @@ class PartitionRecorder:
             self._flush()
 
     def _flush(self) -> None:
-        self._plan_again(self._pending)
-        log_materializations(self._step, self._asset, self._pending, self._provenance)
+        same = set[str]() if self._before is None else self._before.unchanged(self._pending)
+        changed = {key: outcome for key, outcome in self._pending.items() if key not in same}
+        self._plan_again(changed)
+        log_materializations(self._step, self._asset, changed, self._provenance)
         self._recorded |= self._pending.keys()
         self._pending, self._last = {}, self._clock()
 
@@ -266,6 +283,11 @@ def step_provenance(context: dg.AssetExecutionContext) -> Tags:
     asset, defined = context.asset_key, context.assets_def
     version = defined.code_versions_by_key.get(asset) or context.run.run_id
     return provenance_tags(context.instance, version, defined.asset_deps[asset])
+
+
+def upstream_in_night(context: dg.AssetExecutionContext, asset: dg.AssetKey) -> Iterable[dg.AssetKey] | None:
+    """What an asset is made from, where the step belongs to a night; None elsewhere."""
+    return context.assets_def.asset_deps[asset] if context.job_name == NIGHTLY else None
 
 
 def data_version_tags(version: str | None) -> Tags:

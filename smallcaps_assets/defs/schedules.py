@@ -8,9 +8,10 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from smallcaps_assets.defs.failures import explain_failures
-from smallcaps_assets.defs.jobs import NIGHTLY, NIGHTLY_TAGS, UNFINISHED, nightly_config
+from smallcaps_assets.defs.jobs import NIGHTLY_TAGS, UNFINISHED, nightly_config
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags
 from smallcaps_assets.defs.resources import LAST_SESSION_TAG, LakeResource, SettingsResource
+from smallcaps_assets.defs.runs.run_tags import NIGHTLY
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.pipeline.operations.nightly import Night, has_simulated_nights, night_of, simulated_night
 from smallcaps_assets.settings.settings import Settings

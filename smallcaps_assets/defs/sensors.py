@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 from smallcaps_assets.defs.checks.asset_checks import WATCHED, check_evaluation, lateness_check, up_to_date_result
 from smallcaps_assets.defs.cursors import read_cursor
 from smallcaps_assets.defs.failures import explain_failures
-from smallcaps_assets.defs.jobs import NIGHTLY, UNFINISHED
+from smallcaps_assets.defs.jobs import UNFINISHED
 from smallcaps_assets.defs.partitions import partitions_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.runs.run_log import first_cause
+from smallcaps_assets.defs.runs.run_tags import NIGHTLY
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.notices import Notice, post_notice, write_notice
 from smallcaps_assets.settings.settings import Settings, home, lake_path, notice_url

@@ -4,9 +4,8 @@ What fails here is named at the end of the run and takes nothing from the captur
 """
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import dagster as dg
 
@@ -27,19 +26,12 @@ from smallcaps_assets.pipeline.checks import Checks, run_checks
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.research.cohort_checks import checks_of_joined
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
-from smallcaps_assets.pipeline.research.joined_outcomes import (
-    EVENT_COSTS_TABLE,
-    JOINED_OF_PROFILES,
-    RESEARCH_LABELS_TABLE,
-)
+from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.tape.tape_checks import checks_of_tape_research
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.tape.capture import Pair
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN
 from smallcaps_assets.settings.settings import Profile
-
-# tables of a profile that nothing over all profiles is made before
-_BEFORE_ENRICHED: Final = (EVENT_COSTS_TABLE, RESEARCH_LABELS_TABLE)
 
 
 @dataclass(frozen=True)
@@ -52,12 +44,18 @@ class PartsStep:
     lake: LakeResource
     tick: Callable[[], None] = lambda: None
 
-    def wave(self, wave: str, symbols: Sequence[str]) -> list[str]:
+    def wave(self, wave: str, symbols: Sequence[str], fetched: Collection[str] = ()) -> list[str]:
         """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
 
         Partitions without events are neither computed nor recorded, unless there is a file of them.
+
+        Args:
+            wave: the wave.
+            symbols: all symbols.
+            fetched: partitions with other tape since they were last recorded, such as that of controls. They are
+                recorded even if no row of them changes: else the web UI shows them as stale.
         """
-        return self._attempt(f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols)))
+        return self._attempt(f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols), fetched))
 
     def all_waves(self) -> list[str]:
         """The same of all partitions of which there is tape or a file; the others are not recorded."""
@@ -70,7 +68,7 @@ class PartsStep:
             _log_failure(self.context, what, error)
             return [f"{what}: {error}"]
 
-    def _compute(self, pairs: Sequence[Pair]) -> list[str]:
+    def _compute(self, pairs: Sequence[Pair], fetched: Collection[str] = ()) -> list[str]:
         context, profile, loaded = self.context, self.profile, self.settings.load()
         if not pairs:
             return []
@@ -88,7 +86,7 @@ class PartsStep:
                 if outcome.problems:
                     failed[asset][partition] = outcome
                     problems |= dict.fromkeys(outcome.problems)
-                elif asset in result.written or partition not in known[asset]:
+                elif asset in result.written or partition not in known[asset] or partition in fetched:
                     log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
         for asset, outcomes in failed.items():
             record_failures(context, assets[asset], outcomes, provenance[asset])
@@ -132,13 +130,8 @@ def refresh_tables(
     Returns why that failed; what fails does not keep the others from it.
     """
     problems = list[str]()
-    first = [name for name in JOINED_OF_PROFILES if name in _BEFORE_ENRICHED]
-    order: list[tuple[str, Profile | None]] = [
-        *((name, profile) for name in first),
-        (ENRICHED_TABLE, None),
-        *((name, profile) for name in JOINED_OF_PROFILES if name not in first),
-    ]
-    for name, of_profile in order:
+    tables: dict[str, Profile | None] = {**dict.fromkeys(JOINED_OF_PROFILES, profile), ENRICHED_TABLE: None}
+    for name, of_profile in tables.items():
         asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
         try:
             provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))

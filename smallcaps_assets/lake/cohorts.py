@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORT_MEMBERS, COHORTS
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
 
@@ -21,7 +21,7 @@ def load_cohorts(lake: Lake, profile: str) -> pl.DataFrame:
     """
     path, store = lake.research_table(COHORTS_TABLE, profile), ResearchStore(lake)
     require_part(store, path)
-    return store.read(path, COHORTS)
+    return store.read(path, COHORTS, BEYOND_SPECIFICATION)
 
 
 def load_cohort_members(lake: Lake, profile: str) -> pl.DataFrame:

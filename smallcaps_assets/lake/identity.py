@@ -1,6 +1,8 @@
 """The id of a lake, stored in it: a state knows its lake by it, wherever each machine mounts the lake."""
 
 import uuid
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from smallcaps_assets.errors import LakeError
@@ -44,3 +46,33 @@ def give_identity(lake: Lake) -> str | None:
         made = uuid.uuid4().hex
         publish_document(lake.identity, {_ID: made}, below=lake.root)
         return made
+
+
+def identity_if_possible(lake: Lake) -> str | None:
+    """The id of a lake, which is given one if it can be written to; None where it cannot, or does not exist.
+
+    Raises:
+        LakeError: the file that holds it cannot be read or is damaged.
+    """
+    if (present := identity_of(lake)) is not None:
+        return present
+    with suppress(LakeError):
+        return give_identity(lake)
+    return None
+
+
+def is_same_folder(one: Path, other: Path) -> bool:
+    """Whether two paths of folders that exist lead to the same one, also through two mounts of one file system.
+
+    Where neither can be written to, only the system's own answer counts, which takes two mounts for two folders.
+    """
+    if one.samefile(other):
+        return True
+    probe = f".probe-{uuid.uuid4().hex}"
+    with suppress(OSError):
+        try:
+            (one / probe).touch()
+            return (other / probe).exists()
+        finally:
+            (one / probe).unlink(missing_ok=True)
+    return False

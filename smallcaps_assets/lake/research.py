@@ -4,7 +4,7 @@ The footer of each says which table it is a part of, of which profile, wave and 
 so that a part is computed again only when that has changed.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from polars.io.plugins import register_io_source
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.content_hash import DAMAGE
+from smallcaps_assets.lake.files.content_hash import DAMAGE, content_sha256
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, publish_lazy
-from smallcaps_assets.lake.files.remedies import how_to_restore
+from smallcaps_assets.lake.files.remedies import asset_of_table, how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
@@ -125,20 +125,24 @@ class ResearchStore:
         found = (provenance_of(path) or {}).get(COMPUTED_FROM) if is_stored(path) else None
         return found if isinstance(found, dict) else None
 
-    def read(self, path: Path, schema: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    def read(self, path: Path, schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.DataFrame:
         """The rows of a file, with the columns of `schema`; proved. No rows where there is no file.
+
+        Columns in `added` are null where the file does not have them yet.
 
         Raises:
             LakeError: it is damaged, not the file of its place, cannot be read or has other columns.
         """
         if not is_stored(path):
             return pl.Schema(schema).to_frame()
-        rows = read_table(path, schema)
+        rows = read_table(path, schema, added)
         self._require_place(path)
         return rows
 
-    def scan(self, files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    def scan(self, files: list[Path], schema: Mapping[str, pl.DataType], added: Collection[str] = ()) -> pl.LazyFrame:
         """The rows of several files, in their order, with the columns of `schema`; not proved.
+
+        Columns in `added` are null where the files do not have them yet.
 
         Raises:
             LakeError: a file cannot be read or has other columns.
@@ -147,7 +151,7 @@ class ResearchStore:
             return pl.Schema(schema).to_frame().lazy()
         with disk_errors("read", files[0] if len(files) == 1 else self.lake.research):
             rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, extra_columns="ignore")
-            return match_columns(rows, schema, f"{files[0].parent}")
+            return match_columns(rows, schema, f"{files[0].parent}", added)
 
     def columns(self, path: Path) -> dict[str, pl.DataType]:
         """The columns that a file has, from its footer alone.
@@ -162,6 +166,24 @@ class ResearchStore:
         """The files of a partitioned table, or of one of its waves, sorted."""
         with disk_errors("read", folder):
             return sorted(folder.rglob(f"{KEY}*.parquet")) if folder.is_dir() else []
+
+    def of_lake(self, table: str, profile: str = "") -> list[Path]:
+        """The file of a table over all symbols, if there is one."""
+        path = self.lake.research_table(table, profile)
+        return [path] if is_stored(path) else []
+
+    def of_symbols(self, folder: Path, symbols: Collection[str] | None = None) -> list[Path]:
+        """The files of a partitioned table, of all symbols or of some, in the order of the symbols."""
+        found = [(symbol_of(path.stem), path) for path in self.parts(folder)]
+        return [path for symbol, path in sorted(found) if symbols is None or symbol in symbols]
+
+    def contents(self, files: Sequence[Path]) -> str:
+        """A digest of the names of files and of the hashes that they carry; only their footers are read.
+
+        Raises:
+            LakeError: a file cannot be read.
+        """
+        return digest(f"{path.relative_to(self.lake.root).as_posix()} {content_of(path)}" for path in files)
 
     def state(self, folder: Path) -> str:
         """A digest of the names, sizes and times of the files of a partitioned table: another one after any change.
@@ -214,8 +236,18 @@ def require_part(store: ResearchStore, path: Path) -> None:
     """
     if not is_stored(path):
         place = research_place(store.lake, path)
-        asset = "/".join(name for name in (place.get("profile"), place["table"]) if name)
+        asset = "/".join(name for name in (place.get("profile"), asset_of_table(place["table"])) if name)
         raise LakeError(f"{path}: does not exist. Materialize {asset}, which makes it without a request.", path)
+
+
+def content_of(path: Path) -> str | None:
+    """The hash that a file carries, from its footer.
+
+    Raises:
+        LakeError: it cannot be read.
+    """
+    with disk_errors("read", path):
+        return content_sha256(path)
 
 
 def stream_parts(schema: pl.Schema, parts: Iterator[pl.DataFrame]) -> tuple[pl.LazyFrame, Callable[[], int]]:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
-from smallcaps_assets.domain.research.cohorts.ranking import describe_q, name_cohort
+from smallcaps_assets.domain.research.cohorts.ranking import describe_costed, describe_q, name_cohort
 from smallcaps_assets.domain.research.prices import BPS
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.pipeline.pictures import INK, LINE_COLOURS, SOFT, png_of, small_canvas
 
 if TYPE_CHECKING:
@@ -21,20 +21,22 @@ _MONTHS_NAMED: Final = 8
 _WIDEST: Final = 1.5
 # columns right of the chart: heading, right edge as a share of their width, and text of a cohort
 _COLUMNS: Final[tuple[tuple[str, float, Callable[[dict[str, Any]], str]], ...]] = (
-    ("bps", 0.17, lambda row: f"{BPS * row['mean']:+.1f}"),
-    ("n", 0.32, lambda row: f"{row['n']:,}"),
-    ("eff. n", 0.49, lambda row: f"{row['effective_n']:,.0f}"),
-    ("days", 0.64, lambda row: f"{row['n_days']:,}"),
-    ("wins %", 0.84, lambda row: f"{100 * row['win_rate']:.0f}"),
+    ("bps", 0.13, lambda row: f"{BPS * row['mean']:+.1f}"),
+    ("n", 0.24, lambda row: f"{row['n']:,}"),
+    ("eff. n", 0.40, lambda row: f"{row['effective_n']:,.0f}"),
+    ("days", 0.52, lambda row: f"{row['n_days']:,}"),
+    ("wins %", 0.68, lambda row: f"{100 * row['win_rate']:.0f}"),
+    ("costed", 0.84, lambda row: describe_costed(row["costed_share"])),
     ("q", 1.0, lambda row: describe_q(row["q_value"])),
 )
-_CHART_AND_COLUMNS: Final = (1.0, 1.1)
+_CHART_AND_COLUMNS: Final = (1.0, 1.45)
 
 
 def cohorts_picture(cohorts: pl.DataFrame, title: str) -> bytes:
     """A table of some cohorts (COHORTS), in their order: mean net return in bps with its 95 % interval, and counts.
 
-    Winning ones are green. A cohort of one date has no interval; one that is far wider than the means is cut at the
+    Winning ones are green; one that selects no event, because too few of its labels have costs, is a circle instead of
+    a dot. A cohort of one date has no interval; one that is far wider than the means is cut at the
     edge.
     """
     rows = with_intervals(cohorts).to_dicts()
@@ -46,7 +48,8 @@ def cohorts_picture(cohorts: pl.DataFrame, title: str) -> bytes:
         colour = WINNING_COLOUR if row["winning"] else COHORT_COLOUR
         if row["mean_lo"] is not None:
             axes.plot([BPS * row["mean_lo"], BPS * row["mean_hi"]], [place, place], color=colour, linewidth=1.6)
-        axes.plot([BPS * row["mean"]], [place], "o", color=colour, markersize=5)
+        inside = "white" if row["winning"] and row["selects"] is False else colour
+        axes.plot([BPS * row["mean"]], [place], "o", color=colour, markerfacecolor=inside, markersize=5)
         for _, right, text in _COLUMNS:
             _write(columns, right, place, text(row), INK)
     for heading, right, _ in _COLUMNS:

@@ -13,8 +13,6 @@ from smallcaps_assets.domain.research.controls.matched_returns import matched_re
 from smallcaps_assets.domain.research.controls.outcomes import CONTROL_OUTCOMES, matched_outcomes
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_COSTS, EVENT_LABELS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
-from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
 
@@ -72,22 +70,18 @@ class ControlTables:
         return self.lake.research_table(table, self.profile)
 
     def _after(self, table: str, schema: pl.Schema) -> pl.LazyFrame:
-        return self._scan([self._path(table)], schema, f"{self.profile}/control_features")
+        return self._scan([self._path(table)], schema)
 
     def _of_events(self, table: str, schema: pl.Schema) -> pl.LazyFrame:
         """A table of events, of the symbols that have controls."""
         symbols = self.features().select(pl.col("symbol").unique().sort()).collect()["symbol"]
         files = [self.lake.research_symbol(table, symbol) for symbol in symbols]
-        return self._scan(files, schema, "event_waves" if table == "event_outcomes" else None)
+        return self._scan(files, schema)
 
-    def _scan(self, files: Sequence[Path], schema: pl.Schema, made_by: str | None = None) -> pl.LazyFrame:
-        """The rows of files; `made_by` is the asset that makes them, where it has another name than the table."""
+    def _scan(self, files: Sequence[Path], schema: pl.Schema) -> pl.LazyFrame:
+        """The rows of files, which must be there."""
         store = ResearchStore(self.lake)
         for path in files:
-            if made_by and not is_stored(path):
-                raise LakeError(
-                    f"{path}: does not exist. Materialize {made_by}, which makes it without a request.", path
-                )
             require_part(store, path)
             store.prove(path)
         return store.scan([*files], schema)

@@ -1,5 +1,6 @@
 """The tables of a lake that are read by their name: events, features, outcomes, cohorts, tape and bars."""
 
+import warnings
 from collections.abc import Iterable, Sequence
 from datetime import date
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE_COLUMNS
@@ -23,10 +24,11 @@ from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore, require_part
+from smallcaps_assets.lake.research_inputs import StaleTable, describe_stale_tables, stale_features, stale_outcomes
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.research.arguments import require_date, require_profile, require_spec
 from smallcaps_assets.research.control_views import ControlViews
-from smallcaps_assets.settings.settings import Profile, Settings, load_settings
+from smallcaps_assets.settings.settings import COHORTS_FROM, Profile, Settings, load_settings
 
 # what is known of an event when its minute is over, and what identifies it
 _KNOWN: Final = {
@@ -38,6 +40,13 @@ _FOLLOWED: Final = {name: dtype for name, dtype in EVENT_OUTCOMES.items() if nam
 OUTCOMES: Final = pl.Schema({**RESEARCH_LABELS, **_FOLLOWED})
 # folders of which a lake has at least one
 _PARTS: Final = ("bars", "events", "manifests", "tape", "reference")
+
+
+class StaleTableWarning(UserWarning):
+    """A table that is read was made before something that it is made from changed.
+
+    Its rows are right for what it was made from. `warnings.simplefilter("error", StaleTableWarning)` makes it an error.
+    """
 
 
 def open_lake(path: str | Path, settings: Settings | None = None) -> "ResearchLake":
@@ -93,7 +102,8 @@ class ResearchLake(ControlViews):
         The columns are those of the research specification that are `key` or `pre`: figures of bars, and of the tape
         with the segment as suffix, `_pre3` and `_pre_all` before the event and `_bar` in its minute. None is known
         later than one minute after `timestamp`. A figure is null where it is not defined, or its input is not captured.
-        Sorted by symbol, timestamp and event_type.
+        Sorted by symbol, timestamp and event_type. StaleTableWarning where the table was made from another manifest, or
+        from other files than there are now.
 
         Args:
             profile: core, plus or premium.
@@ -104,6 +114,7 @@ class ResearchLake(ControlViews):
         """
         path = self._lake.research_table("research_table", require_profile(profile))
         require_part(ResearchStore(self._lake), path)
+        _warn(stale_features(self._lake, profile, COHORTS_FROM))
         # earlier releases had no cohorts
         return self._research(path, _KNOWN, added=("cohort_was_winning",))
 
@@ -124,7 +135,7 @@ class ResearchLake(ControlViews):
         day = None if as_of is None else require_date(as_of)
         path = self._lake.research_table("cohorts", require_profile(profile))
         require_part(ResearchStore(self._lake), path)
-        rows = self._research(path, COHORTS)
+        rows = self._research(path, COHORTS, BEYOND_SPECIFICATION)
         if day is None:
             return rows
         known = rows.select(pl.col("as_of").unique().sort()).collect()["as_of"].to_list()
@@ -139,7 +150,8 @@ class ResearchLake(ControlViews):
         The columns are those of `research_labels` (entry, barriers, label, times, costs, net return) and, of each
         event, legs, velocities, excursions and outcome. All but those that identify the event, `date`, `t0` and
         `feature_from` is known after the event only: use it as what is to be explained, never as a feature. Sorted by
-        symbol, timestamp and event_type.
+        symbol, timestamp and event_type. StaleTableWarning where one of these tables, or their costs, was made from
+        another manifest, or from other files than there are now.
 
         Args:
             label_spec: minutes, profit and stop barrier: 5,1,1 or 15,1,1 or 60,1,1.
@@ -154,6 +166,7 @@ class ResearchLake(ControlViews):
         enriched = self._lake.research_table("events_with_waves_enriched")
         for path in (labels, enriched):
             require_part(ResearchStore(self._lake), path)
+        _warn(stale_outcomes(self._lake, profile))
         rows = self._research(labels, RESEARCH_LABELS).filter(pl.col("label_spec") == label_spec)
         followed = self._research(enriched, ENRICHED).select("event_id", *_FOLLOWED)
         return rows.join(followed, on="event_id", how="left", maintain_order="left")
@@ -234,3 +247,9 @@ class ResearchLake(ControlViews):
         prove_once(path)
         with disk_errors("read", path):
             return match_columns(pl.scan_parquet(path, hive_partitioning=False, glob=False), schema, str(path), added)
+
+
+def _warn(stale: Sequence[StaleTable]) -> None:
+    """Warn whoever called a method of the lake."""
+    if stale:
+        warnings.warn(describe_stale_tables(stale), StaleTableWarning, stacklevel=3)

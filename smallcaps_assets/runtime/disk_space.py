@@ -12,6 +12,10 @@ from typing import Final
 _FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
 _FULL_ON_WINDOWS: Final = (39, 112)
 _PROBED_BYTES: Final = 65_536
+# why a disk takes nothing
+FULL: Final = "the disk is full"
+NO_INODES: Final = "the disk has no free inodes"
+READ_ONLY: Final = "the disk is mounted read-only"
 _SMALL_BYTES: Final = 1_000_000
 
 
@@ -41,11 +45,20 @@ def probe_room(file: Path) -> OSError | None:
 
 def has_room(folder: Path) -> bool:
     """Whether the disk of a folder has room for small files; true where the system does not report it."""
+    return why_unwritable(folder) in {None, READ_ONLY}
+
+
+def why_unwritable(folder: Path) -> str | None:
+    """Why nothing can be written to the disk of a folder; None where it can, or the system does not report it."""
+    if _is_read_only(folder):
+        return READ_ONLY
+    if _free_inodes(folder) == 0:
+        return NO_INODES
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
-        return True
-    return free >= _SMALL_BYTES and _free_inodes(folder) != 0
+        return None
+    return FULL if free < _SMALL_BYTES else None
 
 
 def describe_room(path: Path, needs: int | None) -> str:
@@ -56,6 +69,11 @@ def describe_room(path: Path, needs: int | None) -> str:
         needs: its approximate size in bytes, where it is known.
     """
     folder = next(folder for folder in path.parents if folder.exists())
+    if _is_read_only(folder):
+        return (
+            "Its disk is mounted for reading only, as systems do when a disk reports errors: look into the log of the "
+            "system, mount it for writing and run again: published data is not fetched again."
+        )
     free = None
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
@@ -71,6 +89,15 @@ def describe_room(path: Path, needs: int | None) -> str:
         f"{disk} has {room} free (less where a quota or a file size limit applies). Free "
         "space and run again: no incomplete file was left in place, and published data is not fetched again."
     )
+
+
+def _is_read_only(folder: Path) -> bool:
+    """Whether the disk is mounted for reading only; false where the system does not report it."""
+    if not hasattr(os, "statvfs"):
+        return False
+    with suppress(OSError):
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    return False
 
 
 def _free_inodes(folder: Path) -> int | None:

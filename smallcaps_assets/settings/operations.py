@@ -1,5 +1,6 @@
-"""Start, deadline and request budget of the nightly run, and where notices of failed runs go."""
+"""Start, deadline and request budget of the nightly run, where notices go, and what is removed from Dagster's state."""
 
+from datetime import time
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -30,3 +31,21 @@ class NoticeParams(Params):
     file: PathText
     url_variable: VariableName
     timeout_s: float = Field(gt=0, le=30)
+
+
+class RetentionParams(Params):
+    """What the job `retention` removes from Dagster's state, and when, New York time; nothing of the lake."""
+
+    start: NewYorkTime = time(3, 30)
+    log_days: int | None = Field(default=30, ge=1)
+    table_days: int | None = Field(default=400, ge=1)
+    notice_days: int | None = Field(default=400, ge=1)
+
+    @model_validator(mode="after")
+    def _tables_longer(self) -> Self:
+        if self.log_days is not None and self.table_days is not None and self.table_days < self.log_days:
+            raise ValueError(
+                f"table_days {self.table_days} is less than log_days {self.log_days}: the history of tables is in the "
+                "same records. Raise it, or lower log_days"
+            )
+        return self

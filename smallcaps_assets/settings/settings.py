@@ -25,9 +25,10 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
+from smallcaps_assets.settings.consistency import require_clear_windows
 from smallcaps_assets.settings.documents import DocumentError, parse_document, read_text
 from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
-from smallcaps_assets.settings.operations import NightlyParams, NoticeParams
+from smallcaps_assets.settings.operations import NightlyParams, NoticeParams, RetentionParams
 from smallcaps_assets.settings.problems import explain_errors
 from smallcaps_assets.settings.sections import (
     CaptureParams,
@@ -92,6 +93,8 @@ class Settings(Params):
     research: ResearchSection = Field(default_factory=ResearchSection)
     nightly: NightlyParams
     notices: NoticeParams
+    # files of earlier releases have no such section
+    retention: RetentionParams = Field(default_factory=RetentionParams)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -123,6 +126,11 @@ class Settings(Params):
                 f"{self.sessions.afterhours_close:%H:%M} and history.publication_delay_min "
                 f"{self.history.publication_delay_min} later. Start later (before midnight), or shorten the delay"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _controls_clear_of_events(self) -> Self:
+        require_clear_windows(self.profiles.items(), self.research.params)
         return self
 
     @cached_property

@@ -31,11 +31,13 @@ from smallcaps_assets_tests.assets.platform_test import (
     opened,
     rows_of,
 )
+from smallcaps_assets_tests.assets.staleness_test import stale
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import new_york
 
 ONE_PLAN = "DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS"
 REPORT = "nightly_report"
+BY_SYMBOL = ("minute_bars", "event_shards")
 RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", "events_with_waves_enriched.parquet", *PROFILES}
 
 
@@ -202,6 +204,9 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     before = {name: content for name, (_, content) in files_below(fresh.root).items()}
     again = night(fresh, "2025-11-24")
     assert fresh.gate.requests == []
+    # nothing changed: the records of the first night hold, which Dagster shows as up to date
+    assert [by_symbol for asset in BY_SYMBOL if (by_symbol := metadata_of(again, asset))] == []
+    assert stale(fresh) == {}
     assert {name: content for name, (_, content) in files_below(fresh.root).items()} == before
     assert report_of(again)["symbol_sessions"] == report_of(again)["events_detected"] == 0
     for profile in PROFILES:

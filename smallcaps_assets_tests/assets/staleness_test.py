@@ -12,6 +12,7 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets_tests.assets.conftest import ALL, HISTORY
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path
 
@@ -23,13 +24,18 @@ NEW_CODE, NEW_DATA = "has a new code version", "has a new data version"
 
 def stale(platform: Platform, profile: str = "core") -> dict[str, str]:
     """Why materialized assets and partitions are stale, as the web UI shows it after a reload of the code."""
-    graph = platform.definitions.resolve_asset_graph()
-    ask = CachingStaleStatusResolver(platform.instance, graph, LoadingContextForTest(platform.instance))
+    found = stale_of(platform.instance, platform.definitions)
+    others = tuple(f"{one}/" for one in PROFILES if one != profile)
+    return {name: causes for name, causes in found.items() if not name.startswith(others)}
+
+
+def stale_of(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[str, str]:
+    """The same of all profiles."""
+    graph = definitions.resolve_asset_graph()
+    ask = CachingStaleStatusResolver(instance, graph, LoadingContextForTest(instance))
     found = {}
     for node in graph.asset_nodes:
-        if len(node.key.path) > 1 and node.key.path[0] != profile:
-            continue
-        partitions = platform.instance.get_materialized_partitions(node.key) if node.is_partitioned else [None]
+        partitions = instance.get_materialized_partitions(node.key) if node.is_partitioned else [None]
         for partition in partitions:
             if ask.get_status(node.key, partition).value == "STALE":
                 causes = [

@@ -23,6 +23,7 @@ from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.source import profile_tape
 from smallcaps_assets.settings.settings import Profile, Settings, load_settings
+from smallcaps_assets_tests.assets.staleness_test import stale_of
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 from smallcaps_assets_tests.docs.pages import README, blocks, name_of
@@ -121,6 +122,11 @@ def test_the_runs_of_a_demo_are_in_the_run_list_with_what_they_are_about(desk: D
     assert core.keys() == {"smallcaps/demo", "smallcaps/symbols", *wave}
     assert {"smallcaps/demo": "universe: the symbols to follow"} in shown
     assert all("smallcaps/demo" in tags for tags in shown)
+
+
+def test_a_demo_leaves_nothing_unsynced(desk: Desk) -> None:
+    """Controls are captured after the tables of their events are made: what that changes is made once more."""
+    assert stale_of(desk.instance, desk.definitions) == {}
 
 
 def test_the_python_that_a_demo_prints_reads_the_tape_of_an_event(demo: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps exchange --truth ", on_the_demo),
     (r"smallcaps exchange .*--require-key", exchange_with_a_key),
     (r"smallcaps exchange ", exchange),
+    (r"smallcaps doctor$", on_the_demo),
     (r"smallcaps check$", check_before_the_start),
     (IMPORTS.pattern, imports_in_order),
     (r"smallcaps plan .*--check", at_the_vendor),

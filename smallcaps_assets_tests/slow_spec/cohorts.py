@@ -90,14 +90,13 @@ class Sample:
         midnight = datetime(as_of.year, as_of.month, 1, tzinfo=EASTERN)
         first = months_later(as_of, -24)
         own = [row for row in events if row[FLAGS[selection]]]
-        self.events = [
+        labels = [
             row
             for row in own
-            if row["state"] == "ok"
-            and row["net_return"] is not None
-            and row["t1"] < midnight
-            and first <= date.fromisoformat(row["date"]) < as_of
+            if row["state"] == "ok" and row["t1"] < midnight and first <= date.fromisoformat(row["date"]) < as_of
         ]
+        self.events = [row for row in labels if row["net_return"] is not None]
+        self.uncosted = [row for row in labels if row["net_return"] is None]
         dates = sorted({row["date"] for row in self.events})
         self.select_dates = set(dates[: math.floor(Fraction(3, 4) * len(dates))])
         flatness = [row["flatness_score"] for row in self.events if row["flatness_score"] is not None]
@@ -129,6 +128,7 @@ class Sample:
         error = clustered_error(select, middle)
         t = middle / error if error else None
         days = len({row["date"] for row in select})
+        uncosted = sum(cohort in self.ids(row) for row in self.uncosted)
         no_entry = sum(cohort in self.ids(row) for row in self.no_entry)
         (lo, hi), (eff_lo, eff_hi) = wilson(rate, n), wilson(rate, effective)
         return {
@@ -159,6 +159,7 @@ class Sample:
             "no_entry_share": no_entry / (no_entry + n),
             "confirm_n": len(confirm),
             "confirm_mean": mean(row["net_return"] for row in confirm),
+            "costed_share": len(own) / (len(own) + uncosted),
             "flatness_b1": self.bounds[0],
             "flatness_b2": self.bounds[1],
         }
@@ -190,6 +191,7 @@ def judge(family: dict[str, Row], limits: Row) -> None:
             and row["confirm_n"] >= limits["cohort_confirm_min_events"]
             and row["confirm_mean"] > 0
         )
+        row["selects"] = row["winning"] and row["costed_share"] >= limits["cohort_min_costed_share"]
 
 
 def slow_cohorts(events: list[Row], limits: Row) -> tuple[dict[Key, Row], set[tuple[Any, ...]]]:

@@ -98,11 +98,12 @@ def control_stages(pairs: Sequence[tuple[str, str]]) -> Iterator[Stage]:
     for wave in WAVES:
         keys = [tape_key(symbol, wave) for symbol, of_wave in pairs if of_wave == wave]
         if keys:
-            # the table of minutes has those of controls as well
-            tables = [*tape_assets(of), dg.AssetKey([of, "bar_reconciliation"])]
+            # the table of minutes has those of controls as well; the others do not change, and say so
+            tables = [*tape_assets(of), *(dg.AssetKey([of, table]) for table in ASSET_TABLES)]
             yield Stage(f"{of}: tape of its controls in wave {wave}", tables, keys[0], keys[-1])
-    names = ("capture_ledger", "capture_report", CONTROL_FEATURES_TABLE)
-    yield Stage(f"{of}: ledger, report and features of its controls", [dg.AssetKey([of, name]) for name in names])
+    # once more: the table of minutes, which the enriched events are made from, is another one now
+    names = [[of, "capture_ledger"], [of, "capture_report"], [of, CONTROL_FEATURES_TABLE], [ENRICHED_TABLE]]
+    yield Stage(f"{of}: ledger, report and features of its controls", [dg.AssetKey(name) for name in names])
 
 
 def tape_assets(profile: Profile) -> list[dg.AssetKey]:

@@ -19,12 +19,11 @@ from smallcaps_assets.commands.services.processes import (
     web_servers_at,
 )
 from smallcaps_assets.commands.services.state import (
-    lake_of_state,
     open_state,
     open_state_as_is,
     outdated_schemas,
 )
-from smallcaps_assets.commands.services.state_folder import state_folder
+from smallcaps_assets.commands.services.state_folder import copies_of_lake, describe_copies, lake_of_state, state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import slots_are_taken, vendor_slot
@@ -107,7 +106,7 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
         "lake": check_lake(lake, settings),
         "disk": check_disk(lake, settings, _followed(lake, settings), now),
         "calendar": check_calendar(settings, now),
-        "state": _check_state(settings),
+        "state": check_state(settings),
         "port": _check_port(arguments, state_folder(settings)),
     }
     yield from local.values()
@@ -144,7 +143,8 @@ def _symbols(lake: Lake) -> list[str]:
         return []
 
 
-def _check_state(settings: Settings) -> ReadinessCheck:
+def check_state(settings: Settings) -> ReadinessCheck:
+    """Whether the state of the lake opens, belongs to this lake, and has the tables of the installed Dagster."""
     folder, lake = state_folder(settings), lake_path(settings)
     before = lake_of_state(folder) or lake
     try:
@@ -166,6 +166,8 @@ def _check_state(settings: Settings) -> ReadinessCheck:
     if before != lake and before.is_dir():
         remedy = "To begin with an empty state, end the web UI and move this folder away."
         return ReadinessCheck("state", "note", f"{folder}: lists the runs of the lake {before} as well", remedy)
+    if copies := copies_of_lake(settings):
+        return ReadinessCheck("state", "note", f"{folder}: {describe_copies(lake, copies)}")
     daemon = next(iter(daemons_of_state(folder)), None)
     used = f"in use by process {daemon.process.pid} {daemon.address}".rstrip() if daemon else "in use by no process"
     return ReadinessCheck("state", "ok", f"{folder}: opens, is of this lake, its schema is current; {used}")

@@ -4,6 +4,7 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Line, Printable
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.cohorts.ranking import withheld_cohorts
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
@@ -84,6 +85,8 @@ def _cohorts_of(outcomes: JoinedOutcomes, profile: Profile) -> list[Printable]:
     if tested.height:
         winning = int(tested["winning"].sum())
         words = f"as of {last['as_of'][0]} {tested.height:,} tested together, {winning or 'none'} winning"
+        withheld = withheld_cohorts(tested).height
+        words += f", {withheld:,} of them without enough costs to select events" if withheld else ""
     changes = changes_of_cohorts(outcomes, profile)
     behind = f"; made before {', '.join(changes)} changed: {remedy}" if changes else ""
     return [Line(f"cohorts: {profile}: {words}{behind}", "note" if changes else "")]

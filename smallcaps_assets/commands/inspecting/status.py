@@ -15,6 +15,8 @@ from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.inspecting.report import capture_report
 from smallcaps_assets.commands.inspecting.research_status import research_status
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
+from smallcaps_assets.commands.services.disk_watch import describe_disk
+from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
@@ -29,6 +31,7 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
+from smallcaps_assets.runtime.disk_space import why_unwritable
 from smallcaps_assets.settings.settings import PROFILES, Settings
 
 NEEDS: Final = "a lake."
@@ -58,7 +61,7 @@ def run(arguments: Namespace) -> int:
     """Print the state of the lake, the active profile first; with `--watch`, until interrupted (0).
 
     Returns 1 where it names damaged files of tape, damaged splits, imported events or cohorts, a missing
-    `current.json`, or a state of Dagster that cannot be read.
+    `current.json`, or a state of Dagster that cannot be read or written.
 
     Raises:
         InputError: the folder of --lake does not exist.
@@ -90,6 +93,10 @@ def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datet
     history = [*_history(lake, counts, without_bars), *of_research]
     items: list[Printable] = [*history, *describe_runs(runs, problem, now)]
     damaged = unreadable + int(problem is not None)
+    state = state_folder(settings)
+    if state.is_dir() and (reason := why_unwritable(state)):
+        items.append(Line(f"state:  {describe_disk(state, reason)}", "bad", hanging=8))
+        damaged += 1
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):

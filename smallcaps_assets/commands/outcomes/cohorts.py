@@ -12,12 +12,23 @@ from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import month_begin, positive_number
 from smallcaps_assets.commands.outcomes.shown import SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
-from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
-from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC, may_select
+from smallcaps_assets.domain.research.cohorts.ranking import (
+    RankedCohorts,
+    describe_costed,
+    describe_q,
+    describe_withheld,
+    rank_cohorts,
+)
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.research.cohort_source import CohortSource, source_of_cohorts, why_untested
+from smallcaps_assets.pipeline.research.cohort_source import (
+    CohortSource,
+    how_to_know_costs,
+    source_of_cohorts,
+    why_untested,
+)
 from smallcaps_assets.pipeline.research.joined_cohorts import changes_of_cohorts
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.pipeline.research.label_figures import require_labels
@@ -28,7 +39,8 @@ EXAMPLE: Final = "smallcaps cohorts --profile core --top 5"
 
 _TOP: Final = 10
 _COLUMNS: Final = (
-    *("n", "eff. n", "days", "symbols", "wins", "mean bps", "95 %", "q", "confirm n", "confirm bps", "winning"),
+    *("n", "eff. n", "days", "symbols", "wins", "mean bps", "95 %", "q", "confirm n", "confirm bps", "costed"),
+    "winning",
 )
 
 
@@ -56,7 +68,7 @@ def add_flags(parser: ArgumentParser) -> None:
 
 
 class _Shown(NamedTuple):
-    """The cohorts of one sample, why the sample is empty or untested, and what has changed since they were made."""
+    """The cohorts of one sample; why none is tested, why winning ones select no event, what has changed since."""
 
     as_of: date | None
     selection: str
@@ -64,6 +76,7 @@ class _Shown(NamedTuple):
     ranked: RankedCohorts
     source: CohortSource
     why: str | None
+    withheld: str | None
     changes: list[str]
 
 
@@ -105,14 +118,22 @@ def _choose(lake: Lake, profile: Profile, settings: Settings, arguments: Namespa
     rows = causal if selection == "causal" else of_spec
     outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
     source = source_of_cohorts(lake, profile, arguments.spec)
-    why = why_untested(rows, settings.research.params, source, profile)
+    params = settings.research.params
     return _Shown(
-        as_of, selection, rows, rank_cohorts(rows, arguments.top), source, why, changes_of_cohorts(outcomes, profile)
+        as_of=as_of,
+        selection=selection,
+        rows=rows,
+        ranked=rank_cohorts(rows, arguments.top),
+        source=source,
+        why=why_untested(rows, params, source, profile),
+        withheld=describe_withheld(rows, params),
+        changes=changes_of_cohorts(outcomes, profile),
     )
 
 
 def _text(profile: Profile, label_spec: str, shown: _Shown) -> list[Printable]:
-    notes = shown.source.notes(profile)
+    notes = [f"{shown.withheld}: {how_to_know_costs(profile)}"] if shown.withheld else []
+    notes += shown.source.notes(profile)
     if shown.changes:
         notes.append(f"made before {', '.join(shown.changes)} changed: materialize {profile}/cohorts")
     behind = [Line(f"note: {words}", "note", hanging=2) for words in notes]
@@ -153,8 +174,15 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
         describe_q(row["q_value"]),
         f"{row['confirm_n']:,}",
         bps_text(row["confirm_mean"]),
-        "yes" if row["winning"] else "",
+        describe_costed(row["costed_share"]),
+        _winning_text(row),
     )
+
+
+def _winning_text(row: dict[str, Any]) -> str:
+    if not row["winning"]:
+        return ""
+    return "yes, selects nothing" if row["selects"] is False else "yes"
 
 
 def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> dict[str, Any]:
@@ -168,9 +196,11 @@ def _document(lake: Lake, profile: Profile, label_spec: str, shown: _Shown) -> d
         "cohorts": rows.height,
         "tested": int(rows["tested"][0]) if rows.height else 0,
         "winning": int(rows["winning"].sum()),
+        "selecting": rows.filter(may_select()).height,
+        "why_withheld": shown.withheld,
         "why_none_tested": shown.why,
         "changed_since": shown.changes,
-        "labels": shown.source._asdict(),
+        "labels": shown.source._asdict() | {"costed_share": shown.source.costed_share},
         **{name: table.to_dicts() for name, table in _tables(shown.ranked)},
         "largest": shown.ranked.largest.to_dicts() if shown.why is not None else [],
     }

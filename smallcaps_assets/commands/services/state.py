@@ -2,21 +2,25 @@
 
 import shutil
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.commands.services.processes import LAKE_FILE, processes_of_state
-from smallcaps_assets.commands.services.state_folder import name_of_state, state_folder
+from smallcaps_assets.commands.services.processes import processes_of_state
+from smallcaps_assets.commands.services.state_folder import (
+    is_whole_name,
+    lake_of_state,
+    remember_lake,
+    state_folder,
+)
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
 from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
-from smallcaps_assets.errors import InputError, LakeError, SettingsError
+from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
-from smallcaps_assets.lake.identity import give_identity, identity_of
+from smallcaps_assets.lake.identity import identity_if_possible, identity_of, is_same_folder
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
@@ -52,7 +56,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)
-        publish_text(folder / LAKE_FILE, str(lake))
+        remember_lake(folder, lake)
         use_dagster_home(folder)
         instance = _open(folder, override)
         if override is not None:  # else the state is in a folder of this lake
@@ -90,17 +94,7 @@ def remove_states_of_missing_lakes(now: float | None = None) -> list[Path]:
 def _lake_is_gone(folder: Path) -> bool:
     """False if the state does not name its lake, or names another than that of its folder, as a cut file does."""
     lake = lake_of_state(folder)
-    return lake is not None and folder.name == name_of_state(lake) and not lake.exists()
-
-
-def lake_of_state(folder: Path) -> Path | None:
-    """The lake that a state names as its own; None where it names none or its file is damaged."""
-    try:
-        lake = Path((folder / LAKE_FILE).read_text(encoding="utf-8"))
-        lake.exists()  # a name that no system allows
-    except (OSError, ValueError):
-        return None
-    return lake if lake.is_absolute() else None
+    return lake is not None and is_whole_name(folder, lake) and not lake.exists()
 
 
 def _last_change(folder: Path) -> float:
@@ -132,7 +126,7 @@ def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
     """
     store = instance.daemon_cursor_storage
     known = store.get_cursor_values({LAKE_KEY, LAKE_ID_KEY})
-    path, known_id, present_id = known.get(LAKE_KEY), known.get(LAKE_ID_KEY), _identity_if_possible(Lake(lake))
+    path, known_id, present_id = known.get(LAKE_KEY), known.get(LAKE_ID_KEY), identity_if_possible(Lake(lake))
     elsewhere = Path(path) if path not in (None, str(lake)) else None
     # an earlier release remembered the path only
     if not (known_id and present_id) and elsewhere and elsewhere.is_dir():
@@ -149,15 +143,6 @@ def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:
         store.set_cursor_values(found)
 
 
-def _identity_if_possible(lake: Lake) -> str | None:
-    """The id of a lake, which is given one if it can be written to; a damaged one is an error."""
-    if (present := identity_of(lake)) is not None:
-        return present
-    with suppress(LakeError):
-        return give_identity(lake)
-    return None
-
-
 def _belongs_to(owner: str, lake: Path) -> str:
     return (
         f"Dagster's state belongs to {owner}, not to {lake}: their partitions would mix. Give each lake a separate "
@@ -167,4 +152,4 @@ def _belongs_to(owner: str, lake: Path) -> str:
 
 def _is_copy(one: Path, other: Path, identity: str) -> bool:
     """Whether two folders of this machine are two lakes with the same id; one that is mounted twice is one lake."""
-    return one.is_dir() and identity_of(Lake(one)) == identity and not one.samefile(other)
+    return one.is_dir() and identity_of(Lake(one)) == identity and not is_same_folder(one, other)

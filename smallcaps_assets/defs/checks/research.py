@@ -17,7 +17,12 @@ from smallcaps_assets.pipeline.research.bars.bar_checks import (
     checks_of_research,
 )
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
-from smallcaps_assets.pipeline.research.cohort_checks import FAMILY_SHOWN, NO_OWN_OUTCOME, checks_of_joined
+from smallcaps_assets.pipeline.research.cohort_checks import (
+    COSTS_KNOWN,
+    FAMILY_SHOWN,
+    NO_OWN_OUTCOME,
+    checks_of_joined,
+)
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
@@ -51,6 +56,9 @@ _COHORT_TEXTS: Final = {
     FAMILY_SHOWN: "Every cohort says how many cohorts were tested together with it.",
     NO_OWN_OUTCOME: "Cohorts as of the month of the last event are the same, bit for bit, when all later outcomes "
     "are others: an event's outcome never reaches its selection.",
+    COSTS_KNOWN: "Of every cohort that is winning at the last as_of, costs are known of at least the share "
+    "research.cohort_min_costed_share of its labels. Otherwise it selects no event: captured events are chosen with "
+    "hindsight. Capture more tape, or set research.cost_bps_default.",
 }
 
 

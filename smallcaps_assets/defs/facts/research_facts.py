@@ -21,7 +21,7 @@ from smallcaps_assets.pipeline.research.controls import features, selecting
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE, ENRICHED_VERSION
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES, settings_of_tape
 from smallcaps_assets.pipeline.research.tape.tape_step import TAPE_TABLES_VERSION
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.settings.settings import Profile, Settings
 
 # the group of the research tables that belong to no profile
 RESEARCH: Final = "research"
@@ -151,7 +151,7 @@ def _facts_of_controls(profile: Profile) -> dict[str, AssetFacts]:
             # bars and tape are computed as those of events
             decided_by=lambda settings: (
                 settings_of_tape(settings.research.params),
-                renewals.settings_of_tables(settings.research.params),
+                renewals.settings_of_minutes(settings.research.params),
                 joined_outcomes.settings_of_costs(settings.research.params),
                 settings.sessions,
                 settings.features,
@@ -216,6 +216,10 @@ def _facts_of_outcomes(profile: Profile) -> dict[str, AssetFacts]:
     }
 
 
+def _of_tape(asset: str, settings: Settings) -> tuple[object, ...]:
+    return settings_of_tape(settings.research.params, asset), settings.sessions
+
+
 def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
     """The rows of the assets that are made from tape."""
     event_id = from_columns([profile, "manifest"], {"event_id": ["event_id"]})
@@ -240,7 +244,7 @@ def _facts_of_tape(profile: Profile) -> dict[str, AssetFacts]:
             paid=False,
             group=research_group(profile),
             version=TAPE_TABLES_VERSION,
-            decided_by=lambda settings: (settings_of_tape(settings.research.params), settings.sessions),
+            decided_by=partial(_of_tape, asset),
             lineage=lineage[asset],
         )
         for asset in ASSET_TABLES

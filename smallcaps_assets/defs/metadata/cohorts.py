@@ -6,13 +6,19 @@ import polars as pl
 
 from smallcaps_assets.defs.metadata.drawn import drawn
 from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, round_value, table
-from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
+from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC, may_select
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.ranking import RankedCohorts, describe_q, name_cohort, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import (
+    RankedCohorts,
+    describe_q,
+    describe_withheld,
+    name_cohort,
+    rank_cohorts,
+)
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.pipeline.cohort_pictures import as_of_picture, cohorts_picture
-from smallcaps_assets.pipeline.research.cohort_source import CohortSource, why_untested
+from smallcaps_assets.pipeline.research.cohort_source import CohortSource, how_to_know_costs, why_untested
 from smallcaps_assets.pipeline.research.joined_cohorts import JoinedCohorts
 from smallcaps_assets.settings.settings import Profile
 
@@ -36,7 +42,7 @@ def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortPa
     shown, selection = (primary, "master") if causal.is_empty() else (causal, "causal")
     last = shown.filter(pl.col("as_of") == pl.col("as_of").max())
     why = why_untested(last, params, source, profile)
-    metadata: Metadata = {"verdict": _verdict(last, why, source, profile)}
+    metadata: Metadata = {"verdict": _verdict(last, why, source, params, profile)}
     metadata["dagster/row_count"] = made.cohorts.rows.height
     if not last.is_empty():
         ranked, months = rank_cohorts(last, _DRAWN), shown.filter(level="L1")
@@ -49,14 +55,17 @@ def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortPa
             **_tables(ranked),
             "tested": int(last["tested"][0]),
             "winning": int(last["winning"].sum()),
+            "selecting": last.filter(may_select()).height,
             "members": made.members.rows["event_id"].n_unique(),
             **_figures(last.filter(pl.col("q_value").is_not_null(), level="L1")),
         }
+    if source.costed_share is not None:
+        metadata["costed pct"] = round_value(100 * source.costed_share)
     metadata["events left out"] = source.not_costed + source.not_followed
     return metadata | {"unchanged": made.cohorts.unchanged}
 
 
-def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, profile: Profile) -> str:
+def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, params: CohortParams, profile: Profile) -> str:
     if last.is_empty():
         words = f"There are no cohorts yet: {why}."
     elif why is not None:
@@ -66,6 +75,8 @@ def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, profile:
         tested, winning = int(last["tested"][0]), int(last["winning"].sum())
         clause = count_clause(tested, "cohort was", "cohorts were")
         words = f"At {last['as_of'][0]} {clause} tested together, {winning or 'none'} won."
+        if withheld := describe_withheld(last, params):
+            words = f"{words} {withheld}: {how_to_know_costs(profile)}."
     return " ".join([words, *(f"{note[0].upper()}{note[1:]}." for note in source.notes(profile))])
 
 
@@ -91,6 +102,7 @@ def _in_short(rows: pl.DataFrame) -> pl.DataFrame:
         days="n_days",
         bps=(pl.col("mean") * BPS).round(1),
         wins=(100 * pl.col("win_rate")).round(0),
+        costed=(100 * pl.col("costed_share")).floor(),
         q=pl.Series([describe_q(value) for value in rows["q_value"]], dtype=pl.String),
     )
 

@@ -1,10 +1,12 @@
 """Metadata of a manifest whose events cohorts selected: which ones, and how many events of each."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import polars as pl
 
 from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, table
+from smallcaps_assets.domain.research.cohorts.ranking import MIN_COSTED
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.lake.selecting_cohorts import SelectingCohorts
@@ -25,7 +27,8 @@ def cohort_metadata(manifest: pl.DataFrame, cohorts: SelectingCohorts, notice: s
     proof = manifest.filter(~pl.col("in_selection_sample"), pl.col("date") >= entry["as_of"]).height
     return {
         "verdict": f"Selected by the cohorts of {entry['profile']} at {entry['as_of']} ({entry['label_spec']}): "
-        f"{winning} winning of {entry['tested'] or 0:,} tested together. {manifest.height:,} of their events are "
+        f"{winning} winning of {entry['tested'] or 0:,} tested together.{_without_costs(entry)} {manifest.height:,} of "
+        "their events are "
         f"selected; {proof:,} of these are not before {entry['as_of']}, and only they prove a cohort.",
         "winning_cohorts": table(_of_winning(manifest, cohorts.rows)),
         "cohorts": notice or _UNCHANGED,
@@ -33,6 +36,12 @@ def cohort_metadata(manifest: pl.DataFrame, cohorts: SelectingCohorts, notice: s
         "events in selection sample": int(manifest["in_selection_sample"].sum()),
         "events from as_of on": proof,
     }
+
+
+def _without_costs(entry: Mapping[str, Any]) -> str:
+    count = len(entry.get("withheld", []))
+    clause = count_clause(count, "of these selects no event", "of these select no event")
+    return f" {clause}: costs are known of too few of its labels ({MIN_COSTED})." if count else ""
 
 
 def _of_winning(manifest: pl.DataFrame, cohorts: pl.DataFrame) -> pl.DataFrame:
@@ -43,6 +52,7 @@ def _of_winning(manifest: pl.DataFrame, cohorts: pl.DataFrame) -> pl.DataFrame:
         "cohort_id",
         pl.col("selected").fill_null(0),
         "n",
+        costed_pct=(100 * pl.col("costed_share")).floor(),
         mean_bps=(pl.col("mean") * BPS).round(1),
         q=pl.col("q_value").round(3),
         confirm_bps=(pl.col("confirm_mean") * BPS).round(1),

@@ -9,6 +9,8 @@ from smallcaps_assets.defs.partitions import partition_ends
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.settings.settings import PROFILES
 
+# the job of the nightly run
+NIGHTLY: Final = "nightly"
 PROFILE_TAG: Final = "smallcaps/profile"
 WAVE_TAG: Final = "smallcaps/wave"
 SYMBOLS_TAG: Final = "smallcaps/symbols"

@@ -62,7 +62,7 @@ COHORT_BOUNDS: Final[Mapping[str, Bounds]] = {
     "se": (0, None),
     "mean_mfe_15": (0, None),
     **dict.fromkeys(("win_rate", "wilson_lo", "wilson_hi", "wilson_eff_lo", "wilson_eff_hi", "p", "q_value"), (0, 1)),
-    **{f"{name}_share": (0, 1) for name in ("max_symbol", "tie", "halt", "no_entry")},
+    **{f"{name}_share": (0, 1) for name in ("max_symbol", "tie", "halt", "no_entry", "costed")},
     **{f"share_{name}": (0, 1) for name in ("up", "down")},
 }
 COST_BOUNDS: Final[Mapping[str, Bounds]] = {"cost_bps": (0, None)}

@@ -31,7 +31,7 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         r"lake\.json",
         (
             "Restore it, or remove it: the lake is given another id, and a state of Dagster in a database asks whether "
-            "it is the same lake."
+            "it is the same lake; one in .dagster is found by the path of the lake."
         ),
     ),
     (
@@ -140,20 +140,12 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (r"tape", "Restore what is damaged in it, which `smallcaps verify` names, or remove that and capture it again."),
     (
-        r"research/(?P<profile>[a-z]+)/control_(?!manifest|features)[a-z_]+(/.*|\.parquet)",
-        f"Materialize {{profile}}/control_features, which sets it aside in the quarantine and makes it again {_FREE}.",
-    ),
-    (
-        r"research/(?P<profile>[a-z]+)/cohort_members\.parquet",
-        f"Materialize {{profile}}/cohorts, which sets it aside in the quarantine and makes it again {_FREE}.",
-    ),
-    (
         r"research/(?P<profile>[a-z]+)/(?P<table>[a-z_]+)(/.*|\.parquet)",
-        f"Materialize {{profile}}/{{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+        f"Materialize {{profile}}/{{asset}}, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),
     (
         r"research/(?P<table>[a-z_]+)(/.*|\.parquet)",
-        f"Materialize {{table}}, which sets it aside in the quarantine and makes it again {_FREE}.",
+        f"Materialize {{asset}}, which sets it aside in the quarantine and makes it again {_FREE}.",
     ),
     (
         rf"review/{_PROFILE}/marks/[^/]+(/[^/]+)?",
@@ -177,9 +169,25 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         "Restore what was in the folder: `smallcaps verify` names what is missing, with its remedy.",
     ),
 )
+# Research tables that are no assets, and the asset that makes each beside its own table; so are those of controls.
+_MADE_BESIDE: Final = {
+    "event_outcomes": "event_waves",
+    "event_reconciliation": "bar_reconciliation",
+    "tape_halts": "event_tape_state",
+    "cohort_members": "cohorts",
+}
+_OF_CONTROLS: Final = "control_"
+_CONTROL_ASSETS: Final = ("control_manifest", "control_features")
 # folders of a lake: beside one of them, another shows that it is one
 _FOLDERS: Final = ("reference", "bars", "events", "manifests", "tape", "research", "reports", "quarantine")
 _COMPILED: Final = [(re.compile(f"(?:^|/){pattern}$"), words) for pattern, words in _REMEDIES]
+
+
+def asset_of_table(table: str) -> str:
+    """The asset, without its profile, that makes a research table: of the same name, or the one that it lies beside."""
+    if table.startswith(_OF_CONTROLS) and table not in _CONTROL_ASSETS:
+        return _CONTROL_ASSETS[1]
+    return _MADE_BESIDE.get(table, table)
 
 
 def how_to_restore(path: Path) -> str:
@@ -204,5 +212,6 @@ def remedy_of_lake_file(path: Path) -> str | None:
     name = path.as_posix()
     for pattern, words in _COMPILED:
         if found := pattern.search(name):
-            return words.format(**{key: unquote(part) for key, part in found.groupdict().items() if part})
+            parts = {key: unquote(part) for key, part in found.groupdict().items() if part}
+            return words.format(**parts, asset=asset_of_table(parts.get("table", "")))
     return None

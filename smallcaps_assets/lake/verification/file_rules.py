@@ -8,10 +8,11 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.selecting import identity_of_cohorts
-from smallcaps_assets.domain.research.tables.cohort_tables import SELECTING_COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, SELECTING_COHORTS
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.events.candidates import origin_in
-from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
+from smallcaps_assets.lake.events.coverage_differences import is_difference
+from smallcaps_assets.lake.events.shard_coverage import CONTENT, SYMBOL_OF_SHARD
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.documents import parse_json_object, read_document
 from smallcaps_assets.lake.files.publish import provenance_of
@@ -99,13 +100,17 @@ def _column_faults(path: Path, columns: Collection[str]) -> Iterator[FileFault]:
         yield FileFault("is a table of another kind", words, f"one without {', '.join(absent)}")
 
 
+_INSERTED: Final = {name: pl.lit(None, SELECTING_COHORTS[name]) for name in BEYOND_SPECIFICATION}
+
+
 def selecting_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001 -- rules share one signature
     """Cohorts that selected events: their values are those of the digest in the name of the file."""
-    if faults := [*_column_faults(path, SELECTING_COHORTS)]:
+    if faults := [*_column_faults(path, [name for name in SELECTING_COHORTS if name not in BEYOND_SPECIFICATION])]:
         yield from faults
         return
     digest_of_name = path.stem.rpartition("_")[2]
-    found = identity_of_cohorts(_rows_of(path))
+    rows = _rows_of(path).match_to_schema(SELECTING_COHORTS, missing_columns=_INSERTED)
+    found = identity_of_cohorts(rows)
     if not found.startswith(digest_of_name):
         yield FileFault("has other cohorts than its name says", digest_of_name, found[: len(digest_of_name)])
 

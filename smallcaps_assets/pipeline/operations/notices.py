@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,8 @@ from pydantic import SecretStr
 
 from smallcaps_assets.domain.addresses import check_notice_url
 from smallcaps_assets.errors import NoticeError
-from smallcaps_assets.lake.files.publish import disk_errors, make_folders
+from smallcaps_assets.lake.files.locks import exclusive_lock
+from smallcaps_assets.lake.files.publish import disk_errors, make_folders, publish_text
 from smallcaps_assets.market_data.http.answers import RetryableFailure
 from smallcaps_assets.market_data.http.connections import Connections
 
@@ -32,8 +34,37 @@ def write_notice(path: Path, notice: Notice, lake: Path) -> None:
             make_folders(path.parent, below=lake)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", newline="\n") as file:
+        with exclusive_lock(_lock_of(path)), path.open("a", encoding="utf-8", newline="\n") as file:
             file.write(line)
+
+
+def remove_old_notices(path: Path, now: datetime, days: int | None) -> int:
+    """Remove the lines of a notices file that are older than `days`; returns how many. None keeps all.
+
+    Lines without a readable time stay.
+
+    Raises:
+        LakeError: the file cannot be read or written.
+    """
+    if days is None or not path.is_file():
+        return 0
+    with exclusive_lock(_lock_of(path)), disk_errors("read", path):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if not _is_older(line, now - timedelta(days=days))]
+        if len(kept) < len(lines):
+            publish_text(path, "".join(kept))
+    return len(lines) - len(kept)
+
+
+def _is_older(line: str, moment: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(json.loads(line)["time"]) < moment
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 def post_notice(url: SecretStr, notice: Notice, timeout_s: float) -> None:

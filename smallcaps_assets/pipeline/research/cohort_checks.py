@@ -1,4 +1,4 @@
-"""Checks of the published cohorts of a profile: their family, and that no outcome of an event reaches its selection."""
+"""Checks of the published cohorts of a profile: their family, their costs, and that no outcome selects its event."""
 
 from functools import partial
 from typing import Final
@@ -7,7 +7,8 @@ import polars as pl
 
 from smallcaps_assets.domain.findings import Figure, Finding, finding
 from smallcaps_assets.domain.research.cohorts.judgement import FAMILY
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_KEYS, COHORTS
+from smallcaps_assets.domain.research.cohorts.ranking import withheld_cohorts
+from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORT_KEYS, COHORTS
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.checks import Checks
@@ -19,6 +20,7 @@ from smallcaps_assets.settings.settings import Profile
 
 FAMILY_SHOWN: Final = "family_shown"
 NO_OWN_OUTCOME: Final = "no_own_outcome"
+COSTS_KNOWN: Final = "costs_known"
 
 
 def checks_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> Checks:
@@ -26,6 +28,7 @@ def checks_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> Checks:
     return {
         FAMILY_SHOWN: partial(_family_shown, outcomes, profile),
         NO_OWN_OUTCOME: partial(_no_own_outcome, outcomes, profile),
+        COSTS_KNOWN: partial(_costs_known, outcomes, profile),
     }
 
 
@@ -37,11 +40,31 @@ def checks_of_joined(name: str, profile: Profile, research: SymbolResearch, outc
 
 def _family_shown(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
     """Whether `tested` is how many cohorts have a q value, of each as_of, label spec and selection."""
-    rows = ResearchStore(outcomes.lake).read(outcomes.lake.research_table(COHORTS_TABLE, profile), COHORTS)
+    rows = _published(outcomes, profile)
     family = pl.col("q_value").count().over(FAMILY).cast(pl.Int64)
     breaking = rows.filter(pl.col("tested").ne_missing(family)).select(*COHORT_KEYS, "tested")
     found = finding(FAMILY_SHOWN, breaking, {"cohorts": rows.height})
     return found.unjudged_if(rows.is_empty(), "there are no cohorts yet")
+
+
+def _costs_known(outcomes: JoinedOutcomes, profile: Profile) -> Finding:
+    """Whether costs are known of enough labels of every cohort that is winning at the last as_of; else a warning."""
+    rows = _published(outcomes, profile)
+    last = rows.filter(pl.col("as_of") == pl.col("as_of").max(), selection="causal")
+    breaking = withheld_cohorts(last).select(*COHORT_KEYS, "costed_share")
+    figures: dict[str, Figure] = {
+        "winning": int(last["winning"].sum()),
+        "asked_for": outcomes.params.cohort_min_costed_share,
+        **last.select(least=pl.col("costed_share").min(), greatest=pl.col("costed_share").max()).row(0, named=True),
+    }
+    found = finding(COSTS_KNOWN, breaking, figures, severe=False)
+    return found.unjudged_if(last.is_empty(), "there are no cohorts of the causal sample yet")
+
+
+def _published(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:
+    """COHORTS as they are published; no rows before."""
+    path = outcomes.lake.research_table(COHORTS_TABLE, profile)
+    return ResearchStore(outcomes.lake).read(path, COHORTS, BEYOND_SPECIFICATION)
 
 
 def _no_own_outcome(outcomes: JoinedOutcomes, profile: Profile) -> Finding:

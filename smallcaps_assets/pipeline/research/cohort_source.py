@@ -20,6 +20,11 @@ _NAMED: Final = 3
 _MORE_COSTS: Final = "capture more tape of {profile}, or set research.cost_bps_default"
 
 
+def how_to_know_costs(profile: Profile) -> str:
+    """What gives more labels of a profile a cost."""
+    return _MORE_COSTS.format(profile=profile)
+
+
 class CohortSource(NamedTuple):
     """The labels of one spec that cohorts can be made of.
 
@@ -40,6 +45,11 @@ class CohortSource(NamedTuple):
     not_followed: int
     not_followed_named: list[str]
 
+    @property
+    def costed_share(self) -> float | None:
+        """The share of the labels that have a cost; None where there are no labels."""
+        return self.with_net / self.ok if self.ok else None
+
     def notes(self, profile: Profile) -> list[str]:
         """What cohorts leave out and why: labels without a cost, and those that a table lacks; with the remedy."""
         cohorts, found = f"then {profile}/cohorts", []
@@ -47,7 +57,7 @@ class CohortSource(NamedTuple):
             found.append(
                 f"costs are known of {self.with_net:,} of {count_noun(self.ok, 'label')}, on "
                 f"{count_noun(self.dates, 'date')}: only these count, and captured events are chosen with hindsight; "
-                f"{_MORE_COSTS.format(profile=profile)}"
+                f"{how_to_know_costs(profile)}"
             )
         if self.not_costed:
             clause = count_clause(self.not_costed, "event has", "events have")
@@ -106,7 +116,7 @@ def why_untested(cohorts: pl.DataFrame, params: CohortParams, source: CohortSour
     if not source.ok:
         return "no event has an entry and barriers yet"
     if not source.with_net:
-        return f"costs are known of none of {count_noun(source.ok, 'label')}: {_MORE_COSTS.format(profile=profile)}"
+        return f"costs are known of none of {count_noun(source.ok, 'label')}: {how_to_know_costs(profile)}"
     if source.dates == 1:
         return "all labels with costs are of one date, and a sample needs two"
     return "no label with costs was over when a month began"

@@ -1,5 +1,6 @@
 """Research tables of a lake over all symbols: the scores of events, and the table of a profile."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -39,11 +40,19 @@ from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research import content_of
+from smallcaps_assets.lake.research_inputs import (
+    CONTENTS,
+    MANIFEST_INPUT,
+    contents_of,
+    inputs_of_research_table,
+    profile_of_cohorts,
+)
 from smallcaps_assets.lake.symbol_paths import KEY, symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY
-from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable, content_of
-from smallcaps_assets.settings.settings import Profile
+from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
+from smallcaps_assets.settings.settings import COHORTS_FROM, Profile
 
 EVENT_SCORES_TABLE: Final = "event_scores"
 RESEARCH_TABLE_NAME: Final = "research_table"
@@ -60,6 +69,12 @@ _INPUTS_OF_SCORES: Final = {
 _KEPT: Final = ("symbol", "timestamp", "event_id", "event_type", "session", "date", "score")
 _SCORED: Final = pl.Schema({name: EVENTS[name] for name in _KEPT})
 _DECIDING: Final = ("direction", "close", "dollar_volume_to_event")
+_OF_COHORTS: Final = pl.Schema(
+    {
+        name: COHORTS[name]
+        for name in ("as_of", "label_spec", "selection", "cohort_id", "winning", "flatness_b1", "flatness_b2")
+    }
+)
 _CANDIDATES: Final = pl.Schema({name: CANDIDATES[name] for name in (*_KEPT, *_DECIDING)})
 # files of candidates that are read together
 _FILES_AT_ONCE: Final = 200
@@ -113,7 +128,8 @@ class JoinedResearch:
         """Publish RESEARCH_TABLE of the current manifest of a profile.
 
         Columns are null where the table that they come from has no row of the event yet. `ranking` has the time buckets
-        of cohorts.
+        of cohorts. `cohort_was_winning` is by the cohorts that selected the events where cohorts did, else by those of
+        the profile.
 
         Raises:
             InputError: there is no manifest yet.
@@ -121,19 +137,15 @@ class JoinedResearch:
         """
         current = ManifestStore.in_lake(self.lake, profile).current()
         symbols = set(current.rows["symbol"])
-        files = {
-            "event_bar_features": self._files.of_symbols(self.lake.research / "event_bar_features", symbols),
-            EVENT_SCORES_TABLE: self._files.of_lake(EVENT_SCORES_TABLE),
-            "micro_features": self._files.of_symbols(self.lake.research / profile / "micro_features", symbols),
-            "event_tape_state": self._files.of_symbols(self.lake.research / profile / "event_tape_state", symbols),
-            COHORTS_TABLE: self._files.of_lake(COHORTS_TABLE, profile),
-        }
+        cohorts_of = profile_of_cohorts(current.sidecar, profile, COHORTS_FROM)
+        files = inputs_of_research_table(self.lake, profile, symbols, cohorts_of)
         parts = self._files.proofs([path for paths in files.values() for path in paths])
         buckets = ranking.model_dump(mode="json", include={"time_buckets"})
         inputs = {
             "code": code_version(TABLE_VERSION, buckets),
-            "manifest": current.sidecar["sha256"],
+            MANIFEST_INPUT: current.sidecar["sha256"],
             "parts": digest(parts),
+            CONTENTS: contents_of(self.lake, files),
         }
 
         def join() -> pl.DataFrame:
@@ -150,12 +162,12 @@ class JoinedResearch:
 
         return self._files.publish(self.lake.research_table(RESEARCH_TABLE_NAME, profile), RESEARCH_TABLE, inputs, join)
 
-    def _winning(self, manifest: pl.DataFrame, cohorts: list[Path], ranking: RankingParams) -> pl.DataFrame:
+    def _winning(self, manifest: pl.DataFrame, cohorts: Sequence[Path], ranking: RankingParams) -> pl.DataFrame:
         """WAS_WINNING of the events of a manifest; without rows where there are no cohorts."""
         if not cohorts:
             return WAS_WINNING.to_frame()
         events = manifest.with_columns(time_bucket=time_bucket(ranking)).select(*COHORT_FACTS)
-        return cohort_was_winning(events, self._files.scan(cohorts, COHORTS).collect())
+        return cohort_was_winning(events, self._files.scan(cohorts, _OF_COHORTS).collect())
 
     def market_by_month(self) -> pl.DataFrame:
         """Days of symbols with a short sale restriction triggered, and halts: `month`, `ssr_days`, `halts`."""

@@ -20,7 +20,7 @@ from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE
 from smallcaps_assets.settings.settings import Profile
 
 # Raised with every code change that changes rows.
-COHORTS_VERSION: Final = "1"
+COHORTS_VERSION: Final = "2"
 # what cohorts are made from, but for tables by symbol, as their footer names it, in words
 _JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "MASTER or candidates"}
 _FEATURES: Final = "event_bar_features"

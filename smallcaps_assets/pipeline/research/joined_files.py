@@ -7,15 +7,11 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.proven_files import prove_once
-from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
+from smallcaps_assets.lake.files.stored_tables import naming_damaged
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
-from smallcaps_assets.lake.symbol_paths import symbol_of
 
 _ALL: Final = pl.lit(value=True)
 
@@ -98,7 +94,7 @@ class JoinedFiles:
         Raises:
             LakeError: a file cannot be read.
         """
-        return digest(f"{self._relative(path)} {content_of(path)}" for path in files)
+        return self.store.contents(files)
 
     def proofs(self, files: Sequence[Path]) -> Iterator[str]:
         """The name and the hash of each file, which is read whole.
@@ -110,13 +106,11 @@ class JoinedFiles:
 
     def of_lake(self, table: str, profile: str = "") -> list[Path]:
         """The file of a table over all symbols, if there is one."""
-        path = self.lake.research_table(table, profile)
-        return [path] if is_stored(path) else []
+        return self.store.of_lake(table, profile)
 
     def of_symbols(self, folder: Path, symbols: Collection[str] | None = None) -> list[Path]:
         """The files of a partitioned table, of all symbols or of some, in the order of the symbols."""
-        found = [(symbol_of(path.stem), path) for path in self.store.parts(folder)]
-        return [path for symbol, path in sorted(found) if symbols is None or symbol in symbols]
+        return self.store.of_symbols(folder, symbols)
 
     def scan(self, files: Sequence[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         """The rows of files, each of which is proved first.
@@ -146,13 +140,3 @@ class JoinedFiles:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.lake.root).as_posix()
-
-
-def content_of(path: Path) -> str | None:
-    """The hash that a file carries, from its footer.
-
-    Raises:
-        LakeError: it cannot be read.
-    """
-    with disk_errors("read", path):
-        return content_sha256(path)

@@ -28,6 +28,7 @@ from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets.lake.research_inputs import CONTENTS, MANIFEST_INPUT, contents_of, inputs_of_research_labels
 from smallcaps_assets.pipeline.research.costs_of_labels import OF_MINUTE, LabelCosts
 from smallcaps_assets.pipeline.research.joined import RESEARCH_TABLE_NAME
 from smallcaps_assets.pipeline.research.joined_enriched import EnrichedEvents
@@ -102,11 +103,15 @@ class JoinedOutcomes:
         """
         files, current = self._files, ManifestStore.in_lake(self.lake, profile).current()
         symbols = set(current.rows["symbol"])
-        labels = files.of_symbols(self.lake.research / "event_labels", symbols)
-        micro = files.of_symbols(self.lake.research / profile / "micro_features", symbols)
-        costs = files.of_lake(EVENT_COSTS_TABLE, profile)
+        given = inputs_of_research_labels(self.lake, profile, symbols)
+        labels, micro, costs = (given[name] for name in ("event_labels", "micro_features", "event_costs"))
         parts = digest(files.proofs([*labels, *micro, *costs]))
-        inputs = {"code": LABELS_VERSION, "manifest": current.sidecar["sha256"], "parts": parts}
+        inputs = {
+            "code": LABELS_VERSION,
+            MANIFEST_INPUT: current.sidecar["sha256"],
+            "parts": parts,
+            CONTENTS: contents_of(self.lake, given),
+        }
 
         def join() -> pl.DataFrame:
             known = current.rows["event_id"]

@@ -16,6 +16,7 @@ from smallcaps_assets.domain.research.tables.label_tables import (
 from smallcaps_assets.domain.research.tables.wave_descriptions import EVENT_OUTCOME_TEXTS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.research import ResearchStore
@@ -95,7 +96,8 @@ def _of_symbols(store: ResearchStore, table: str, columns: tuple[str, ...], even
             path = store.lake.research_symbol(table, f"{symbol}")
             if not is_stored(path):
                 missing[f"{symbol}"] = (
-                    f"The lake has no {table} of {symbol} yet. Materialize them, then make this page again."
+                    f"The lake has no {table} of {symbol} yet. Materialize {asset_of_table(table)}, then make this "
+                    "page again."
                 )
                 continue
             try:

@@ -33,6 +33,7 @@ from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 COMMANDS = (
     "demo",
     "check",
+    "doctor",
     "ui",
     "exchange",
     "detect",

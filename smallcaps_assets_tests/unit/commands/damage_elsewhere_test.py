@@ -11,8 +11,8 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.demo import show_reports
-from smallcaps_assets.commands.services.state import KEPT_S, lake_of_state, remove_states_of_missing_lakes
-from smallcaps_assets.commands.services.state_folder import name_of_state
+from smallcaps_assets.commands.services.state import KEPT_S, remove_states_of_missing_lakes
+from smallcaps_assets.commands.services.state_folder import lake_of_state, name_of_state
 from smallcaps_assets.defs.assets.tape import make_ledger
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.errors import InputError, LakeError

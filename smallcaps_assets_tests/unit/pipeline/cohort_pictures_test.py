@@ -4,6 +4,7 @@ from datetime import date
 from io import BytesIO
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 import pytest
 from matplotlib.colors import to_rgb
@@ -19,12 +20,17 @@ COUNTS = {"effective_n": 50.0, "win_rate": 0.5}
 
 def columns(png: bytes, colour: str) -> tuple[int, int]:
     """The first and the last column of pixels with a colour."""
+    found = np.flatnonzero(pixels_of(png, colour).any(axis=0))
+    return int(found[0]), int(found[-1])
+
+
+def pixels_of(png: bytes, colour: str) -> npt.NDArray[np.bool_]:
+    """Which pixels have a colour."""
     with Image.open(BytesIO(png)) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=np.int64)
     wanted = np.array([round(255 * part) for part in to_rgb(colour)])
     # dots have few pixels, whose colour is one of the few of the picture
-    found = np.flatnonzero((np.abs(pixels - wanted).max(axis=2) <= 40).any(axis=0))
-    return int(found[0]), int(found[-1])
+    return np.abs(pixels - wanted).max(axis=2) <= 40
 
 
 def test_the_interval_is_drawn_to_the_scale_of_the_means() -> None:
@@ -49,6 +55,15 @@ def test_a_wide_interval_does_not_squeeze_the_others() -> None:
     alone, beside = (cohorts_picture(cohorts_of(narrow, other, *more), "x") for more in ((), (wide,)))
     (low, high), (low_beside, high_beside) = (columns(png, WINNING_COLOUR) for png in (alone, beside))
     assert high_beside - low_beside > (high - low) / 5
+
+
+def test_a_winning_cohort_that_selects_nothing_is_a_circle() -> None:
+    won = cohort("L1|flush|up", 0.01, se=0.001, winning=True, costed_share=0.1, **COUNTS)
+    dot, circle = (
+        pixels_of(cohorts_picture(cohorts_of(won | {"selects": selects}), "x"), WINNING_COLOUR).sum()
+        for selects in (True, False)
+    )
+    assert 0 < circle < dot
 
 
 def test_one_date_has_no_interval() -> None:

@@ -39,6 +39,7 @@ def cohort_figures(sample: CohortSample) -> dict[str, Numbers]:
     confirm_n = levels.rolled_up(np.bincount(confirm, minlength=levels.finest))
     confirm_sum = levels.rolled_up(weighted(confirm, rows.net[sample.confirm], levels.finest))
     no_entry = _no_entry(sample)
+    uncosted = levels.rolled_up(np.bincount(sample.uncosted, minlength=levels.finest))
     figures = {
         **counts,
         **_by_date(sample, tercile),
@@ -53,6 +54,7 @@ def cohort_figures(sample: CohortSample) -> dict[str, Numbers]:
         "no_entry_share": share(no_entry, no_entry + n),
         "confirm_n": confirm_n,
         "confirm_mean": share(confirm_sum, confirm_n),
+        "costed_share": share(n + confirm_n, n + confirm_n + uncosted),
     }
     present = np.flatnonzero(n)
     return {"cohort": present, **{name: values[present] for name, values in figures.items()}}

@@ -41,7 +41,7 @@ class FollowUp(NamedTuple):
 def select_follow_up(
     events: pl.DataFrame, cohorts: pl.DataFrame, follow_up: FollowUp, ranking: RankingParams
 ) -> pl.DataFrame:
-    """The events whose finest cohort that is winning at `as_of` selects them, by month and rank.
+    """The events whose finest cohort that may select at `as_of` selects them, by month and rank.
 
     They have the columns of `events` and `selected_by_cohort` (true), `cohort_id` and `as_of`. No column of `events` is
     hindsight of the event but those that its rank has.
@@ -60,15 +60,23 @@ def select_follow_up(
 
 
 def events_of_winning(events: pl.DataFrame, cohorts: pl.DataFrame, follow_up: FollowUp) -> pl.DataFrame:
-    """The events, in their order, that have a cohort which is winning at `as_of`, with `cohort_id` and `as_of`.
+    """The events, in their order, that have a cohort which may select at `as_of`, with `cohort_id` and `as_of`.
 
     Arguments are those of `select_follow_up`.
     """
     if not follow_up.earlier_events:
         events = events.filter(pl.col("date") >= follow_up.as_of.isoformat())
     own = events.select(*COHORT_FACTS).with_columns(as_of=pl.lit(follow_up.as_of))
-    found = _winning_cohort(own, cohorts, follow_up.label_spec).select("cohort_id", "as_of")
+    found = _finest(own, cohorts, follow_up.label_spec, may_select()).select("cohort_id", "as_of")
     return events.hstack(found).filter(pl.col("cohort_id").is_not_null())
+
+
+def may_select() -> pl.Expr:
+    """Whether a cohort (COHORTS) may select events: it is winning, and costs are known of enough of its labels.
+
+    Where the latter is not known, in cohorts kept by an earlier release or made elsewhere, those that win do.
+    """
+    return pl.coalesce("selects", "winning")
 
 
 def in_selection_sample(
@@ -96,20 +104,21 @@ def cohort_was_winning(events: pl.DataFrame, cohorts: pl.DataFrame, label_spec: 
     """Whether a cohort of each event (COHORT_FACTS) was winning at the last as_of not after its date (WAS_WINNING).
 
     The rows are in the order of `events`. Before the first as_of of `cohorts` (COHORTS; the selection `causal` counts)
-    it is null. After the last one that one counts, however old it is.
+    it is null. After the last one that one counts, however old it is. `winning` counts as it is specified (6.5), also
+    where costs are known of few labels.
     """
     causal = cohorts.filter(selection="causal", label_spec=label_spec)
     first, last = causal["as_of"].min(), causal["as_of"].max()
     month = pl.col("date").str.to_date("%Y-%m-%d").dt.month_start()
     own = events.select(*COHORT_FACTS).with_columns(as_of=pl.min_horizontal(month, pl.lit(last, pl.Date)))
-    found = _winning_cohort(own, cohorts, label_spec)
+    found = _finest(own, cohorts, label_spec, pl.col("winning"))
     known = (pl.col("as_of") >= pl.lit(first, pl.Date)).fill_null(value=False)
     winning = pl.when(known).then(pl.col("cohort_id").is_not_null())
     return found.select("event_id", cohort_was_winning=winning).match_to_schema(WAS_WINNING)
 
 
-def _winning_cohort(events: pl.DataFrame, cohorts: pl.DataFrame, label_spec: str) -> pl.DataFrame:
-    """event_id, `as_of` and `cohort_id` of events (COHORT_FACTS, as_of): the finest winning one, else null."""
+def _finest(events: pl.DataFrame, cohorts: pl.DataFrame, label_spec: str, chosen: pl.Expr) -> pl.DataFrame:
+    """event_id, `as_of` and `cohort_id` of events (COHORT_FACTS, as_of): the finest `chosen` cohort, else null."""
     causal = cohorts.filter(selection="causal", label_spec=label_spec)
     bounds = causal.select("as_of", "flatness_b1", "flatness_b2").unique()
     flatness, (low, high) = pl.col("flatness_score"), (pl.col(f"flatness_b{number}") for number in (1, 2))
@@ -123,12 +132,12 @@ def _winning_cohort(events: pl.DataFrame, cohorts: pl.DataFrame, label_spec: str
         .otherwise(pl.lit(TERCILE_NAMES[2]))
     )
     rows = events.join(bounds, on="as_of", how="left", maintain_order="left").with_columns(tercile=tercile)
-    winning = causal.filter("winning").select("as_of", "cohort_id")
+    found = causal.filter(chosen).select("as_of", "cohort_id")
     levels = {"L3": [*GROUP_KEYS, "tercile"], "L2": list(GROUP_KEYS), "L1": list(GROUP_KEYS[:2])}
     for level, keys in levels.items():
         name = pl.concat_str(pl.lit(level), *keys, separator="|")
         rows = rows.with_columns(name.alias("key")).join(
-            winning.with_columns(pl.col("cohort_id").alias(level)),
+            found.with_columns(pl.col("cohort_id").alias(level)),
             left_on=["as_of", "key"],
             right_on=["as_of", "cohort_id"],
             how="left",

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.student import upper_tail
 from smallcaps_assets.domain.research.prices import BPS
+from smallcaps_assets.domain.research.statistics.student import upper_tail
 
 FAMILY: Final = ("as_of", "label_spec", "selection")
 # an error of the mean below this, relative to the greatest return, is due to rounding: the true one is 0
@@ -15,11 +15,11 @@ _ROUNDING: Final = 1e-12
 
 
 def judge_cohorts(figures: pl.DataFrame, params: CohortParams) -> pl.DataFrame:
-    """`figures` with win rate, Wilson's intervals, `t`, `p`, `q_value`, `tested` and `winning`.
+    """`figures` with win rate, Wilson's intervals, `t`, `p`, `q_value`, `tested`, `winning` and `selects`.
 
     Args:
         figures: FAMILY, `n`, `wins`, `effective_n`, `n_days`, `n_symbols`, `max_symbol_share`, `mean`, `se` (null with
-            one date), `largest` (greatest absolute net return), `confirm_n` and `confirm_mean`.
+            one date), `largest` (greatest absolute net return), `confirm_n`, `confirm_mean` and `costed_share`.
         params: what a winning cohort must show.
     """
     rate = pl.col("wins") / pl.col("n")
@@ -72,4 +72,9 @@ def _with_winning(rows: pl.DataFrame, params: CohortParams) -> pl.DataFrame:
         & (pl.col("confirm_n") >= params.cohort_confirm_min_events)
         & (pl.col("confirm_mean") > 0)
     )
-    return rows.with_columns(winning=winning.fill_null(value=False))
+    # what wins is specified; what a winning cohort is trusted with is not: costs of few labels are those of captured
+    # events, which are chosen with hindsight
+    costed = pl.col("costed_share") >= params.cohort_min_costed_share
+    return rows.with_columns(winning=winning.fill_null(value=False)).with_columns(
+        selects=(pl.col("winning") & costed).fill_null(value=False)
+    )

@@ -18,3 +18,5 @@ class CohortParams(Params):
     cohort_min_symbols: int = Field(default=15, gt=0)
     cohort_max_symbol_share: float = Field(default=0.20, gt=0, le=1)
     cohort_confirm_min_events: int = Field(default=20, gt=0)
+    # beyond the specification: a winning cohort whose costs are known of a smaller share of its labels selects no event
+    cohort_min_costed_share: float = Field(default=0.8, ge=0, le=1)

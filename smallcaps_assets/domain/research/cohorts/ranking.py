@@ -1,14 +1,24 @@
-"""Which cohorts of one sample are shown first, and why none of them is tested (research specification, 6.4)."""
+"""Which cohorts of one sample are shown first, why none of them is tested, and why winning ones select no event.
 
+Without a default cost only labels of captured events have a net return, and events like them on later days. A manifest
+chose the captured ones with hindsight, so a cohort with costs of few labels says what paid among these, and is not
+trusted with a selection.
+"""
+
+import math
 from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.domain.words import count_clause, count_noun
 
+MIN_COSTED: Final = "research.cohort_min_costed_share"
 _LEAST_Q: Final = 0.001
+_NAMED_WITHHELD: Final = 3
+# guards floor(100 x share) against products such as 100 x 0.29 = 28.999...
+_FLOOR_GUARD: Final = 1e-9
 
 
 class RankedCohorts(NamedTuple):
@@ -57,6 +67,33 @@ def describe_untested(cohorts: pl.DataFrame, params: CohortParams) -> str | None
     enough = (pl.col("n") >= params.cohort_test_min_events) & (pl.col("n_days") >= params.cohort_test_min_days)
     # as many as a test needs, but without an error
     return "all returns of the cohorts with enough events are equal" if cohorts.select(enough.any()).item() else why
+
+
+def withheld_cohorts(cohorts: pl.DataFrame) -> pl.DataFrame:
+    """The winning cohorts (COHORTS) that select no event because too few of their labels have costs, by this share."""
+    return cohorts.filter(pl.col("winning") & ~pl.col("selects")).sort("costed_share", "cohort_id")
+
+
+def describe_withheld(cohorts: pl.DataFrame, params: CohortParams) -> str | None:
+    """Which winning cohorts (COHORTS) select no event, and why; None where all that win may."""
+    rows = withheld_cohorts(cohorts)
+    if rows.is_empty():
+        return None
+    named = [
+        f"{name_cohort(cohort_id)} ({describe_costed(share)})"
+        for cohort_id, share in rows.select("cohort_id", "costed_share").head(_NAMED_WITHHELD).iter_rows()
+    ]
+    more = f" and {rows.height - _NAMED_WITHHELD:,} more" if rows.height > _NAMED_WITHHELD else ""
+    clause = count_clause(rows.height, "winning cohort selects", "winning cohorts select")
+    return (
+        f"{clause} no events, because costs are known of too few labels: {', '.join(named)}{more}; {MIN_COSTED} asks "
+        f"for {describe_costed(params.cohort_min_costed_share)}"
+    )
+
+
+def describe_costed(share: float | None) -> str:
+    """A share of labels with a cost in words: `93 %`, rounded down, so that only all are 100 %; `-` if not known."""
+    return "-" if share is None else f"{math.floor(100 * share + _FLOOR_GUARD)} %"
 
 
 def describe_q(q_value: float | None) -> str:

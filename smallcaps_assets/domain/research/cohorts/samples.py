@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from smallcaps_assets.domain.research.cohorts.levels import UNKNOWN_TERCILE, CohortFloats, Terciles
+from smallcaps_assets.domain.research.cohorts.levels import UNKNOWN_TERCILE, CohortFloats, CohortInts, Terciles
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranks import window_thirds
-from smallcaps_assets.domain.research.cohorts.selection_rows import SelectionRows
+from smallcaps_assets.domain.research.cohorts.selection_rows import SelectionRows, UncostedRows
 
 # guards floor(share x dates) against products such as 0.29 x 100 = 28.999...
 _FLOOR_GUARD = 1e-9
@@ -24,6 +24,7 @@ class CohortSample(NamedTuple):
         bounds: of the terciles; None if no event of the sample has a flatness.
         select_terciles: of the rows of `select`.
         confirm_terciles: of the rows of `confirm`.
+        uncosted: cohorts of level 3 of the labels that would be in the sample if their cost were known.
     """
 
     rows: SelectionRows
@@ -33,6 +34,7 @@ class CohortSample(NamedTuple):
     bounds: tuple[float, float] | None
     select_terciles: Terciles
     confirm_terciles: Terciles
+    uncosted: CohortInts
 
 
 def take_sample(rows: SelectionRows, as_of: int, params: CohortParams) -> CohortSample:
@@ -48,8 +50,22 @@ def take_sample(rows: SelectionRows, as_of: int, params: CohortParams) -> Cohort
     tercile = parts[0] + parts[1] + parts[2]
     select, confirm = slice(low, middle), slice(middle, high)
     return CohortSample(
-        rows, slice(first, split), select, confirm, bounds, tercile[: middle - low], tercile[middle - low :]
+        rows=rows,
+        dates=slice(first, split),
+        select=select,
+        confirm=confirm,
+        bounds=bounds,
+        select_terciles=tercile[: middle - low],
+        confirm_terciles=tercile[middle - low :],
+        uncosted=_uncosted(rows.uncosted, as_of, params, bounds),
     )
+
+
+def _uncosted(rows: UncostedRows, as_of: int, params: CohortParams, bounds: tuple[float, float] | None) -> CohortInts:
+    """Cohorts of level 3 of labels without a cost, of the months of the sample, that were over at `as_of`."""
+    months = slice(*rows.month.searchsorted((as_of - params.cohort_months, as_of)))
+    over = rows.known_from[months] <= as_of
+    return rows.code[months][over] + terciles(rows.flatness[months][over], bounds)
 
 
 def terciles(flatness: CohortFloats, bounds: tuple[float, float] | None) -> Terciles:

@@ -6,7 +6,7 @@ first one of its `as_of`, also after these have changed.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 from typing import Final
 
@@ -14,9 +14,14 @@ import polars as pl
 
 from smallcaps_assets.domain.manifests.follow_up import Admitted, CohortSelection
 from smallcaps_assets.domain.manifests.selection import RankingParams
-from smallcaps_assets.domain.research.cohorts.follow_up import FollowUp, events_of_winning, select_follow_up
+from smallcaps_assets.domain.research.cohorts.follow_up import FollowUp, events_of_winning, may_select, select_follow_up
+from smallcaps_assets.domain.research.cohorts.ranking import describe_costed
 from smallcaps_assets.domain.research.prices import BPS
-from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_COLUMNS, SELECTING_COHORTS
+from smallcaps_assets.domain.research.tables.cohort_tables import (
+    BEYOND_SPECIFICATION,
+    COHORT_COLUMNS,
+    SELECTING_COHORTS,
+)
 from smallcaps_assets.domain.tables import ADMISSION
 from smallcaps_assets.domain.words import count_noun
 
@@ -47,8 +52,12 @@ def cohorts_at(cohorts: pl.DataFrame, members: pl.DataFrame | None, as_of: date,
 
 
 def identity_of_cohorts(cohorts: pl.DataFrame) -> str:
-    """The SHA-256 of the values of SELECTING_COHORTS, as canonical JSON: the same in every file and release."""
-    rows = cohorts.select(*SELECTING_COHORTS).to_dicts()
+    """The SHA-256 of the values of SELECTING_COHORTS, as canonical JSON: the same in every file and release.
+
+    Columns that earlier releases did not keep do not count where they have no value.
+    """
+    unknown = [name for name in BEYOND_SPECIFICATION if cohorts[name].null_count() == cohorts.height]
+    rows = cohorts.select(*SELECTING_COHORTS).drop(unknown).to_dicts()
     text = json.dumps(rows, default=date.isoformat, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -96,8 +105,13 @@ def differences_of_cohorts(kept: pl.DataFrame, now: pl.DataFrame) -> list[str]:
         f"{_names(won - wins)} no longer winning" if won - wins else "",
         f"{_names(wins - won)} winning now" if wins - won else "",
     ]
+    might, may = (set(rows.filter(may_select())["cohort_id"]) for rows in (kept, now))
+    few, enough = won & wins & (might - may), won & wins & (may - might)
+    words += [f"{_names(few)} still winning, but costs are known of too few labels to select"] if few else []
+    words += [f"{_names(enough)} selecting now: costs are known of enough labels"] if enough else []
     both = kept.join(now, on="cohort_id", how="full", coalesce=True)
-    differ = both.filter(pl.any_horizontal(*_differences())).height
+    unknown = [name for name in BEYOND_SPECIFICATION if kept[name].null_count() == kept.height]
+    differ = both.filter(pl.any_horizontal(*_differences(unknown))).height
     words += [f"figures of {count_noun(differ, 'cohort')} differ"] if differ else []
     before, after = (_sample(rows) for rows in (kept, now))
     if before is not None and after is not None and (moved := set(before) ^ set(after)):
@@ -106,10 +120,12 @@ def differences_of_cohorts(kept: pl.DataFrame, now: pl.DataFrame) -> list[str]:
 
 
 def describe_winning(cohorts: pl.DataFrame) -> str:
-    """The winning cohorts (COHORTS) with n, mean and q, the best first."""
-    best = cohorts.filter("winning").sort("mean", "cohort_id", descending=[True, False])
+    """The winning cohorts (COHORTS) that may select, with n, mean, q and the share of labels with costs; best first."""
+    best = cohorts.filter(may_select()).sort("mean", "cohort_id", descending=[True, False])
     shown = [
-        f"{row['cohort_id']} (n {row['n']:,}, mean {row['mean'] * BPS:+.1f} bps, q {row['q_value']:.3f})"
+        f"{row['cohort_id']} (n {row['n']:,}, mean {row['mean'] * BPS:+.1f} bps, q {row['q_value']:.3f}"
+        + ("" if row["costed_share"] is None else f", costs of {describe_costed(row['costed_share'])}")
+        + ")"
         for row in best.head(_NAMED).iter_rows(named=True)
     ]
     more = best.height - len(shown)
@@ -122,8 +138,10 @@ def _sample(cohorts: pl.DataFrame) -> pl.Series | None:
     return None if members.null_count() else members.explode().drop_nulls()
 
 
-def _differences() -> Iterator[pl.Expr]:
+def _differences(unknown: Collection[str]) -> Iterator[pl.Expr]:
     for name in _FIGURES:
+        if name in unknown:
+            continue
         before, after = pl.col(name), pl.col(f"{name}_right")
         larger = pl.max_horizontal(before.abs(), after.abs())
         yield (before.is_null() != after.is_null()) | ((before - after).abs() > SAME_FIGURE * larger).fill_null(

@@ -33,6 +33,7 @@ class SelectionRows(NamedTuple):
         parents_overlap: of labels in the cohorts of level 1.
         groups_overlap: of labels in the cohorts of level 2.
         no_entry: events without an entry on these dates.
+        uncosted: labels without a cost, on any date.
     """
 
     levels: Levels
@@ -52,6 +53,7 @@ class SelectionRows(NamedTuple):
     parents_overlap: Overlap
     groups_overlap: Overlap
     no_entry: "NoEntryRows"
+    uncosted: "UncostedRows"
 
 
 class Pairs(NamedTuple):
@@ -78,6 +80,15 @@ class NoEntryRows(NamedTuple):
     code: CohortInts
     flatness: CohortFloats
     first: CohortInts
+
+
+class UncostedRows(NamedTuple):
+    """Labels without a cost, by month: their code and flatness, month of the date, and first as_of they are over at."""
+
+    code: CohortInts
+    flatness: CohortFloats
+    month: CohortInts
+    known_from: CohortInts
 
 
 def select_rows(rows: SpecRows, selection: str, levels: Levels, unknown: CohortInts | None = None) -> SelectionRows:
@@ -130,6 +141,7 @@ def select_rows(rows: SpecRows, selection: str, levels: Levels, unknown: CohortI
         parents_overlap=select_overlap(rows.parents_meetings, inside, day, dates, levels.parent[group]),
         groups_overlap=select_overlap(rows.groups_meetings, inside, day, dates, group),
         no_entry=_no_entry(rows, selection, present),
+        uncosted=_uncosted(rows, selection),
     )
 
 
@@ -162,3 +174,9 @@ def _no_entry(rows: SpecRows, selection: str, present: CohortInts) -> NoEntryRow
     own = own[np.argsort(place[own], kind="stable")]
     first = place[own].searchsorted(np.arange(len(present) + 1))
     return NoEntryRows(others.group[own] * TERCILES, others.flatness[own], first)
+
+
+def _uncosted(rows: SpecRows, selection: str) -> UncostedRows:
+    others = rows.uncosted
+    own = np.flatnonzero(others.selections[selection])
+    return UncostedRows(others.group[own] * TERCILES, others.flatness[own], others.month[own], others.known_from[own])

@@ -44,14 +44,18 @@ _LABEL_FACTS: Final = ("net_return", "mfe_15_bps", "flatness_score", "halt_in_la
 _FACTS: Final = (2, 3, 2, 3, 2)
 ROW_FACTS: Final = np.stack(np.unravel_index(np.arange(np.prod(_FACTS)), _FACTS))
 _US_PER_MIN: Final = 60_000_000
+# what an event counts as
+_LABELED: Final = "labeled"
+_NO_ENTRY: Final = "no_entry"
+_UNCOSTED: Final = "uncosted"
 
 
 class NumberedEvents(NamedTuple):
-    """Events of all label specs that are in a selection, and have a net return or had no entry.
+    """Events of all label specs that are in a selection, and have a label (with or without a cost) or had no entry.
 
     Attributes:
-        rows: `row` (number among all events), `spec`, `symbol`, `group` and `date` (numbers), `labeled` (whether it has
-            a net return), and the columns of COHORT_EVENTS that are not texts.
+        rows: `row` (number among all events), `spec`, `symbol`, `group` and `date` (numbers), `kind` (`labeled`: with a
+            net return; `no_entry`; `uncosted`), and the columns of COHORT_EVENTS that are not texts.
         label_specs: ascending; their places are their numbers.
         groups: GROUP_KEYS, ascending; their places are their numbers.
         months: of each date by its number, counted from year 0.
@@ -66,7 +70,7 @@ class NumberedEvents(NamedTuple):
 
 
 class SpecRows(NamedTuple):
-    """Events of one label_spec that have a net return, by date, and those that had no entry.
+    """Events of one label_spec that have a net return, by date, and those that had no entry or have no cost.
 
     Attributes:
         row: number among all events.
@@ -88,6 +92,7 @@ class SpecRows(NamedTuple):
         groups_meetings: labels of a group that meet.
         selections: which rows each selection has.
         no_entry: events without an entry.
+        uncosted: labels without a cost.
     """
 
     row: CohortInts
@@ -109,6 +114,7 @@ class SpecRows(NamedTuple):
     groups_meetings: Meetings
     selections: dict[str, Flags]
     no_entry: "NoEntry"
+    uncosted: "Uncosted"
 
     def unknown_at(self, as_of: int) -> CohortInts:
         """Rows of dates before `as_of`, a month, whose label is not over then."""
@@ -120,6 +126,24 @@ class NoEntry(NamedTuple):
 
     group: CohortInts
     day: CohortInts
+    flatness: CohortFloats
+    selections: dict[str, Flags]
+
+
+class Uncosted(NamedTuple):
+    """Labels without a cost, in the order of their months: numbers of groups, flatness (NaN where null), selections.
+
+    Attributes:
+        group: number of the group.
+        month: of the date, counted from year 0, ascending.
+        known_from: first as_of, as a month, at which date and label are over.
+        flatness: NaN where it is null.
+        selections: which of them each selection has.
+    """
+
+    group: CohortInts
+    month: CohortInts
+    known_from: CohortInts
     flatness: CohortFloats
     selections: dict[str, Flags]
 
@@ -142,8 +166,13 @@ def number_events(events: pl.DataFrame) -> NumberedEvents:
     present = np.flatnonzero(np.bincount(group))
     places = np.unravel_index(present, [len(texts[name]) for name in GROUP_KEYS])
     groups = {name: texts[name].gather(place) for name, place in zip(GROUP_KEYS, places, strict=True)}
-    labeled = ((pl.col("state") == "ok") & pl.col("net_return").is_not_null()).fill_null(value=False)
-    wanted = (pl.col("in_causal_sample") | pl.col("in_master")) & (labeled | (pl.col("state") == "no_entry"))
+    kind = (
+        pl.when(pl.col("state") == "no_entry")
+        .then(pl.lit(_NO_ENTRY))
+        .when(pl.col("state") == "ok")
+        .then(pl.when(pl.col("net_return").is_not_null()).then(pl.lit(_LABELED)).otherwise(pl.lit(_UNCOSTED)))
+    )
+    wanted = (pl.col("in_causal_sample") | pl.col("in_master")) & kind.is_not_null()
     days = texts["date"].str.to_date("%Y-%m-%d")
     months = month_number(days).to_numpy()
     rows = events.select(
@@ -153,7 +182,7 @@ def number_events(events: pl.DataFrame) -> NumberedEvents:
         symbol=numbers["symbol"],
         group=pl.Series(present.searchsorted(group)),
         date=numbers["date"],
-        labeled=labeled,
+        kind=kind,
         wanted=wanted,
     )
     return NumberedEvents(
@@ -177,7 +206,7 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
         ValueError: an event with a net return lacks what its label must have, or its label ends before it starts.
     """
     of_spec = events.rows.filter(spec=label_spec)
-    rows, others = of_spec.filter("labeled"), of_spec.filter(~pl.col("labeled"))
+    rows, others, uncosted = (of_spec.filter(kind=kind) for kind in (_LABELED, _NO_ENTRY, _UNCOSTED))
     for name in _REQUIRED:
         if missing := rows[name].null_count():
             raise ValueError(f"{missing:,} events with a net return have no {name}: compute their labels again")
@@ -223,6 +252,21 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
             of_others["flatness"].to_numpy(),
             {name: of_others[name].to_numpy() for name in SELECTIONS},
         ),
+        uncosted=_uncosted(uncosted, events),
+    )
+
+
+def _uncosted(rows: pl.DataFrame, events: NumberedEvents) -> Uncosted:
+    ended = pl.col("t1").dt.epoch("us").fill_null(0)
+    by_date = rows.sort("date").select("group", "date", _flatness(), t1=ended, **_flags())
+    month = events.months[by_date["date"].to_numpy()]
+    over = events.midnights.searchsorted(by_date["t1"].to_numpy(), side="right") + events.months[0]
+    return Uncosted(
+        by_date["group"].to_numpy(),
+        month,
+        np.maximum(month + 1, over),
+        by_date["flatness"].to_numpy(),
+        {name: by_date[name].to_numpy() for name in SELECTIONS},
     )
 
 

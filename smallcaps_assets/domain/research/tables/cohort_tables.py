@@ -40,7 +40,11 @@ COHORT_COLUMNS: Final = {
     **_of(_NUMBER, "fraction", "post", "q_value"),
     **_of(_COUNT, "cohorts", "post", "tested"),
     **_of(_FLAG, "", "post", "winning"),
+    **_of(_NUMBER, "fraction", "post", "costed_share"),
+    **_of(_FLAG, "", "post", "selects"),
 }
+# Columns beyond the specification; null in cohorts that were kept before there were any.
+BEYOND_SPECIFICATION: Final = ("costed_share", "selects")
 COHORTS: Final = schema_of(COHORT_COLUMNS)
 COHORT_MEMBER_COLUMNS: Final = {
     **_of(_TEXT, "", "key", "event_id"),
@@ -96,6 +100,8 @@ COHORT_TEXTS: Final[Mapping[str, str]] = {
     "q_value": "p adjusted for all cohorts tested together (Benjamini-Hochberg); null where not tested.",
     "tested": "Cohorts of this as_of, label_spec and selection that are tested together.",
     "winning": "Whether the cohort passes the test and all other conditions, also on the later part.",
+    "costed_share": "Labels with a cost, of all labels of its keys in the months of the sample.",
+    "selects": "Whether it may select events: it is winning, and costs are known of enough of its labels.",
 }
 COHORT_MEMBER_TEXTS: Final[Mapping[str, str]] = {
     "event_id": COLUMNS["event_id"],

@@ -115,13 +115,13 @@ def _check(name: str, table: str, research: SymbolResearch, profile: Profile | N
 
 
 def features_up_to_date(research: SymbolResearch) -> Finding:
-    """Whether the tables of all symbols were computed from the bars, events, splits and settings as they are now.
+    """Whether the features of all symbols were computed from bars, events, splits and their settings as they are now.
 
     Raises:
         LakeError: the imported events cannot be read.
     """
     symbols = research.detector.shards.symbols()
-    behind = pl.DataFrame({"symbol": research.behind(symbols)}, {"symbol": pl.String})
+    behind = pl.DataFrame({"symbol": research.behind(symbols, "event_bar_features")}, {"symbol": pl.String})
     clause = count_clause(len(symbols), "symbol", "symbols")
     verdict = (
         f"The tables of {behind.height:,} of {clause} were computed from other bars, events, splits or settings. "

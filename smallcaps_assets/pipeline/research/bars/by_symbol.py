@@ -28,6 +28,7 @@ from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError, UnexpectedError
 from smallcaps_assets.lake.events.master import load_imported_events
 from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
@@ -35,7 +36,7 @@ from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_events
-from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner, renewal_batches
+from smallcaps_assets.pipeline.research.bars.renewals import SETTINGS_OF, Renewal, RenewalPlanner, renewal_batches
 from smallcaps_assets.pipeline.research.bars.symbol_tables import (
     MARKET_STATE_DAY,
     ROWS_DIGEST,
@@ -46,6 +47,7 @@ from smallcaps_assets.pipeline.research.bars.symbol_tables import (
     rows_by_symbol,
     rows_since,
 )
+from smallcaps_assets.pipeline.research.bars.table_settings import digests_of_settings
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
 # days with regular hours whose closes the first computed day looks back to
@@ -87,9 +89,12 @@ class SymbolResearch:
         for outcomes in in_threads(self._renew_batch, batches, most=THREADS, tick=tick):
             yield from outcomes
 
-    def behind(self, symbols: Sequence[str]) -> list[str]:
-        """Those of `symbols` whose tables are not up to date; reads footers of shards and of `market_state_day`."""
-        return [symbol for symbol in symbols if self._planner.is_behind(symbol)]
+    def behind(self, symbols: Sequence[str], table: str | None = None) -> list[str]:
+        """Those of `symbols` whose tables are not up to date, or of which one is not.
+
+        Footers of shards and of `market_state_day` are read.
+        """
+        return [symbol for symbol in symbols if self._planner.is_behind(symbol, table)]
 
     def as_known_then(self, events: pl.DataFrame) -> pl.DataFrame:
         """The rows (BAR_FEATURES) of events, each from the bars and candidates up to its minute alone.
@@ -153,7 +158,11 @@ class SymbolResearch:
 
     @cached_property
     def _planner(self) -> RenewalPlanner:
-        return RenewalPlanner(self.detector, self.store, self.params, self.splits, self._imported, tuple(SYMBOL_TABLES))
+        detector = self.detector
+        digests = digests_of_settings(self.params, detector.params, detector.sessions)
+        tables = tuple(SYMBOL_TABLES)
+        of_tables = {table: digests[asset_of_table(table)] for table in tables}
+        return RenewalPlanner(detector, self.store, self.params, self.splits, self._imported, tables, of_tables)
 
     @cached_property
     def _unexpected(self) -> UnexpectedErrors:
@@ -215,7 +224,8 @@ class SymbolResearch:
             digests[table] = rows_digest(rows)
             if table == MARKET_STATE_DAY or work.rows.get(table) != digests[table]:
                 recorded = {**work.inputs, ROWS_DIGEST: digests[table]}
-                self.store.publish(path, rows, recorded | ({"tables": digests} if table == MARKET_STATE_DAY else {}))
+                of_all = {"tables": digests, SETTINGS_OF: dict(self._planner.settings_of)}
+                self.store.publish(path, rows, recorded | (of_all if table == MARKET_STATE_DAY else {}))
             outcomes[table] = Outcome((work.symbol,), dict(work.figures), rows=rows.height, version=digests[table])
         return outcomes
 
@@ -281,7 +291,7 @@ class SymbolResearch:
                 raise LakeError(
                     f"bars of {work.symbol}: the files contain {part.height:,} from {work.calendar_from} to "
                     f"{work.last}, not the {work.bars:,} that its events were detected from. Restore what is missing, "
-                    f"or materialize minute_bars and event_shards of {work.symbol}; then its research tables."
+                    f"or materialize minute_bars, event_shards and then event_bar_features of {work.symbol}."
                 )
         minutes, _ = select_minutes(pl.concat(_named(parts, names)).select(BARS_READ))
         return minutes

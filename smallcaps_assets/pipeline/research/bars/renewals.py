@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any, Final, Self, TypeVar
@@ -15,7 +15,8 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import SampleParams
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.reference_tables import SPLITS_INPUT, SPLITS_UNKNOWN
@@ -32,7 +33,11 @@ _EVENT_DAYS_BACK: Final = 20
 # bars and symbols that are computed together, which bounds memory
 _BARS_AT_ONCE: Final = 250_000
 _SYMBOLS_AT_ONCE: Final = 100
+# costs are those of profiles
+_OF_OUTCOMES: Final = OutcomeParams.model_fields.keys() - CostParams.model_fields.keys()
 _MONTHS: Final = "months"
+# Key of the footer that records what all tables were computed from: of each a digest of the settings that it reads.
+SETTINGS_OF: Final = "settings_of"
 # of symbols with imported events only
 _IMPORTED: Final = "imported"
 
@@ -98,6 +103,8 @@ class RenewalPlanner:
         splits: SPLITS; None if they were never fetched.
         imported: imported events (EVENTS).
         tables: the names of the tables; the file of the last records what all were computed from.
+        settings_of: of each table a digest of the settings that it reads. They are recorded, and decide nothing about
+            what is computed: the step computes all tables where a setting of one has changed.
     """
 
     detector: Detector
@@ -106,6 +113,7 @@ class RenewalPlanner:
     splits: pl.DataFrame | None
     imported: pl.DataFrame
     tables: Sequence[str]
+    settings_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def look_back(self) -> int:
@@ -154,9 +162,11 @@ class RenewalPlanner:
         known = now[self.tables[-1]]
         if known.get("tables") == rows and _first_difference(known, work.inputs) is None:
             return rows
-        path = next(path for table, path in paths.items() if rows[table] != work.rows[table])
+        table, path = next((table, path) for table, path in paths.items() if rows[table] != work.rows[table])
         raise LakeError(
-            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize it again.", path
+            f"{path}: another run replaced it meanwhile, with rows of other inputs. Materialize "
+            f"{asset_of_table(table)} of {work.symbol} again.",
+            path,
         )
 
     def from_day(self, symbol: str, since: date) -> Renewal:
@@ -182,17 +192,24 @@ class RenewalPlanner:
             figures={},
         )
 
-    def is_behind(self, symbol: str) -> bool:
-        """Whether the tables of a symbol are not up to date, by footers alone."""
+    def is_behind(self, symbol: str, table: str | None = None) -> bool:
+        """Whether the tables of a symbol are not up to date, by footers alone.
+
+        With `table`, whether this one is not: settings that it does not read do not count.
+        """
         try:
             coverage = self.detector.shards.coverage(symbol)
             known = self.store.recorded(self.store.lake.research_symbol(self.tables[-1], symbol))
         except LakeError:
             return True
-        lost = [table for table in self.tables if not self.store.lake.research_symbol(table, symbol).is_file()]
-        if known is None or lost:
+        wanted = self.tables if table is None else [table]
+        if known is None or not all(self.store.lake.research_symbol(one, symbol).is_file() for one in wanted):
             return True
-        return _first_difference(known, self._inputs(symbol, coverage, _days(coverage))) is not None
+        now = self._inputs(symbol, coverage, _days(coverage))
+        # an earlier release recorded those of all tables together
+        if table is not None and known.get(SETTINGS_OF, {}).get(table) == self.settings_of[table]:
+            now["settings"] = known.get("settings")
+        return _first_difference(known, now) is not None
 
     def _inputs(self, symbol: str, coverage: ShardCoverage | None, days: Mapping[date, str]) -> dict[str, Any]:
         months = dict[str, list[str]]()
@@ -251,14 +268,13 @@ class RenewalPlanner:
 
 def settings_of_tables(params: ResearchParams) -> dict[str, Any]:
     """The settings that decide the tables of symbols; costs are those of profiles."""
-    of_outcomes = set(OutcomeParams.model_fields) - set(CostParams.model_fields)
-    others = params.model_dump(mode="json", include=set(SampleParams.model_fields) | of_outcomes)
-    return settings_of_features(params) | others
+    return settings_of_minutes(params) | params.model_dump(mode="json", include=set(SampleParams.model_fields))
 
 
-def settings_of_features(params: ResearchParams) -> dict[str, Any]:
-    """The settings that decide what bars say of a minute when it is over, whichever events are in a sample."""
-    return params.model_dump(mode="json", include=set(BarFeatureParams.model_fields))
+def settings_of_minutes(params: ResearchParams) -> dict[str, Any]:
+    """The settings that decide what bars say of a minute and of what follows it, whichever events are in a sample."""
+    of_minutes = set(BarFeatureParams.model_fields) | _OF_OUTCOMES
+    return params.model_dump(mode="json", include=of_minutes)
 
 
 def renewal_batches(plans: Iterable[Renewal | _Settled]) -> Iterator[list[Renewal | _Settled]]:

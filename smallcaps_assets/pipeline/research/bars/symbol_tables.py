@@ -13,6 +13,7 @@ from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES, EVENT_WAVES
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import UTC_US
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.pipeline.research.bars.from_bars import BarTables
 from smallcaps_assets.pipeline.research.bars.renewals import Renewal
 
@@ -26,8 +27,10 @@ SYMBOL_TABLES: Final[Mapping[str, pl.Schema]] = {
     "event_labels": EVENT_LABELS,
     MARKET_STATE_DAY: MARKET_STATE,
 }
-# Those that are assets: a table of another name lies beside the asset that it belongs to.
-BESIDE: Final[Mapping[str, str]] = {"event_outcomes": "event_waves"}
+# Those that are no assets, and the asset that each lies beside.
+BESIDE: Final[Mapping[str, str]] = {
+    table: asset_of_table(table) for table in SYMBOL_TABLES if asset_of_table(table) != table
+}
 SYMBOL_ASSETS: Final = tuple(name for name in SYMBOL_TABLES if name not in BESIDE)
 # Key of a footer: the digest of the rows of its file.
 ROWS_DIGEST: Final = "rows"

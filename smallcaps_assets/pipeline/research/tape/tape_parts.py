@@ -14,14 +14,17 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.research.bars.halts import HaltParams
 from smallcaps_assets.domain.research.micro.params import MicroParams
 from smallcaps_assets.domain.research.micro.segments import SEGMENTS
 from smallcaps_assets.domain.research.params import ResearchParams
+from smallcaps_assets.domain.research.tape.conditions import TradeParams
 from smallcaps_assets.domain.research.tape.reconciliation import ReconciliationParams
 from smallcaps_assets.domain.research.tape.tape_halts import TapeHaltParams
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError, SmallcapsError
+from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
@@ -29,8 +32,12 @@ from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 from smallcaps_assets.pipeline.research.tape.tape_plan import TapePlan
 from smallcaps_assets.pipeline.tape.capture import Pair
 
-# Sections of the settings that decide the tables.
-_DECIDED_BY: Final = (MicroParams, ReconciliationParams, TapeHaltParams, HaltParams)
+# Sections of the settings that decide the tables of each asset; which trades count is in those of all three.
+_DECIDED_BY: Final[Mapping[str, tuple[type[Params], ...]]] = {
+    "micro_features": (MicroParams,),
+    "bar_reconciliation": (ReconciliationParams,),
+    "event_tape_state": (TapeHaltParams, HaltParams, TradeParams),
+}
 # The tables of each asset.
 ASSET_TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "micro_features": ("micro_features",),
@@ -47,10 +54,10 @@ _ORDER: Final[Mapping[str, tuple[pl.Expr, ...]]] = {
 _BLOCKS: Final = "blocks"
 
 
-def settings_of_tape(params: ResearchParams) -> dict[str, Any]:
-    """The settings that decide the tables of tape."""
-    of_tables = {name for section in _DECIDED_BY for name in section.model_fields}
-    return params.model_dump(mode="json", include=of_tables)
+def settings_of_tape(params: ResearchParams, *assets: str) -> dict[str, Any]:
+    """The settings that decide the tables of tape, or those of some assets; one step makes all of them."""
+    sections = chain.from_iterable(_DECIDED_BY[asset] for asset in assets or _DECIDED_BY)
+    return params.model_dump(mode="json", include={name for section in sections for name in section.model_fields})
 
 
 class PartResult(NamedTuple):
@@ -208,7 +215,7 @@ class TapeParts:
                 part.stale[table].add(name)
                 part.failed[name] = LakeError(
                     f"{self.path(part.pair, table)}: another run replaced it meanwhile, with rows of other tape or "
-                    "events. Materialize it again.",
+                    f"events. Materialize {self.profile}/{asset_of_table(f'{self.prefix}{table}')} again.",
                     self.path(part.pair, table),
                 )
 

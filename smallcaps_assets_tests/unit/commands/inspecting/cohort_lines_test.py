@@ -41,6 +41,14 @@ def test_the_cohorts_of_a_profile_are_in_one_line(lake: Lake) -> None:
     assert lines(lake, **FEW) == ([f"cohorts: core: as of 2024-04-01 none is tested, {why}{behind}"], 0)
     publish_cohorts(outcomes_of_lake(lake, **FEW), "core")
     assert lines(lake, **FEW) == (["cohorts: core: as of 2024-04-01 3 tested together, none winning"], 0)
+    # costs of 2 of 3 labels: 4 of the 5 dates have one
+    won = FEW | {"cohort_max_q": 1.0, "cohort_min_symbols": 1, "cohort_max_symbol_share": 1.0}
+    won |= {"cohort_confirm_min_events": 1, "cohort_min_mean_bps": -1e4}
+    less = EVENTS.with_columns(pl.when(pl.int_range(pl.len()) % 3 > 0).then(pl.col("net_return", "cost_bps")))
+    fewer = fill_outcomes(lake.root.parent / "fewer", less)
+    publish_cohorts(outcomes_of_lake(fewer, **won), "core")
+    words = "as of 2024-04-01 3 tested together, 3 winning, 3 of them without enough costs to select events"
+    assert lines(fewer, **won) == ([f"cohorts: core: {words}"], 0)
     # other costs: their hash is another
     path = lake.research_table("event_costs", "core")
     ResearchStore(lake).publish(path, pl.read_parquet(path).head(30), {})

@@ -82,6 +82,10 @@ def test_the_best_and_the_worst_cohorts_as_they_are_in_the_file(home: Lake, caps
         f"{100 * row['win_rate']:.1f}%",
         f"{1e4 * row['mean']:+.1f}",
     ]
+    assert shown[0][-2:] == ["costed", "winning"]
+    won = dict(tested.select("cohort_id", "winning").iter_rows())
+    for cells in shown[1:4]:
+        assert cells[-2:] == ["100 %", "yes"] if won[cells[0]] else cells[-1] == "100 %"
     low, high = (float(bound) for bound in shown[1][7].split(" to "))
     assert low < 1e4 * row["mean"] < high
     assert f"{len(best) - 6} of the tested are between them" in text
@@ -104,7 +108,9 @@ def test_json_has_the_same_figures(home: Lake, capsys: pytest.CaptureFixture[str
         "not_costed": 0,
         "not_followed": 0,
         "not_followed_named": [],
+        "costed_share": 1.0,
     }
+    assert (document["selecting"], document["why_withheld"]) == (document["winning"], None)
     assert len(document["best"]) == len(document["worst"]) == 2
     best = document["best"][0]
     expected = own.filter(cohort_id=best["cohort_id"]).row(0, named=True)

@@ -21,7 +21,12 @@ from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
-from smallcaps_assets.pipeline.research.cohort_checks import FAMILY_SHOWN, NO_OWN_OUTCOME, checks_of_cohorts
+from smallcaps_assets.pipeline.research.cohort_checks import (
+    COSTS_KNOWN,
+    FAMILY_SHOWN,
+    NO_OWN_OUTCOME,
+    checks_of_cohorts,
+)
 from smallcaps_assets.pipeline.research.cohort_source import CohortSource, source_of_cohorts, why_untested
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_cohorts import events_of_cohorts, publish_cohorts
@@ -129,7 +134,8 @@ def test_only_tested_cohorts_are_best_worst_and_plotted(lake: Lake) -> None:
     assert worst == names[:-6:-1]
     assert metadata["verdict"] == f"At 2024-05-01 {tested.height} cohorts were tested together, {won} won."
     assert metadata["tested"] == tested.height
-    assert metadata["winning"] == last["winning"].sum() > 0
+    assert metadata["winning"] == metadata["selecting"] == last["winning"].sum() > 0
+    assert metadata["costed pct"] == 100
     of_type = tested.filter(cohort_id="L1|flush|up").row(0, named=True)
     assert metadata["win pct flush up"] == pytest.approx(100 * of_type["win_rate"], abs=0.01)
     assert metadata["net bps flush up"] == pytest.approx(1e4 * of_type["mean"], abs=0.01)
@@ -139,6 +145,39 @@ def test_only_tested_cohorts_are_best_worst_and_plotted(lake: Lake) -> None:
     assert not {"best", "worst", "win pct flush up"} & none.keys()
     assert str(none["verdict"]).startswith("At 2024-05-01 none of ")
     assert "largest_not_tested" in none
+
+
+def test_a_winning_cohort_with_costs_of_few_labels_is_named_and_warned_of(tmp_path: Path) -> None:
+    """Of every second event costs are known, of the volume spikes of all: no default says what the others cost."""
+    known = (pl.int_range(pl.len()) % 2 == 0) | (pl.col("event_type") != "flush")
+    events = EVENTS.with_columns(pl.when(known).then(pl.col("net_return", "cost_bps")))
+    lake = fill_outcomes(tmp_path / "lake", events)
+    metadata = shown(lake)
+    last = load_cohorts(lake, "core").filter(as_of=date(2024, 5, 1), selection="causal")
+    won = last.filter("winning")
+    assert won.height > 0
+    assert set(won["cohort_id"].str.split("|").list.get(1)) == {"flush"}
+    # 0.5 but for chance, as drawn
+    assert ((won["costed_share"] > 0.4) & (won["costed_share"] < 0.6)).all()
+    assert not last["selects"].any()
+    assert (metadata["winning"], metadata["selecting"]) == (won.height, 0)
+    name = name_cohort(won.sort("costed_share", "cohort_id")["cohort_id"][0])
+    verdict = str(metadata["verdict"])
+    assert (
+        f"{won.height} winning cohorts select no events, because costs are known of too few labels: {name} (" in verdict
+    )
+    assert "research.cohort_min_costed_share asks for 80 %: capture more tape of core, or set research" in verdict
+    (found,) = [
+        check() for one, check in checks_of_cohorts(outcomes_of_lake(lake), "core").items() if one == COSTS_KNOWN
+    ]
+    assert (found.holds, found.severe, found.breaking) == (False, False, won.height)
+    assert found.figures["least"] == last["costed_share"].min()
+    # a setting decides what may select, and nothing else
+    shown(lake, cohort_min_costed_share=0.4)
+    assert (
+        load_cohorts(lake, "core").filter(as_of=date(2024, 5, 1), selection="causal").filter("selects").height
+        == won.height
+    )
 
 
 @pytest.mark.parametrize(
@@ -172,7 +211,7 @@ def findings(lake: Lake) -> Iterator[tuple[str, bool, bool]]:
 
 def test_checks_hold_and_find_a_family_that_is_not_shown(lake: Lake) -> None:
     publish_cohorts(outcomes_of_lake(lake), "core")
-    assert list(findings(lake)) == [(FAMILY_SHOWN, True, False), (NO_OWN_OUTCOME, True, False)]
+    assert list(findings(lake)) == [(name, True, False) for name in (FAMILY_SHOWN, NO_OWN_OUTCOME, COSTS_KNOWN)]
     path, store = lake.research_table("cohorts", "core"), ResearchStore(lake)
     rows = store.read(path, COHORTS)
     changed = rows.with_columns(tested=pl.when(cohort_id="L1|flush|up").then(1).otherwise("tested").cast(pl.Int64))
@@ -183,10 +222,7 @@ def test_checks_hold_and_find_a_family_that_is_not_shown(lake: Lake) -> None:
 def test_nothing_is_judged_before_there_are_cohorts(tmp_path: Path) -> None:
     lake = fill_outcomes(tmp_path / "lake", frame_of([]))
     publish_cohorts(outcomes_of_lake(lake), "core")
-    assert [(name, is_unjudged) for name, _, is_unjudged in findings(lake)] == [
-        (FAMILY_SHOWN, True),
-        (NO_OWN_OUTCOME, True),
-    ]
+    assert [is_unjudged for _, _, is_unjudged in findings(lake)] == [True] * 3
 
 
 def test_open_lake_gives_the_cohorts_of_a_month(lake: Lake) -> None:

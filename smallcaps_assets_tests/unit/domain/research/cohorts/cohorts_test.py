@@ -82,6 +82,32 @@ def test_effective_n_is_the_sum_of_uniqueness_of_the_events_of_the_cohort() -> N
         assert (of_level["effective_n"] < 0.6 * of_level["n"]).all()
 
 
+def test_the_share_of_labels_with_a_cost_counts_those_of_all_dates_of_the_sample() -> None:
+    """Costs of 3 labels of select and 1 of confirm; without: 1 on a date of select, 2 on dates without any cost.
+
+    4 of 7. What has no entry, no scale, is of no selection, of other keys, 25 months old, or ends when April begins has
+    no part in it.
+    """
+    midnight = datetime(2024, 4, 1, tzinfo=EASTERN).astimezone(UTC)
+    costed = [event_of(n, day, 0.01) for n, day in enumerate((D1, D2, D2, LATER))]
+    without = [event_of(10 + n, day, None, cost_bps=None) for n, day in enumerate((D1, D4, date(2022, 4, 1)))]
+    others = [
+        event_of(20, D1, None, state="no_entry"),
+        event_of(21, D1, None, state="no_scale"),
+        event_of(22, D1, None, in_causal_sample=False, in_master=False),
+        event_of(23, D1, None, event_type="flush"),
+        event_of(24, date(2022, 3, 31), None),
+        event_of(25, date(2024, 3, 28), None, t1=midnight),
+        event_of(26, date(2024, 4, 1), None),
+    ]
+    found = one_cohort([*costed, *without, *others])
+    assert (found["n"], found["confirm_n"], found["costed_share"]) == (3, 1, 4 / 7)
+    assert one_cohort(costed)["costed_share"] == 1
+    # what decides nothing else
+    plain = one_cohort([*costed, *others])
+    assert plain | {"costed_share": None} == found | {"costed_share": None}
+
+
 @pytest.mark.parametrize("net", [0.0, 0.1, 1 / 3])
 def test_equal_returns_have_no_error_and_no_test(net: float) -> None:
     rows = [event_of(number, date(2024, 3, 1 + number % 25), net) for number in range(700)]
@@ -193,7 +219,8 @@ def test_winning_children_do_not_change_their_parents() -> None:
     one, other = (cohort_tables(events, params).cohorts for params in (generous, strict))
     assert one["winning"].any()
     assert not other["winning"].any()
-    assert_frame_equal(one.drop("winning"), other.drop("winning"))
+    decided = ["winning", "selects"]
+    assert_frame_equal(one.drop(decided), other.drop(decided))
 
 
 def test_effects_that_are_not_there_are_not_found() -> None:

@@ -25,6 +25,7 @@ JUST: dict[str, Any] = {
     "largest": 0.1,
     "confirm_n": 20,
     "confirm_mean": 1e-9,
+    "costed_share": 0.8,
 }
 
 
@@ -34,7 +35,7 @@ def judged(*rows: dict[str, Any]) -> pl.DataFrame:
 
 def test_a_cohort_that_just_meets_every_limit_is_winning() -> None:
     found = judged({})
-    assert found.select("tested", "winning").row(0) == (1, True)
+    assert found.select("tested", "winning", "selects").row(0) == (1, True, True)
     assert found["p"][0] == pytest.approx(0.00038, abs=2e-5)
     assert found["q_value"].to_list() == found["p"].to_list()
 
@@ -55,7 +56,18 @@ def test_a_cohort_that_just_meets_every_limit_is_winning() -> None:
     ],
 )
 def test_each_limit_by_itself(row: dict[str, Any]) -> None:
-    assert judged(row)["winning"].to_list() == [False]
+    assert judged(row).select("winning", "selects").rows() == [(False, False)]
+
+
+def test_a_winning_cohort_with_costs_of_few_labels_selects_nothing() -> None:
+    """What is winning is specified, and stays; the share of labels with a cost decides only what may select."""
+    found = judged({}, {"costed_share": 0.7999}, {"costed_share": 1.0, "mean": 0.0})
+    assert found.select("winning", "selects").rows() == [(True, True), (True, False), (False, False)]
+    plain = judged({}, {"costed_share": 0.8}, {"costed_share": 1.0, "mean": 0.0})
+    others = ["costed_share", "selects"]
+    assert found.drop(others).equals(plain.drop(others))
+    without = judge_cohorts(pl.DataFrame([JUST | {"costed_share": 0.0}]), CohortParams(cohort_min_costed_share=0))
+    assert without["selects"].to_list() == [True]
 
 
 def test_q_values_are_monotone_over_the_family_and_null_outside() -> None:

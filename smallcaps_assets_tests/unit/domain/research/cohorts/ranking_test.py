@@ -6,9 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.ranking import describe_q, describe_untested, name_cohort, rank_cohorts
+from smallcaps_assets.domain.research.cohorts.ranking import (
+    describe_q,
+    describe_untested,
+    describe_withheld,
+    name_cohort,
+    rank_cohorts,
+)
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 
 
@@ -81,6 +87,29 @@ def test_intervals_are_students() -> None:
 )
 def test_why_no_cohort_is_tested(rows: list[dict[str, Any]], words: str | None) -> None:
     assert describe_untested(cohorts_of(*rows), CohortParams()) == words
+
+
+def test_winning_cohorts_without_enough_costs_are_named_with_their_share() -> None:
+    won = {"winning": True, "selects": False}
+    rows = cohorts_of(
+        cohort("L1|a|up", 0.1, costed_share=0.79999, **won),
+        cohort("L2|a|up|0930-1015", 0.1, costed_share=0.29, **won),
+        cohort("L1|b|up", 0.1, costed_share=0.8, winning=True, selects=True),
+        cohort("L1|c|up", 0.1, costed_share=0.1, selects=False),
+        # of an earlier release
+        cohort("L1|d|up", 0.1, winning=True),
+    )
+    assert describe_withheld(rows, CohortParams()) == (
+        "2 winning cohorts select no events, because costs are known of too few labels: a up 0930-1015 (29 %), a up "
+        "(79 %); research.cohort_min_costed_share asks for 80 %"
+    )
+    assert describe_withheld(rows.filter(cohort_id="L1|a|up"), CohortParams()) == (
+        "1 winning cohort selects no events, because costs are known of too few labels: a up (79 %); "
+        "research.cohort_min_costed_share asks for 80 %"
+    )
+    many = cohorts_of(*(cohort(f"L1|{n}|up", 0.1, costed_share=n / 10, **won) for n in range(5)))
+    assert "0 up (0 %), 1 up (10 %), 2 up (20 %) and 2 more; " in (describe_withheld(many, CohortParams()) or "")
+    assert describe_withheld(rows.filter("selects"), CohortParams()) is None
 
 
 @pytest.mark.parametrize(

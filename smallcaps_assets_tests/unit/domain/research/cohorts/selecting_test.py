@@ -104,6 +104,24 @@ def test_cohorts_select_after_the_score_and_before_liquidity_and_say_so_in_each_
     assert known == {"old": None, "outside": None, "new": False, "first": False}
 
 
+def test_a_winning_cohort_with_costs_of_few_labels_selects_nothing() -> None:
+    """Its events fall to a coarser cohort that may select; one of an earlier release, whose share is not known, may."""
+    times = {"one": "2025-11-05 09:45", "two": "2025-11-05 12:00"}
+    rows = [event(at, event_id=name, symbol=name) for name, at in times.items()]
+    coarse = {"cohort_id": "L1|volume_spike|up", "costed_share": 0.9}
+    fine = {"cohort_id": L2, "costed_share": 0.1}
+    for coarse_selects, fine_selects, expected in (
+        (True, False, {"one": "L1|volume_spike|up", "two": "L1|volume_spike|up"}),
+        (False, True, {"one": L2}),
+        (False, False, {}),
+        (None, None, {"one": L2, "two": "L1|volume_spike|up"}),
+    ):
+        cohorts = cohorts_of(coarse | {"selects": coarse_selects}, fine | {"selects": fine_selects})
+        found = select(plus(), *rows, cohorts=cohorts)
+        assert dict(found.manifest.select("event_id", "cohort_id").iter_rows()) == expected
+        assert found.funnel[2]["of_winning_cohorts"] == len(expected)
+
+
 def test_an_event_that_falls_later_takes_a_place_of_its_month() -> None:
     # step 2b comes before liquidity: the best of the month is too thin, and the second has no place
     rows = [
@@ -256,6 +274,7 @@ def test_cohorts_are_identified_by_their_values() -> None:
         cohorts_of({"cohort_id": L2, "n": 60, "mean": 0.1}, members=["a"]),
         cohorts_of({"cohort_id": L2, "n": 60, "mean": 0.1}),
     ]
+    others += [cohorts_of({"cohort_id": L2, "n": 60, "mean": 0.1, "costed_share": 1.0}, members=["a", "b"])]
     assert len({identity_of_cohorts(rows) for rows in [one, *others]}) == len(others) + 1
     assert cohorts_at(COHORTS.to_frame(), COHORT_MEMBERS.to_frame(), AS_OF, SPEC).is_empty()
 
@@ -279,6 +298,16 @@ def test_what_has_become_of_cohorts_is_said() -> None:
     ]
     gone = kept.filter(pl.col("cohort_id") != L2)
     assert differences_of_cohorts(kept, gone)[0] == f"{L2} is no longer winning"
+    # what an earlier release did not keep is no difference, but for what follows from it
+    known = kept.with_columns(costed_share=pl.lit(0.5), selects=pl.col("winning"))
+    assert differences_of_cohorts(kept, known) == []
+    few = known.with_columns(selects=pl.lit(value=False))
+    assert differences_of_cohorts(kept, few) == [
+        f"{L2} is still winning, but costs are known of too few labels to select"
+    ]
+    assert differences_of_cohorts(few, known) == [f"{L2} is selecting now: costs are known of enough labels"]
+    more = known.with_columns(costed_share=pl.lit(0.6))
+    assert differences_of_cohorts(known, more) == ["figures of 2 cohorts differ"]
     # a null that is a number now is a difference
     assert differences_of_cohorts(kept, kept.with_columns(q_value=pl.lit(0.5))) == ["figures of 2 cohorts differ"]
 
@@ -287,12 +316,15 @@ def test_the_best_winning_cohorts_are_named() -> None:
     rows = cohorts_of(
         *({"cohort_id": f"L1|{n}", "mean": n / 1e4, "n": 50, "q_value": 0.01} for n in (10, 20, 30, 40)),
         {"cohort_id": "L1|none", "winning": False},
+        {"cohort_id": "L1|few", "mean": 0.1, "n": 50, "q_value": 0.01, "costed_share": 0.1, "selects": False},
     )
     assert describe_winning(rows) == (
         "L1|40 (n 50, mean +40.0 bps, q 0.010), L1|30 (n 50, mean +30.0 bps, q 0.010), L1|20 (n 50, mean +20.0 bps, "
         "q 0.010) and 1 more"
     )
     assert describe_winning(rows.filter(~pl.col("winning"))) == "none"
+    costed = rows.head(1).with_columns(costed_share=pl.lit(0.939), selects=pl.lit(value=True))
+    assert describe_winning(costed) == "L1|10 (n 50, mean +10.0 bps, q 0.010, costs of 93 %)"
 
 
 def test_time_buckets_of_events_are_those_of_cohorts() -> None:

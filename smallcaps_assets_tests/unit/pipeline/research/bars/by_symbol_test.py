@@ -21,7 +21,7 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.detection import Detector
-from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research
+from smallcaps_assets.pipeline.research.bars.bar_checks import checks_of_research, features_up_to_date
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
 from smallcaps_assets.pipeline.research.bars.renewals import Renewal, RenewalPlanner
 from smallcaps_assets.pipeline.research.bars.symbol_tables import MARKET_STATE_DAY, SYMBOL_TABLES
@@ -198,6 +198,38 @@ def test_only_settings_of_these_tables_make_them_stale(lake: Path) -> None:
     assert research.behind(list(SYMBOLS)) == []
 
 
+def test_a_setting_makes_only_those_tables_stale_that_read_it(lake: Path) -> None:
+    for params, stale in (
+        ({"wave_horizon_min": 20}, {"event_waves", "event_outcomes"}),
+        ({"edge_spread_bars": 8}, {"event_bar_features"}),
+        ({"halt_busy_min": 3}, {"event_bar_features", "halts", "event_labels", "market_state_day"}),
+        ({"causal_min_dollars": 1.0}, set(SYMBOL_TABLES) - {"halts", "market_state_day"}),
+        ({"grid_hz": 10}, set()),
+    ):
+        research = _research(lake, params=ResearchParams(**params))
+        assert {table for table in SYMBOL_TABLES if research.behind(["AVLO"], table)} == stale
+        # the step computes all of them
+        assert research.behind(["AVLO"]) == ["AVLO"] * bool(stale)
+    finding = features_up_to_date(_research(lake, params=ResearchParams(wave_horizon_min=20)))
+    assert (finding.holds, finding.sentence()) == (True, "The tables of 4 symbols are up to date.")
+    # other events concern every table
+    later = _research(lake, None)
+    assert {table for table in SYMBOL_TABLES if later.behind(["AVLO"], table)} == set(SYMBOL_TABLES)
+
+
+def test_a_file_of_an_earlier_release_has_the_settings_of_all_tables_together(lake: Path) -> None:
+    research = _research(lake)
+    path = Lake(lake).research_symbol("market_state_day", "AVLO")
+    known = dict(research.store.recorded(path) or {})
+    del known["settings_of"]
+    research.store.publish(path, research.store.read(path, SYMBOL_TABLES["market_state_day"]), known)
+    # nothing is computed again for the lack of it
+    assert _renew(research)["AVLO"] == {"sessions_computed": 0}
+    assert research.behind(["AVLO"], "event_bar_features") == []
+    changed = _research(lake, params=ResearchParams(wave_horizon_min=20))
+    assert changed.behind(["AVLO"], "event_bar_features") == ["AVLO"]
+
+
 @pytest.mark.parametrize("table", SYMBOL_TABLES)
 def test_a_damaged_file_is_set_aside_and_made_again(whole: Path, lake: Path, table: str) -> None:
     path = Lake(lake).research_symbol(table, "AVLO")
@@ -259,7 +291,9 @@ def test_footers_say_what_the_rows_were_computed_from(whole: Path, table: str) -
     assert provenance is not None
     assert provenance["place"] == {"table": table, "symbol": "AVLO"}
     of_all = {"code", "settings", "detection", "splits", "months", "rows"}
-    assert set(provenance["computed_from"]) == of_all | ({"tables"} if table == "market_state_day" else set())
+    assert set(provenance["computed_from"]) == of_all | (
+        {"tables", "settings_of"} if table == "market_state_day" else set()
+    )
     assert list(provenance["computed_from"]["months"]) == ["2025-09", "2025-10", "2025-11"]
 
 

@@ -1,0 +1,1 @@
+"""Parts of `smallcaps doctor`: the installation, the second process."""
