@@ -25,7 +25,8 @@ SOFT: Final = "#5d6b7a"
 DPI: Final = 100
 MINUTES_PER_BAR: Final = 15
 SCORE_BINS: Final = 40
-COLOURS_KEPT: Final = 64
+# with fewer, a colour of few pixels, such as that of one line, may be merged with another
+COLOURS_KEPT: Final = 96
 MONTHS_NAMED: Final = 8
 MONTHS_COUNTED: Final = 12
 # lower bound in per cent and label
