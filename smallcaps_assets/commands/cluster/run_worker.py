@@ -98,7 +98,12 @@ class RunWorker:
         self._instance.add_run_tags(run_id, here)
         started = time.monotonic()
         self._log(f"run {run_id} starts")
-        process = _start(ExecuteRunArgs(run.job_code_origin, run_id, instance_ref=None, set_exit_code_on_failure=True))
+        arguments = ExecuteRunArgs(run.job_code_origin, run_id, instance_ref=None, set_exit_code_on_failure=True)
+        try:
+            process = _start(arguments)
+        except OSError as error:
+            self._instance.report_run_failed(run, f"Its process could not be started on {platform.node()}: {error}.")
+            return
         try:
             self._wait(run_id, process)
         finally:
@@ -164,6 +169,9 @@ def _interrupt(process: "subprocess.Popen[bytes]", within_s: float) -> float:
 
 
 def _family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """A process and what it started; empty once it has ended, since its number may be another's by then."""
+    if process.poll() is not None:
+        return []
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
         return [parent, *parent.children(recursive=True)]
