@@ -213,7 +213,7 @@ def a_night_and_a_redetection_keep_the_selection(platform: Platform, sidecar: di
         instance=platform.instance, run_config=dict(request.run_config), tags=request.tags
     )
     assert night.success
-    after, rows = ManifestStore.in_lake(platform.lake, "plus").current()
+    rows, after = ManifestStore.in_lake(platform.lake, "plus").current()
     assert after["cohorts"] == sidecar["cohorts"]
     assert rows.filter(date="2025-12-02").height > 0
     (report,) = metadata_of(night, "nightly_report").values()
