@@ -117,9 +117,10 @@ def test_a_state_is_dumped_and_restored_into_an_empty_database(
             connection.execute(text("CREATE DATABASE other"))
     with source_of_state(settings, wanted=True) as state:
         sources = Sources(Lake(lake), state, settings_files(settings), settings_version(settings))
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(SettingsError, match="pg_dump is not installed"):
+        with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PATH", str(tmp_path))
-            take_snapshot(sources, backup, BackupParams(keep_free_gb=0.0))
+            with pytest.raises(SettingsError, match="pg_dump is not installed"):
+                take_snapshot(sources, backup, BackupParams(keep_free_gb=0.0))
         assert Backup(backup).names() == []
         result = take_snapshot(sources, backup, BackupParams(keep_free_gb=0.0))
     assert result.facts["state"] == "postgresql"
