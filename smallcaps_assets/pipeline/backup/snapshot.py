@@ -29,10 +29,10 @@ from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.backup.destination import open_destination, require_space
 from smallcaps_assets.pipeline.backup.lake_copy import LakeCopy
+from smallcaps_assets.pipeline.backup.megabytes import MegabyteProgress
 from smallcaps_assets.pipeline.backup.readme import publish_readme
 from smallcaps_assets.pipeline.backup.settings_files import SettingsFile
 from smallcaps_assets.pipeline.backup.state_files import StateSource
-from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.operations import BackupParams
 
 # the inventory of a file, in both forms
@@ -149,9 +149,9 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
             copy = LakeCopy(sources.lake, backup.objects, known, note, looked)
             unread = copy.unread()
             _require_space(backup, copy, unread, sources, params)
-            progress = Progress(len(unread), "backup: new files stored", log)
+            progress = MegabyteProgress(sum(file[1].size for file in unread), "backup: new files stored", log)
             for _, state in copy.store_all(unread):
-                progress.add(size=state.size)
+                progress.add(state.size)
             state_entries, state_new = list[Entry](), list[Entry]()
             for entry, is_new in sources.state.store(backup.objects, known):
                 state_entries.append(entry)
