@@ -36,6 +36,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.operations.readiness import (
     KNOWN_SYMBOL,
     ReadinessCheck,
+    Verdict,
     ask_endpoints,
     check_calendar,
     check_disk,
@@ -78,7 +79,8 @@ def run(arguments: Namespace) -> int:
     for check in _checks(arguments):
         found.append(check)
         if not arguments.json:
-            show(Line(_line(check), _STYLES[check.verdict], hanging=_HANGING))
+            text = f"{check.message.rstrip('.')}. {check.remedy}" if check.remedy else check.message
+            show(verdict_line(check.name, check.verdict, text))
     problems = [check.name for check in found if check.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"ready": not problems, "checks": [check._asdict() for check in found]}))
@@ -87,9 +89,9 @@ def run(arguments: Namespace) -> int:
     return _PROBLEMS if problems else 0
 
 
-def _line(check: ReadinessCheck) -> str:
-    text = f"{check.message.rstrip('.')}. {check.remedy}" if check.remedy else check.message
-    return f"{check.verdict:<8} {check.name:<15} {text}"
+def verdict_line(name: str, verdict: Verdict, text: str) -> Line:
+    """The line of one check: its verdict, its name and what was found."""
+    return Line(f"{verdict:<8} {name:<15} {text}", _STYLES[verdict], hanging=_HANGING)
 
 
 def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
