@@ -35,8 +35,10 @@ from smallcaps_assets.settings.settings import home
 _MAY_BEGIN: Final = {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.NOT_STARTED}
 _LOOK_EVERY_S: Final = 2.0
 _POLL_S: Final = 0.2
-# a process that is done needs so long to end by itself
-_DONE_S: Final = 3.0
+# a process that has recorded the success of its run ends by itself in this time
+_DONE_S: Final = 60.0
+# and one that has recorded a failure in this; one whose run was given up does not know it
+_GIVEN_UP_S: Final = 3.0
 # of the time that run monitoring waits for a cancelled run, the share in which its process may end by itself
 _SHARE_TO_END: Final = 0.5
 # when the worker itself ends; as for `smallcaps ui`
@@ -98,7 +100,12 @@ class RunWorker:
         self._instance.add_run_tags(run_id, here)
         started = time.monotonic()
         self._log(f"run {run_id} starts")
-        process = _start(ExecuteRunArgs(run.job_code_origin, run_id, instance_ref=None, set_exit_code_on_failure=True))
+        arguments = ExecuteRunArgs(run.job_code_origin, run_id, instance_ref=None, set_exit_code_on_failure=True)
+        try:
+            process = _start(arguments)
+        except OSError as error:
+            self._instance.report_run_failed(run, f"Its process could not be started on {platform.node()}: {error}.")
+            return
         try:
             self._wait(run_id, process)
         finally:
@@ -120,9 +127,11 @@ class RunWorker:
             # a state that does not answer now is asked again; the run itself fails if it cannot record anything
             with suppress(Exception):
                 run = self._instance.get_run_by_id(run_id)
-                if run is None or run.is_finished:
-                    wait_until_gone(_family(process), _DONE_S)
+                if run is None or (run.is_finished and not run.is_success):
+                    wait_until_gone(_family(process), _GIVEN_UP_S)
                     return
+                if run.is_success and kill_at == math.inf:
+                    kill_at = time.monotonic() + _DONE_S
                 if run.status == dg.DagsterRunStatus.CANCELING and kill_at == math.inf:
                     within_s = _SHARE_TO_END * self._instance.run_monitoring_cancel_timeout_seconds
                     kill_at = _interrupt(process, within_s)
@@ -164,6 +173,9 @@ def _interrupt(process: "subprocess.Popen[bytes]", within_s: float) -> float:
 
 
 def _family(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    """A process and what it started; empty once it has ended, since its number may be another's by then."""
+    if process.poll() is not None:
+        return []
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(process.pid)
         return [parent, *parent.children(recursive=True)]

@@ -1,5 +1,6 @@
 """`smallcaps worker`: executes runs of a cluster on this machine."""
 
+import logging
 import platform
 import signal
 import sys
@@ -123,6 +124,7 @@ def _serve(instance: dg.DagsterInstance, launcher: "ClusterRunLauncher", runs: i
         service.consumer.call_soon(take_no_more)
         worker.end_all(stop)
 
+    logging.getLogger("celery").addHandler(_ToTerminal(logging.WARNING))
     for signal_name in _SIGNALS:
         if (number := getattr(signal, signal_name, None)) is not None:
             signal.signal(number, end)
@@ -131,6 +133,13 @@ def _serve(instance: dg.DagsterInstance, launcher: "ClusterRunLauncher", runs: i
     if service.exitcode:
         raise ServiceEnded(f"the worker ended with exit code {service.exitcode}; its output is above")
     return 0
+
+
+class _ToTerminal(logging.Handler):
+    """What Celery warns of, such as a broker that is away; it replaces the password in the broker's address."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _log(" ".join(record.getMessage().split()))
 
 
 def _log(line: str) -> None:

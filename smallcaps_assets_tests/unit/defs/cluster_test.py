@@ -8,13 +8,15 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.launcher import WorkerStatus
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
 from kombu.exceptions import OperationalError
 
 from smallcaps_assets.definitions import defs
 from smallcaps_assets.defs.runs.cluster import queue
+from smallcaps_assets.defs.runs.cluster.broker import TASK, WORKER_TAG
 from smallcaps_assets.defs.runs.cluster.launcher import BROKER_IS_BACK_S, PATIENCE_S, ClusterRunLauncher, WorkerWatch
 from smallcaps_assets.defs.runs.cluster.queue import DAEMON_THREAD, ClusterRunQueue
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG, WAITS
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG
 from smallcaps_assets.errors import ServiceEnded, SettingsError
 from smallcaps_assets.lake.identity import LAKE_ID_KEY
@@ -29,7 +31,7 @@ class Workers:
 
     def __init__(self) -> None:
         self.now, self.asked = 1_000.0, 0
-        self.answer: set[str] | None = {"task"}
+        self.answer: set[str] | None = {"run"}
         self.broker_is_away = False
         self.watch = WorkerWatch(self.ask, lambda: self.now)
 
@@ -41,7 +43,7 @@ class Workers:
 
     def after(self, seconds: float, run: str = "run") -> str | None:
         self.now += seconds
-        return self.watch.reason_to_give_up(run, "worker", "task")
+        return self.watch.reason_to_give_up(run, "worker")
 
 
 def test_a_run_is_given_up_when_its_worker_has_not_answered_for_the_stated_time() -> None:
@@ -51,7 +53,7 @@ def test_a_run_is_given_up_when_its_worker_has_not_answered_for_the_stated_time(
     # the patience counts from the first look that found no answer
     assert workers.after(5) is None
     assert workers.after(PATIENCE_S - 1) is None
-    workers.answer = {"task"}
+    workers.answer = {"run"}
     assert workers.after(5) is None
     workers.answer = None
     assert workers.after(5) is None
@@ -61,7 +63,7 @@ def test_a_run_is_given_up_when_its_worker_has_not_answered_for_the_stated_time(
 
 def test_a_run_is_given_up_when_its_worker_says_twice_that_it_does_not_execute_it() -> None:
     workers = Workers()
-    workers.answer = {"another task"}
+    workers.answer = {"another run"}
     assert workers.after(0) is None
     assert workers.after(5) == "the worker of the run works on, but not on this run"
 
@@ -119,6 +121,32 @@ def test_keys_in_the_broker_begin_with_the_id_of_the_lake(instance: dg.DagsterIn
     assert "a-password" not in launcher.app.connection_for_write().as_uri()
 
 
+def test_the_launcher_writes_no_tag_after_a_worker_may_have(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance.daemon_cursor_storage.set_cursor_values({LAKE_ID_KEY: "0123abcd"})
+    launcher = launcher_of(instance)
+    run = instance.create_run_for_job(dg.job(name="any")(lambda: None), tags={HOST_TAG: "of the run it repeats"})
+    before: list[str | None] = []
+
+    def worker_is_fast(name: str, **sent: object) -> None:
+        assert name == TASK
+        assert sent == {"args": [run.run_id], "task_id": run.run_id, "queue": "dagster"}
+        before.append(host_in(instance, run.run_id))
+        instance.add_run_tags(run.run_id, {HOST_TAG: "node-1"})
+
+    monkeypatch.setattr(launcher.app, "send_task", worker_is_fast)
+    launcher.launch_run(LaunchRunContext(run, workspace=None))
+    assert before == [WAITS]
+    assert host_in(instance, run.run_id) == "node-1"
+
+
+def host_in(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    return run.tags.get(HOST_TAG)
+
+
 def queue_of(instance: dg.DagsterInstance) -> ClusterRunQueue:
     coordinator = instance.run_coordinator
     assert isinstance(coordinator, ClusterRunQueue)
@@ -162,8 +190,9 @@ def test_dagster_names_the_threads_of_its_daemon_as_the_queue_expects() -> None:
 def test_without_a_broker_nothing_leaves_the_queue_and_no_run_is_given_up(instance: dg.DagsterInstance) -> None:
     instance.daemon_cursor_storage.set_cursor_values({LAKE_ID_KEY: "0123abcd"})
     assert limit_in(DAEMON_THREAD, queue_of(instance)) == 0
-    tags = {".dagster/smallcaps_worker": "1-1@node", "dagster-celery/task_id": "task"}
-    run = instance.create_run_for_job(dg.job(name="any")(lambda: None), status=dg.DagsterRunStatus.STARTED, tags=tags)
+    run = instance.create_run_for_job(
+        dg.job(name="any")(lambda: None), status=dg.DagsterRunStatus.STARTED, tags={WORKER_TAG: "1-1@node"}
+    )
     launcher = launcher_of(instance)
     assert launcher.supports_check_run_worker_health
     assert not launcher.supports_resume_run

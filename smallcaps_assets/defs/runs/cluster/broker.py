@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.lake.identity import LAKE_ID_KEY
 
-# takes the id of a run
+# takes the id of a run, and has the same id
 TASK: Final = "smallcaps.execute_run"
 # under which a worker answers; Dagster hides tags that begin so from the web UI
 WORKER_TAG: Final = ".dagster/smallcaps_worker"
@@ -64,8 +64,8 @@ def prepare(app: Celery, instance: dg.DagsterInstance) -> None:
     app.conf.broker_transport_options = {**_TRANSPORT, **given, "global_keyprefix": f"smallcaps:{lake}:"}
 
 
-def tasks_of(app: Celery, worker: str) -> set[str] | None:
-    """The tasks that a worker executes now; None if it does not answer within 2 s.
+def runs_of(app: Celery, worker: str) -> set[str] | None:
+    """The ids of the runs that a worker executes now; None if it does not answer within 2 s.
 
     Raises:
         One of UNREACHABLE: the broker cannot be asked.

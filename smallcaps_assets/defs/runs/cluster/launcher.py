@@ -15,9 +15,8 @@ from celery import Celery
 from dagster._core.launcher import CheckRunHealthResult, LaunchRunContext
 from dagster._serdes import ConfigurableClassData
 from dagster_celery.launcher import CeleryRunLauncher
-from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
-from smallcaps_assets.defs.runs.cluster.broker import TASK, UNREACHABLE, WORKER_TAG, prepare, tasks_of
+from smallcaps_assets.defs.runs.cluster.broker import TASK, UNREACHABLE, WORKER_TAG, prepare, runs_of
 from smallcaps_assets.defs.runs.health import HEALTHY, check_process, end_process, failed
 from smallcaps_assets.defs.runs.leases import Leases
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots
@@ -40,7 +39,7 @@ class ClusterRunLauncher(CeleryRunLauncher):
         """From its section of dagster.yaml; connects to nothing."""
         super().__init__(*args, **kwargs)
         self._leases = Leases()
-        self._watch = WorkerWatch(lambda worker: tasks_of(self.app, worker))
+        self._watch = WorkerWatch(lambda worker: runs_of(self.app, worker))
         self._is_prepared = False
 
     @classmethod
@@ -63,13 +62,17 @@ class ClusterRunLauncher(CeleryRunLauncher):
         return self.celery
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Put the id of a run into the queue; its tags say that it waits, and on which machine it is later."""
-        run = context.dagster_run
+        """Put the id of a run into the queue; its tags say that it waits, and on which machine it is later.
+
+        Nothing is tagged once the id is in the queue: Dagster writes all tags of a run at once, and would undo what its
+        worker has written meanwhile. So the task has the id of the run, and not one that the run would have to know.
+        """
+        run, app = context.dagster_run, self.app
         # Dagster copies tags to the repetition of a run
         nowhere = {MACHINE_TAG: "", WORKER_TAG: "", HOST_TAG: WAITS}
         self._instance.add_run_tags(run.run_id, tags_at_launch(self._instance, run) | nowhere)
-        signature = self.app.signature(TASK, args=[run.run_id], immutable=True)
-        self._launch_celery_task_run(run=run, task_signature=signature, routing_key=TASK)
+        app.send_task(TASK, args=[run.run_id], task_id=run.run_id, queue=self.default_queue)
+        self._instance.report_engine_event("The run is in the queue of the workers.", run, cls=type(self))
 
     @property
     def supports_resume_run(self) -> bool:
@@ -86,7 +89,7 @@ class ClusterRunLauncher(CeleryRunLauncher):
         name = run.tags.get(WORKER_TAG)
         if identity_of_worker(run) or not name:
             return check_process(self._instance, self._leases, run)
-        why = self._watch.reason_to_give_up(run.run_id, name, run.tags.get(DAGSTER_CELERY_TASK_ID_TAG, ""))
+        why = self._watch.reason_to_give_up(run.run_id, name)
         return failed(f"{why}; it was on {run.tags.get(HOST_TAG)}") if why else HEALTHY
 
     def get_run_worker_debug_info(
@@ -126,31 +129,31 @@ class WorkerWatch:
     """Which workers answer, and for how long others have not. Counts by its own clock, from its first look on."""
 
     def __init__(self, ask: Callable[[str], set[str] | None], clock: Callable[[], float] = time.monotonic) -> None:
-        """Ask with `ask`, which returns the tasks of a worker or None, or raises one of UNREACHABLE."""
+        """Ask with `ask`, which returns the runs of a worker or None, or raises one of UNREACHABLE."""
         self._ask, self._clock = ask, clock
         self._answers: dict[str, tuple[float, set[str] | None]] = {}
         self._missed_since: dict[str, float] = {}
         self._broker_failed_at: float | None = None
 
-    def reason_to_give_up(self, run_id: str, worker: str, task: str) -> str | None:
+    def reason_to_give_up(self, run_id: str, worker: str) -> str | None:
         """Why a run counts as ended; None as long as it may be going on.
 
-        A first answer without the task gives no reason: the run may have ended in this moment, or begin in it.
+        A first answer without the run gives no reason: the run may have ended in this moment, or begin in it.
         """
         try:
-            tasks = self._answer(worker)
+            runs = self._answer(worker)
         except UNREACHABLE:
             self._broker_failed_at = self._clock()
             self._missed_since.clear()
             return None
         now = self._clock()
-        if tasks is not None and task in tasks:
+        if runs is not None and run_id in runs:
             self._missed_since.pop(run_id, None)
             return None
         if self._broker_failed_at is not None and now - self._broker_failed_at < BROKER_IS_BACK_S:
             return None
         missed_s = now - self._missed_since.setdefault(run_id, now)
-        if tasks is not None:
+        if runs is not None:
             return "the worker of the run works on, but not on this run" if missed_s > 0 else None
         return f"the worker of the run has not answered for {missed_s:.0f} s" if missed_s >= PATIENCE_S else None
 
