@@ -34,6 +34,7 @@ from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateSt
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings
 
@@ -83,14 +84,18 @@ def copy_symbol(lake: Lake, symbol: str, others: Sequence[str]) -> None:
     require(coverage is not None, symbol)
     assert coverage is not None  # noqa: S101 -- as required
     shard, candidates = pl.read_parquet(lake.shard(symbol)), pl.read_parquet(lake.candidates_of(symbol))
+    with os.scandir(lake.bars(symbol)) as files:
+        states = {file.name.removesuffix(".parquet"): FileState.of(file) for file in files}
+    # the state of a file that was just written is not recorded, and then it would be opened
+    months = {name: MonthCoverage(states[name], month.text) for name, month in coverage.months.items()}
     for other in others:
         lake.bars(other).mkdir()
-        for month in lake.bars(symbol).iterdir():
-            os.link(month, lake.bars(other) / month.name)
+        for bars in lake.bars(symbol).iterdir():
+            os.link(bars, lake.bars(other) / bars.name)
         events, edges = (rows.with_columns(symbol=pl.lit(other)) for rows in (shard, candidates))
         events, edges = (rows.with_columns(event_ids(rows)) for rows in (events, edges))
         CandidateStore(lake).publish(other, edges, CandidateOrigin.of_shard(coverage))
-        ShardStore(lake).replace(other, events, replace(coverage, content=None, footer=None))
+        ShardStore(lake).replace(other, events, replace(coverage, content=None, footer=None, months=months))
 
 
 def experiment(folder: Path, out: Path, *flags: str) -> dict[str, Any]:

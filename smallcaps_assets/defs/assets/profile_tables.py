@@ -11,6 +11,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, AssetFailures
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require_complete
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -73,7 +74,7 @@ def _tables(profile: Profile) -> dg.AssetsDefinition:
         for name in (table for table in JOINED_OF_PROFILES if table in chosen):
             asset = dg.AssetKey([profile, name])
             result: dg.MaterializeResult[None] | None = None
-            with failures.of(asset):
+            with failures.of(asset), reused_pictures(context.instance, asset):
                 made = make_table(name, profile, loaded, lake, context.log.info)
                 version = dg.DataVersion(made.sha256)
                 result = dg.MaterializeResult(asset_key=asset, metadata=made.metadata, data_version=version)

@@ -6,6 +6,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.metadata.research import scores_metadata
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
@@ -45,7 +46,8 @@ def scores(
     with tolerated(context, continue_on_failure=config.go_on):
         research = lake.joined_research(settings.load())
         made = research.scores()
-        metadata = scores_metadata(made, research.market_by_month())
+        with reused_pictures(context.instance, context.asset_key):
+            metadata = scores_metadata(made, research.market_by_month())
         result = dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.sha256))
     yield result
 
