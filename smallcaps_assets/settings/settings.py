@@ -25,7 +25,6 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.tape.kpis import KpiParams
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.errors import NotAuthenticated, SettingsError
-from smallcaps_assets.settings.consistency import require_clear_windows
 from smallcaps_assets.settings.documents import DocumentError, parse_document, read_text
 from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
 from smallcaps_assets.settings.operations import BackupParams, NightlyParams, NoticeParams, RetentionParams
@@ -127,11 +126,6 @@ class Settings(Params):
                 f"{self.sessions.afterhours_close:%H:%M} and history.publication_delay_min "
                 f"{self.history.publication_delay_min} later. Start later (before midnight), or shorten the delay"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _controls_clear_of_events(self) -> Self:
-        require_clear_windows(self.profiles.items(), self.research.params)
         return self
 
     @cached_property

@@ -69,6 +69,8 @@ def _control_manifest(profile: Profile) -> dg.AssetsDefinition:
         chosen = lake.control_choice(profile, settings.load()).publish()
         metadata = choice_metadata(chosen, profile)
         context.log.info(str(metadata["verdict"]))
+        if chosen.long_windows:
+            context.log.warning(chosen.long_windows)
         return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(chosen.sha256))
 
     return control_manifest

@@ -41,6 +41,7 @@ def choice_metadata(chosen: ChosenControls, profile: Profile) -> Metadata:
     return {
         "verdict": "; ".join(filter(None, (verdict, cost))),
         **({"without": table(listed)} if reasons else {}),
+        **({"long windows": chosen.long_windows} if chosen.long_windows else {}),
         **({} if chosen.splits_known else {"splits": "never fetched: no day was left out for a split"}),
         "dagster/row_count": figures["controls"],
         **{name: count for name, count in figures.items() if name != "controls"},

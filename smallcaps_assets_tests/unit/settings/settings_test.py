@@ -67,17 +67,6 @@ def error_of(changes: dict[str, Any]) -> str:
         ),
         ({"history": {"publication_delay_min": 300}}, ["nightly.start 20:45", "publication_delay_min 300"]),
         ({"nightly": {"due": "20:45"}}, ["nightly", "due 20:45 is not after start 20:45"]),
-        (
-            {"profiles": {"premium": {"extended_window": {"after_min": 31}}}},
-            [
-                "profiles.premium.extended_window.after_min 31 is above research.control_clear_min 30",
-                "raise research.control_clear_min to 31 or more",
-            ],
-        ),
-        (
-            {"research": {"control_clear_min": 2}},
-            ["profiles.core.window.before_min 3 is above research.control_clear_min 2"],
-        ),
     ],
 )
 def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: list[str]) -> None:
@@ -85,13 +74,6 @@ def test_a_wrong_setting_is_rejected_by_name(changes: dict[str, Any], words: lis
     assert str(CONFIG) in message
     for word in words:
         assert word in message
-
-
-def test_windows_may_be_longer_where_controls_are_kept_clear_for_longer_or_there_are_none() -> None:
-    longer = {"profiles": {"premium": {"extended_window": {"after_min": 45}}}}
-    for research in ({"control_clear_min": 45}, {"control_share": 0}):
-        settings = load_settings(overrides={**longer, "research": research})
-        assert settings.profiles["premium"].extended_window.after_min == 45
 
 
 @pytest.mark.parametrize(

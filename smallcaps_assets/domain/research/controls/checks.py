@@ -6,12 +6,33 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.manifests.windows import FLOOR_GUARD
 from smallcaps_assets.domain.research.controls.intervals import count_inside
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.sessions import NEW_YORK
 
 _SHOWN: Final = ("control_id", "control_of", "timestamp")
+
+
+def describe_long_windows(limits: ProfileParams, params: ControlParams) -> str | None:
+    """Which windows of a profile are longer than the minutes in which a control is kept clear of events, if any.
+
+    An event of the symbol may then lie inside the window of a control, though not near its minute.
+    """
+    windows = {"window": limits.window, "extended_window": limits.extended_window}
+    longer = [
+        f"{name}.{side} {minutes}"
+        for name, window in windows.items()
+        for side, minutes in window
+        if minutes > params.control_clear_min
+    ]
+    if not longer:
+        return None
+    return (
+        f"{', '.join(longer)} above research.control_clear_min {params.control_clear_min}: the window of a control may "
+        "hold an event of its symbol. Shorten the window, or raise research.control_clear_min"
+    )
 
 
 def clear_of_events(controls: pl.DataFrame, master: pl.DataFrame, params: ControlParams) -> Finding:

@@ -13,6 +13,7 @@ from smallcaps_assets.domain.research.controls.candidates import (
     candidate_days,
     judge_bars,
 )
+from smallcaps_assets.domain.research.controls.checks import describe_long_windows
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.selection import ControlSelection, select_controls
 from smallcaps_assets.domain.sessions import SessionParams, new_york_date
@@ -47,12 +48,14 @@ class ChosenControls(NamedTuple):
         manifest_id: the manifest of the events.
         sha256: of the file.
         splits_known: whether splits were fetched; if not, no day was left out for one.
+        long_windows: the windows of the profile that are longer than its controls are kept clear of events, if any.
     """
 
     selection: ControlSelection
     manifest_id: str
     sha256: str
     splits_known: bool
+    long_windows: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,8 @@ class ControlChoice:
             SPLITS_INPUT: SPLITS_UNKNOWN if splits is None else rows_digest(splits),
         }
         sha256 = ControlStore(self.lake, self.profile).publish(selection.controls, made_from)
-        return ChosenControls(selection, manifest_id, sha256, splits is not None)
+        long_windows = describe_long_windows(self.limits, self.params)
+        return ChosenControls(selection, manifest_id, sha256, splits is not None, long_windows)
 
     def _settings(self) -> dict[str, Any]:
         return self.params.model_dump(mode="json", include=set(ControlParams.model_fields))
