@@ -134,9 +134,11 @@ def refresh_tables(
     for name, of_profile in tables.items():
         asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
         try:
-            provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))
+            loaded = settings.load()
+            upstream = upstream_of(name, of_profile, loaded)
+            provenance = provenance_of_asset(context, loaded, asset, upstream)
             with reused_pictures(context.instance, asset):
-                made = make_table(name, of_profile, settings.load(), lake, context.log.info)
+                made = make_table(name, of_profile, loaded, lake, context.log.info)
             tags = provenance | data_version_tags(made.sha256)
             context.log_event(dg.AssetMaterialization(asset, metadata=made.metadata, tags=tags))
         except UNFORESEEN as error:

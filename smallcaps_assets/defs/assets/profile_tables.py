@@ -49,15 +49,15 @@ def step_of(profile: Profile) -> str:
     return f"{profile}__joined_tables"
 
 
-def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets, one step per profile."""
-    return [_tables(profile) for profile in PROFILES]
+    return [_tables(profile, settings) for profile in PROFILES]
 
 
-def _tables(profile: Profile) -> dg.AssetsDefinition:
+def _tables(profile: Profile, of: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=step_of(profile),
-        specs=[_spec(name, profile) for name in JOINED_OF_PROFILES],
+        specs=[_spec(name, profile, of) for name in JOINED_OF_PROFILES],
         op_tags=RESEARCH_PRIORITY,
         can_subset=True,
         description=f"Makes the tables of {profile} that are selected, each from those before it; what fails stops no "
@@ -92,12 +92,12 @@ def _tables(profile: Profile) -> dg.AssetsDefinition:
     return joined_tables
 
 
-def _spec(name: str, profile: Profile) -> dg.AssetSpec:
+def _spec(name: str, profile: Profile, settings: Settings) -> dg.AssetSpec:
     described = TABLE_REGISTRY[name]
     texts = describe_columns(described.columns.values(), described.texts)
     return dg.AssetSpec(
         [profile, name],
-        deps=[dg.AssetKey(key) for key in upstream_of(name, profile)],
+        deps=[dg.AssetKey(key) for key in upstream_of(name, profile, settings)],
         metadata=column_schema(schema_of(dict(described.columns)), texts, below=True),
         description=_DESCRIPTIONS[name].format(profile=profile),
     )

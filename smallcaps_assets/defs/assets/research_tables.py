@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
-from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.joined_tables import make_table
 from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
+from smallcaps_assets.defs.metadata.outcomes import upstream_of_outcomes
 from smallcaps_assets.defs.metadata.research import scores_metadata
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -58,7 +59,7 @@ def _enriched() -> dg.AssetsDefinition:
 
     @dg.asset(
         name=ENRICHED_TABLE,
-        deps=[dg.AssetKey(key) for key in upstream_of(ENRICHED_TABLE, None)],
+        deps=[dg.AssetKey(key) for key in upstream_of_outcomes(ENRICHED_TABLE, None)],
         op_tags=OUTCOME_PRIORITY,
         metadata=column_schema(ENRICHED, texts, below=True),
     )
