@@ -21,6 +21,7 @@ from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.retention.job import retention_job, retention_schedule
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
+from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
 from smallcaps_assets.defs.staleness import staleness
@@ -79,5 +80,6 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 log_without_stack_traces()
 say_failures_once()
+reuse_engines()
 with foreseen_errors():  # in the settings
     defs = build_defs(load_settings())

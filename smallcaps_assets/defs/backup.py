@@ -34,6 +34,8 @@ def take(context: dg.OpExecutionContext, settings: SettingsResource, lake: LakeR
     facts = {name: result.facts[name] for name in ("snapshot", "files", "bytes", "new_files", "new_bytes")}
     context.add_output_metadata({**facts, "folder": str(result.folder), "removed": list(result.removed)})
     context.log.info("%s is complete, %s new bytes", result.folder, f"{result.facts['new_bytes']:,}")
+    if result.not_cleaned:
+        raise LakeError(f"{result.folder}: is complete, but nothing could be removed: {result.not_cleaned}")
     if result.damaged:
         raise LakeError(
             f"{result.folder}: is complete, but has files that were damaged before: {', '.join(result.damaged)}. "

@@ -119,6 +119,6 @@ def as_of_picture(cohorts: pl.DataFrame, title: str) -> bytes:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         axes.tick_params(colors=SOFT, labelsize=8)
-    if months:
-        figure.legend(*above.get_legend_handles_labels(), frameon=False, fontsize=7, loc="outside right upper")
-    return png_of(figure, title)
+    handles, labels = above.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, frameon=False, fontsize=7, loc="upper right") if months else None
+    return png_of(figure, title, legend)

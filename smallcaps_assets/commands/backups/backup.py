@@ -86,10 +86,11 @@ def _take(arguments: Namespace) -> int:
     seconds = time.monotonic() - began
     if arguments.json:
         document = {**result.facts, "folder": str(result.folder), "removed": result.removed}
-        print(json.dumps({**document, "freed_bytes": result.freed_bytes, "seconds": seconds}))
+        more = {"freed_bytes": result.freed_bytes, "not_cleaned": result.not_cleaned, "seconds": seconds}
+        print(json.dumps({**document, **more}))
     else:
         show(*_text(result, seconds))
-    return _DOES_NOT_HOLD if result.damaged else 0
+    return _DOES_NOT_HOLD if result.damaged or result.not_cleaned else 0
 
 
 def _of_settings(settings: Settings) -> Path:
@@ -115,6 +116,8 @@ def _text(result: SnapshotResult, seconds: float) -> list[Printable]:
         lines.append(
             Line(f"  settings/{name}: without the values of {', '.join(keys)}, which look like secrets", "note")
         )
+    if result.not_cleaned:
+        lines.append(Line(f"  contents of removed snapshots are still there: {result.not_cleaned}", "bad"))
     if result.damaged:
         count = count_clause(len(result.damaged), "file was", "files were")
         lines.append(

@@ -16,6 +16,7 @@ from smallcaps_assets.commands.services.state_folder import (
 )
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
+from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
@@ -50,6 +51,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
     require_writable(folder)
+    reuse_engines()
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)

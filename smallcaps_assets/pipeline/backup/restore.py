@@ -22,8 +22,9 @@ from smallcaps_assets.lake.backup.snapshots import Backup, Snapshot, open_backup
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.files.publish import disk_errors, require_writable
 from smallcaps_assets.pipeline.backup.destination import require_apart, require_space
+from smallcaps_assets.pipeline.backup.megabytes import MegabyteProgress
 from smallcaps_assets.pipeline.backup.state_files import DUMP
-from smallcaps_assets.pipeline.progress import Progress, with_progress
+from smallcaps_assets.pipeline.progress import with_progress
 from smallcaps_assets.runtime.long_paths import long_path
 
 # what is restored, until it is complete
@@ -228,9 +229,9 @@ class _Restore:
         facts = {"snapshot": self.snapshot.name, "lake_id": self.snapshot.facts["lake_id"], "state": state}
         publish_document(self.staged_lake / _MARKER, facts)
         missing = [entry for entry in self.entries if not self._is_there(entry)]
-        progress = Progress(len(missing), "restore: files written", log)
+        progress = MegabyteProgress(sum(entry.size for entry in missing), "restore: files written", log)
         for entry in self._written(missing):
-            progress.add(size=entry.size)
+            progress.add(entry.size)
 
     def _written(self, entries: Sequence[Entry]) -> Iterator[Entry]:
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="restore") as pool:

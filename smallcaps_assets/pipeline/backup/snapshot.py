@@ -6,6 +6,7 @@ materialized was published before; in the lake what names a file before that fil
 
 import hashlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from smallcaps_assets.domain.words import count_noun
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.backup.inventory import (
     SETTINGS,
     Entry,
@@ -29,10 +30,10 @@ from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.backup.destination import open_destination, require_space
 from smallcaps_assets.pipeline.backup.lake_copy import LakeCopy
+from smallcaps_assets.pipeline.backup.megabytes import MegabyteProgress
 from smallcaps_assets.pipeline.backup.readme import publish_readme
 from smallcaps_assets.pipeline.backup.settings_files import SettingsFile
 from smallcaps_assets.pipeline.backup.state_files import StateSource
-from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.operations import BackupParams
 
 # the inventory of a file, in both forms
@@ -50,6 +51,7 @@ class SnapshotResult:
         removed: older snapshots that retention removed.
         freed_bytes: of contents that no snapshot names any longer.
         resumed: how many files an unfinished snapshot had stored already.
+        not_cleaned: why contents that no snapshot needs were not removed; None where they were.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class SnapshotResult:
     removed: tuple[str, ...]
     freed_bytes: int
     resumed: int
+    not_cleaned: str | None = None
 
     @property
     def damaged(self) -> Sequence[str]:
@@ -108,6 +111,7 @@ def take_snapshot(  # noqa: PLR0913 -- what, where, and how it is watched
         LakeError: a file cannot be read or written; there is no new snapshot, and the older ones are whole.
     """
     lake = sources.lake
+    _require_files(lake)
     lake_id = give_identity(lake)
     if lake_id is None:
         raise LakeError(
@@ -118,6 +122,20 @@ def take_snapshot(  # noqa: PLR0913 -- what, where, and how it is watched
     backup = open_destination(destination, lake.root, sources.state.folder, lake_id)
     with backup.lock():
         return _take(backup, lake_id, sources, params, label, log, looked, now)
+
+
+def _require_files(lake: Lake) -> None:
+    """An empty folder may be the place of a disk that is not mounted: it is given no id.
+
+    Raises:
+        InputError: the lake is empty.
+    """
+    with disk_errors("read", lake.root):
+        names = [path.name for path in lake.root.iterdir()] if lake.root.is_dir() else None
+    if names is not None and all(name.startswith(".") for name in names):
+        raise InputError(
+            f"{lake.root}: has no file of a lake. If its disk is not mounted, mount it. Otherwise give --lake DIR."
+        )
 
 
 def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
@@ -134,7 +152,7 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
     backup.objects.sweep()
     names = backup.names()
     journals = backup.journals()
-    known = known_files([*([read_inventory(backup.folder / names[-1])] if names else []), *journals])
+    known = known_files([_last_inventory(backup, names), *journals])
     name = backup.new_name(begun, label)
     with backup.making(name) as folder:
         with (folder / Journal.NAME).open("w", encoding="utf-8") as file:
@@ -149,9 +167,9 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
             copy = LakeCopy(sources.lake, backup.objects, known, note, looked)
             unread = copy.unread()
             _require_space(backup, copy, unread, sources, params)
-            progress = Progress(len(unread), "backup: new files stored", log)
+            progress = MegabyteProgress(sum(file[1].size for file in unread), "backup: new files stored", log)
             for _, state in copy.store_all(unread):
-                progress.add(size=state.size)
+                progress.add(state.size)
             state_entries, state_new = list[Entry](), list[Entry]()
             for entry, is_new in sources.state.store(backup.objects, known):
                 state_entries.append(entry)
@@ -188,10 +206,23 @@ def _take(  # noqa: PLR0913, PLR0917 -- see `take_snapshot`
         _require_whole(backup, folder, entries)
         publish_readme(backup.root)
     removed = [] if damaged else outdated_snapshots(backup.names(), params.keep_last, params.keep_monthly)
-    for old in removed:
-        backup.remove(old)
-    _, freed = backup.clean()
-    return SnapshotResult(backup.folder / name, facts, tuple(removed), freed, sum(map(len, journals)))
+    freed, not_cleaned = 0, None
+    try:
+        for old in removed:
+            backup.remove(old)
+        _, freed = backup.clean()
+    except LakeError as error:
+        # the new snapshot is complete all the same
+        not_cleaned = str(error)
+    return SnapshotResult(backup.folder / name, facts, tuple(removed), freed, sum(map(len, journals)), not_cleaned)
+
+
+def _last_inventory(backup: Backup, names: Sequence[str]) -> Sequence[Entry]:
+    """The newest inventory that can be read; none where none can. `smallcaps backup --check` names the damaged ones."""
+    for name in reversed(names):
+        with suppress(LakeError):
+            return read_inventory(backup.folder / name)
+    return ()
 
 
 def _require_space(

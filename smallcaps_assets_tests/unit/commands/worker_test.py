@@ -52,6 +52,11 @@ def test_a_worker_names_the_variables_that_are_missing(
     assert "takes SMALLCAPS_BROKER_URL from the environment" in " ".join(capsys.readouterr().err.split())
 
 
+@dg.job
+def nothing() -> None:
+    """A job of which a worker could start a run."""
+
+
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as made:
@@ -64,7 +69,8 @@ def instance() -> Iterator[dg.DagsterInstance]:
 def test_a_run_about_which_something_was_decided_while_it_waited_is_not_started(
     instance: dg.DagsterInstance, status: dg.DagsterRunStatus
 ) -> None:
-    run = instance.create_run_for_job(dg.job(name="any")(lambda: None), status=status)
+    origin = dg.reconstructable(nothing).get_python_origin()
+    run = instance.create_run_for_job(nothing, status=status, job_code_origin=origin)
     lines: list[str] = []
     RunWorker(instance, "1-1@node", lines.append).execute(run.run_id)
     assert lines == [f"run {run.run_id} is {status.value.lower()} here: not started"]

@@ -75,8 +75,11 @@ def test_nothing_is_given_up_while_the_broker_is_away_and_until_workers_have_fou
     workers.broker_is_away = True
     assert workers.after(2 * PATIENCE_S) is None
     workers.broker_is_away = False
-    assert workers.after(BROKER_IS_BACK_S - 1) is None
-    # looked at again from here on
+    # workers look for the broker meanwhile, at longer and longer intervals
+    assert workers.after(5) is None
+    assert workers.after(2 * PATIENCE_S) is None
+    assert workers.after(BROKER_IS_BACK_S - 2 * PATIENCE_S - 6) is None
+    # the patience counts from here on
     assert workers.after(5) is None
     assert workers.after(PATIENCE_S) is not None
 

@@ -52,6 +52,7 @@ def test_a_restored_snapshot_has_the_same_bytes(first: dict[str, bytes], second:
         root, backup = Path(folder), Path(folder) / "backup"
         for number, tree in enumerate((first, second)):
             lake = root / f"lake{number}"
+            tree.setdefault("x.txt", b"")
             write_files(lake, {**tree, "lake.json": (root / "lake0" / "lake.json").read_bytes()} if number else tree)
             lake.mkdir(exist_ok=True)
             back_up(lake, backup)
@@ -195,6 +196,19 @@ def test_a_damaged_snapshot_is_named(name: str, lake: Path, tmp_path: Path) -> N
         bring_back(folder, tmp_path / "restored")
 
 
+def test_a_damaged_inventory_stops_no_backup_and_nothing_that_it_may_name_is_removed(
+    lake: Path, tmp_path: Path
+) -> None:
+    flip(back_up(lake, tmp_path / "backup").folder / inventory.INVENTORY_FILE)
+    write_files(lake, {POINTER: b"{1}\n"})
+    result = back_up(lake, tmp_path / "backup")
+    assert result.facts["new_bytes"] == 4
+    assert "inventory.parquet" in (result.not_cleaned or "")
+    assert object_of(tmp_path / "backup", b"{}\n").exists()
+    bring_back(result.folder, tmp_path / "restored")
+    assert content_below(tmp_path / "restored") == content_below(lake)
+
+
 @pytest.mark.parametrize(
     "path", ["lake/../../escaped", "/lake/x", "elsewhere/x", "lake/C:/x", "lake//x", "lake/a\\..\\x"]
 )
@@ -250,6 +264,15 @@ def test_a_full_disk_is_named_before_anything_is_written(lake: Path, tmp_path: P
     with pytest.raises(DiskFull, match=r"are to be written, and 1,000,000,000.00 GB must stay free.*GB are missing"):
         back_up(lake, tmp_path / "backup", params=BackupParams(keep_free_gb=1e9))
     assert not Backup(tmp_path / "backup").names()
+
+
+def test_an_empty_folder_is_no_lake_and_gets_no_id(tmp_path: Path) -> None:
+    (tmp_path / "lake").mkdir()
+    with pytest.raises(InputError, match="If its disk is not mounted"):
+        back_up(tmp_path / "lake", tmp_path / "backup")
+    assert list((tmp_path / "lake").iterdir()) == []
+    with pytest.raises(LakeError, match="there is no lake"):
+        back_up(tmp_path / "none", tmp_path / "backup")
 
 
 def test_two_backups_at_once_are_rejected(lake: Path, tmp_path: Path) -> None:
