@@ -7,8 +7,6 @@ ratio of processor time can be compared between machines.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -16,6 +14,7 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from fresh_processes import compare_works, parse_sizes
 from memory import peak_mb
 
 from smallcaps_assets.domain.research.cohorts.cohorts import cohort_tables
@@ -104,11 +103,12 @@ def cohorts(events: pl.DataFrame) -> dict[str, int]:
     return {"cohorts": made.cohorts.height, "members": made.members.height}
 
 
+SIZES: Final = {"events": 570_000, "specs": 3, "months": 36, "symbols": 3000}
 WORK: Final[dict[str, Callable[[pl.DataFrame], dict[str, int]]]] = {"sort_samples": sort_samples, "cohorts": cohorts}
 
 
 def work_here(work: str, arguments: argparse.Namespace) -> None:
-    """The process of `measure`."""
+    """One work, in a process of its own."""
     events = synthetic_events(arguments.events, arguments.specs, arguments.months, arguments.symbols)
     started, spent = time.perf_counter(), time.process_time()
     found = WORK[work](events)
@@ -116,43 +116,13 @@ def work_here(work: str, arguments: argparse.Namespace) -> None:
     print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb(), **found}))
 
 
-def measure(work: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """The run with the least processor time of some, each in a separate process."""
-    given = [f"--{name}={getattr(arguments, name)}" for name in ("events", "specs", "months", "symbols")]
-    command = [sys.executable, __file__, "--work", work, *given]
-
-    def once() -> dict[str, float]:
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-        return dict(json.loads(output))
-
-    return min((once() for _ in range(arguments.repeats)), key=lambda figures: figures["cpu_s"])
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=570_000)
-    parser.add_argument("--specs", type=int, default=3)
-    parser.add_argument("--months", type=int, default=36)
-    parser.add_argument("--symbols", type=int, default=3000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--work", choices=WORK)
-    arguments = parser.parse_args()
+    arguments = parse_sizes(__doc__, SIZES, WORK)
     if arguments.work:
         work_here(arguments.work, arguments)
-        return
-    reference = measure("sort_samples", arguments)
-    figures: dict[str, object] = {name: getattr(arguments, name) for name in ("events", "specs", "months")}
-    for work in WORK:
-        found = reference if work == "sort_samples" else measure(work, arguments)
-        figures[work] = {
-            "wall_s": round(found["wall_s"], 2),
-            "cpu_s": round(found["cpu_s"], 2),
-            "ratio_to_sorting_cpu": round(found["cpu_s"] / reference["cpu_s"], 2),
-            "peak_mb": round(found["peak_mb"]),
-        } | {name: int(found[name]) for name in ("sample_rows", "cohorts", "members") if name in found}
-        print(work, figures[work], flush=True)
-    print(json.dumps(figures))
+    else:
+        compare_works(__file__, WORK, arguments, SIZES, "ratio_to_sorting_cpu")
 
 
 if __name__ == "__main__":

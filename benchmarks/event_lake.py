@@ -13,7 +13,8 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, SHARD, UTC_US
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import PROVENANCE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore

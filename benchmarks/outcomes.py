@@ -8,8 +8,6 @@ its ratios of processor time can be compared between machines.
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -17,6 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 from detect import FIRST, LAST, synthetic_bars
+from fresh_processes import compare_works, parse_sizes
 from memory import peak_mb
 
 from smallcaps_assets.domain.research.bars.halts import bar_runs
@@ -97,6 +96,7 @@ def waves_and_labels(batch: Batch) -> dict[str, int]:
     return waves(batch) | labels(batch)
 
 
+SIZES: Final = {"events": 570_000, "batches": 20, "symbols": 8, "sessions": 120}
 WORK: Final[dict[str, Callable[[Batch], dict[str, int]]]] = {
     "read_points": read_points,
     "waves": waves,
@@ -106,7 +106,7 @@ WORK: Final[dict[str, Callable[[Batch], dict[str, int]]]] = {
 
 
 def work_here(work: str, arguments: argparse.Namespace) -> None:
-    """The process of `measure`: what makes the batches is not timed, and a first batch is not counted."""
+    """One work, in a process of its own: what makes the batches is not timed, and a first batch is not counted."""
     market = make_market(arguments.symbols, arguments.sessions)
     events = arguments.events // arguments.batches
     wall = cpu = 0.0
@@ -121,43 +121,13 @@ def work_here(work: str, arguments: argparse.Namespace) -> None:
     print(json.dumps({"wall_s": wall, "cpu_s": cpu, "peak_mb": peak_mb(), "bars": market.bars.height, **total}))
 
 
-def measure(work: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """The run with the least processor time of some, each in a separate process."""
-    given = [f"--{name}={getattr(arguments, name)}" for name in ("events", "batches", "symbols", "sessions")]
-    command = [sys.executable, __file__, "--work", work, *given]
-
-    def once() -> dict[str, float]:
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()[-1]
-        return dict(json.loads(output))
-
-    return min((once() for _ in range(arguments.repeats)), key=lambda figures: figures["cpu_s"])
-
-
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--events", type=int, default=570_000)
-    parser.add_argument("--batches", type=int, default=20)
-    parser.add_argument("--symbols", type=int, default=8)
-    parser.add_argument("--sessions", type=int, default=120)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--work", choices=WORK)
-    arguments = parser.parse_args()
+    arguments = parse_sizes(__doc__, SIZES, WORK)
     if arguments.work:
         work_here(arguments.work, arguments)
-        return
-    reference = measure("read_points", arguments)
-    figures: dict[str, object] = {"events": arguments.events, "bars_of_batch": int(reference["bars"])}
-    for work in WORK:
-        found = reference if work == "read_points" else measure(work, arguments)
-        figures[work] = {
-            "wall_s": round(found["wall_s"], 2),
-            "cpu_s": round(found["cpu_s"], 2),
-            "ratio_to_reading_cpu": round(found["cpu_s"] / reference["cpu_s"], 2),
-            "peak_mb": round(found["peak_mb"]),
-        } | {name: int(found[name]) for name in ("legs", "labels") if name in found}
-        print(work, figures[work], flush=True)
-    print(json.dumps(figures))
+    else:
+        compare_works(__file__, WORK, arguments, SIZES, "ratio_to_reading_cpu")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pkgutil import iter_modules
 import dagster as dg
 
 from smallcaps_assets.defs import assets
+from smallcaps_assets.defs.backup import backup_job, backup_schedule
 from smallcaps_assets.defs.checks.asset_checks import published_checks
 from smallcaps_assets.defs.checks.controls import control_checks
 from smallcaps_assets.defs.checks.research import research_checks
@@ -20,6 +21,7 @@ from smallcaps_assets.defs.registry import with_facts
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.retention.job import retention_job, retention_schedule
 from smallcaps_assets.defs.runs.run_log import RUN_LOG, people_logger, say_failures_once
+from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.defs.schedules import nightly_schedule
 from smallcaps_assets.defs.sensors import capture_sensor, failure_notice, lateness
 from smallcaps_assets.defs.staleness import staleness
@@ -37,7 +39,7 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
     settings_resource = SettingsResource(document=settings.model_dump_json())
     root = str(lake_path(settings))
     nightly, waves = nightly_job(settings), {profile: waves_job(profile) for profile in PROFILES}
-    retention = retention_job()
+    retention, backup = retention_job(), backup_job()
     return dg.Definitions(
         assets=[with_explained_failures(asset) for asset in with_facts(_build_assets(settings), settings)],
         asset_checks=[
@@ -49,8 +51,12 @@ def build_defs(settings: Settings, resources: Mapping[str, object] | None = None
                 *control_checks(),
             )
         ],
-        jobs=[nightly, redetect_job(), retention, *waves.values()],
-        schedules=[nightly_schedule(settings, nightly), retention_schedule(settings, retention)],
+        jobs=[nightly, redetect_job(), retention, backup, *waves.values()],
+        schedules=[
+            nightly_schedule(settings, nightly),
+            retention_schedule(settings, retention),
+            backup_schedule(settings, backup),
+        ],
         sensors=[capture_sensor(settings, waves[settings.active_profile]), failure_notice, lateness, staleness],
         resources={
             "settings": settings_resource,
@@ -74,5 +80,6 @@ def _build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 log_without_stack_traces()
 say_failures_once()
+reuse_engines()
 with foreseen_errors():  # in the settings
     defs = build_defs(load_settings())

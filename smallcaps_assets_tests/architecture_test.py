@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "simulated": {"simulated", "domain.tables", "runtime.user_files", "runtime.json_texts"},
     "pipeline": {
         *("pipeline", "lake", "market_data", "domain", "settings", "simulated"),
-        *("runtime.user_files", "runtime.system_errors"),
+        *("runtime.user_files", "runtime.system_errors", "runtime.long_paths", "runtime.databases"),
     },
     "defs": {"defs", "pipeline", "lake", "runtime", "domain", "settings", "market_data.client"},
     "definitions": {"defs", "settings"},

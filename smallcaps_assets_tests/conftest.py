@@ -24,6 +24,7 @@ from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets.simulated.protocol.wire import Reply
+from smallcaps_assets_tests.postgresql import Database, postgresql_server
 from smallcaps_assets_tests.scenarios import new_york
 
 LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -44,6 +45,13 @@ def _is_fast_lane(config: pytest.Config) -> bool:
 
 def _is_slow_module(path: Path) -> bool:
     return path.name.endswith("_test.py") and SLOW_MODULE in path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def database() -> Iterator[Database]:
+    """A database of PostgreSQL for all tests of a worker, one after another; skips where no server is installed."""
+    with postgresql_server() as variables:
+        yield Database(variables)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from smallcaps_assets.commands.console import Line, Style, show
+from smallcaps_assets.commands.console import Line, show
 from smallcaps_assets.commands.doctoring.installation import check_installation, release
 from smallcaps_assets.commands.doctoring.second import MET_WITHIN_S, second_process
 from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.inspecting.check import verdict_line
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.files.publish import disk_errors
@@ -28,8 +29,6 @@ NEEDS: Final = "nothing; without FOLDER it tests the installation and the folder
 EXAMPLE: Final = "smallcaps doctor /mnt/lake --two-hosts"
 
 _PROBLEMS: Final = 1
-_STYLES: Final[dict[str, Style]] = {"ok": "good", "note": "note", "problem": "bad"}
-_HANGING: Final = 25
 # participants of two hosts meet under it; those of one machine under one of their own
 _OPEN_TOKEN: Final = "two hosts"  # noqa: S105 -- no secret
 
@@ -66,7 +65,7 @@ def run(arguments: Namespace) -> int:
     for result in _results(arguments):
         found.append(result)
         if not arguments.json:
-            show(Line(_line(result), _STYLES[result.verdict], hanging=_HANGING))
+            show(verdict_line(result.name, result.verdict, _text(result)))
     problems = [result.name for result in found if result.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"holds": not problems, "results": [result._asdict() for result in found]}))
@@ -77,13 +76,13 @@ def run(arguments: Namespace) -> int:
     return _PROBLEMS if problems else 0
 
 
-def _line(result: PromiseResult) -> str:
+def _text(result: PromiseResult) -> str:
     text = result.message
     if result.breaks:  # the remedies of several promises are the same, and follow at the end
         text += f". Without this promise {result.breaks}"
     elif result.remedy:
         text = f"{text.rstrip('.')}. {result.remedy}"
-    return f"{result.verdict:<8} {result.name:<15} {text}"
+    return text
 
 
 def _results(arguments: Namespace) -> Iterator[PromiseResult]:

@@ -8,16 +8,21 @@ from smallcaps_assets.defs.metadata.research import table_metadata
 from smallcaps_assets.defs.resources import LakeResource
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE, RESEARCH_TABLE_NAME
-from smallcaps_assets.settings.settings import Profile, Settings
+from smallcaps_assets.settings.settings import COHORTS_FROM, Profile, Settings
 
-_OF_RESEARCH_TABLE: Final = ("manifest", "micro_features", "event_tape_state", COHORTS_TABLE)
+_OF_RESEARCH_TABLE: Final = ("manifest", "micro_features", "event_tape_state")
 
 
-def upstream_of(name: str, profile: Profile | None) -> list[list[str]]:
-    """The keys of the assets that a table of outcomes, or the research table of a profile, is made from."""
+def upstream_of(name: str, profile: Profile | None, settings: Settings) -> list[list[str]]:
+    """The keys of the assets that a table of outcomes, or the research table of a profile, is made from.
+
+    Whether a cohort was winning is asked of those that select the profile's events, or of those of its own tape.
+    """
     if name != RESEARCH_TABLE_NAME or profile is None:
         return upstream_of_outcomes(name, profile)
-    return [*([profile, one] for one in _OF_RESEARCH_TABLE), ["event_bar_features"], [EVENT_SCORES_TABLE]]
+    cohorts_of = profile if settings.profiles[profile].cohorts is None else COHORTS_FROM
+    own = [[profile, one] for one in _OF_RESEARCH_TABLE]
+    return [*own, [cohorts_of, COHORTS_TABLE], ["event_bar_features"], [EVENT_SCORES_TABLE]]
 
 
 def make_table(

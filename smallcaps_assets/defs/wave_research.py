@@ -11,6 +11,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.checks.asset_checks import check_evaluation, report_findings
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.defs.recording import (
     data_version_tags,
@@ -133,8 +134,11 @@ def refresh_tables(
     for name, of_profile in tables.items():
         asset = dg.AssetKey([*([of_profile] if of_profile else []), name])
         try:
-            provenance = provenance_of_asset(context, settings.load(), asset, upstream_of(name, of_profile))
-            made = make_table(name, of_profile, settings.load(), lake, context.log.info)
+            loaded = settings.load()
+            upstream = upstream_of(name, of_profile, loaded)
+            provenance = provenance_of_asset(context, loaded, asset, upstream)
+            with reused_pictures(context.instance, asset):
+                made = make_table(name, of_profile, loaded, lake, context.log.info)
             tags = provenance | data_version_tags(made.sha256)
             context.log_event(dg.AssetMaterialization(asset, metadata=made.metadata, tags=tags))
         except UNFORESEEN as error:

@@ -12,6 +12,8 @@ from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
 
 _ID: Final = "id"
+# under which a state of Dagster remembers the id of its lake
+LAKE_ID_KEY: Final = "smallcaps/lake_id"
 
 
 def identity_of(lake: Lake) -> str | None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.ranking import describe_costed, describe_q, name_cohort
 from smallcaps_assets.domain.research.prices import BPS
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.pipeline.pictures import INK, LINE_COLOURS, SOFT, png_of, small_canvas
 
 if TYPE_CHECKING:
@@ -119,6 +119,6 @@ def as_of_picture(cohorts: pl.DataFrame, title: str) -> bytes:
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
         axes.tick_params(colors=SOFT, labelsize=8)
-    if months:
-        figure.legend(*above.get_legend_handles_labels(), frameon=False, fontsize=7, loc="outside right upper")
-    return png_of(figure, title)
+    handles, labels = above.get_legend_handles_labels()
+    legend = figure.legend(handles, labels, frameon=False, fontsize=7, loc="upper right") if months else None
+    return png_of(figure, title, legend)

@@ -2,7 +2,8 @@
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Final, TypeVar
@@ -79,6 +80,25 @@ def in_threads(  # noqa: PLR0913 -- the seams of the loop
         finally:
             if running and stop is not None:
                 stop.set()
+            for future in running:
+                future.cancel()
+
+
+def in_order(work: Callable[[_Item], _Result], items: Iterable[_Item], threads: int) -> Generator[_Result, None, None]:
+    """Yield results of `work` in the order of `items`, while later items are worked on.
+
+    At most one result more than there are threads is waiting or being made.
+    """
+    waiting = iter(items)
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future[_Result]] = deque()
+        try:
+            while True:
+                running.extend(pool.submit(work, item) for item in islice(waiting, threads + 1 - len(running)))
+                if not running:
+                    return
+                yield running.popleft().result()
+        finally:
             for future in running:
                 future.cancel()
 

@@ -10,10 +10,12 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.research.tape.around_event import FROM_S, STEP_S, UNTIL_S
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import SESSIONS
+from smallcaps_assets.pipeline.picture_margins import set_margins
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
 COLOURS: Final[Mapping[str, str]] = {"PM": "#e0a030", "RTH": "#2f6fde", "AH": "#7a4fd0"}
 # of event types, in their order
@@ -23,7 +25,8 @@ SOFT: Final = "#5d6b7a"
 DPI: Final = 100
 MINUTES_PER_BAR: Final = 15
 SCORE_BINS: Final = 40
-COLOURS_KEPT: Final = 64
+# with fewer, a colour of few pixels, such as that of one line, may be merged with another
+COLOURS_KEPT: Final = 96
 MONTHS_NAMED: Final = 8
 MONTHS_COUNTED: Final = 12
 # lower bound in per cent and label
@@ -159,7 +162,7 @@ def market_state_picture(by_month: pl.DataFrame) -> bytes:
     shown = range(0, by_month.height, max(1, -(-by_month.height // MONTHS_NAMED)))
     axes.set_xticks(list(shown), [by_month["month"][number] for number in shown])
     _style_counts(axes)
-    return png_of(figure, "Short sale restrictions and halts by month, as bars show them")
+    return png_of(figure, "Short sale restrictions and halts by month")
 
 
 def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
@@ -183,8 +186,8 @@ def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:
     ticks = range(FROM_S, UNTIL_S + 1, 60)
     axes.set_xticks(ticks, [f"{second:+} s" if second else "known" for second in ticks])
     _style_counts(axes)
-    axes.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
-    return png_of(figure, title)
+    legend = axes.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
+    return png_of(figure, title, legend)
 
 
 def _bars(
@@ -222,7 +225,7 @@ def small_canvas(height_in: float) -> "tuple[Figure, Axes]":
     """A figure with one pair of axes, without decoration."""
     from matplotlib.figure import Figure  # noqa: PLC0415 -- heavy, and only needed when something is drawn
 
-    figure = Figure(figsize=(7.2, height_in), dpi=DPI, layout="constrained")
+    figure = Figure(figsize=(7.2, height_in), dpi=DPI)
     axes = figure.subplots()
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -239,14 +242,21 @@ def _style_counts(axes: "Axes") -> None:
     axes.legend(frameon=False, fontsize=9, ncols=3, loc="lower right", bbox_to_anchor=(1, 0.98))
 
 
-def png_of(figure: "Figure", title: str) -> bytes:
-    """The figure as a PNG of few colours, to keep it small; equal figures give equal bytes."""
+def png_of(figure: "Figure", title: str, beside: "Legend | None" = None) -> bytes:
+    """The figure as a PNG of few colours, to keep it small; equal figures give equal bytes.
+
+    Args:
+        figure: charts in a row or a column.
+        title: stands above the first of them.
+        beside: a legend right of them.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- as in small_canvas
     from PIL import Image  # noqa: PLC0415
 
-    # above the first of several charts
     for axes in figure.axes[:1]:
-        axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold")
+        # `y`: or the labels are measured, to move the title out of their way
+        axes.set_title(title, loc="left", fontsize=10, color=INK, fontweight="bold", y=1.0)
+    set_margins(figure, beside)
     # drawn once: `savefig` draws twice and encodes a PNG that would have to be decoded
     canvas, small = FigureCanvasAgg(figure), BytesIO()
     canvas.draw()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Start, deadline and request budget of the nightly run, where notices go, and what is removed from Dagster's state."""
+"""Start, deadline and budget of the nightly run, where notices go, what is removed from the state, and backups."""
 
 from datetime import time
 from typing import Self
@@ -49,3 +49,13 @@ class RetentionParams(Params):
                 "same records. Raise it, or lower log_days"
             )
         return self
+
+
+class BackupParams(Params):
+    """Where backups go, and which snapshots stay. Files of earlier releases lack it."""
+
+    destination: PathText | None = None
+    start: NewYorkTime = time(2, 30)
+    keep_last: int | None = Field(default=7, ge=1)
+    keep_monthly: int = Field(default=12, ge=0)
+    keep_free_gb: float = Field(default=2.0, ge=0)

@@ -28,7 +28,7 @@ from smallcaps_assets.errors import NotAuthenticated, SettingsError
 from smallcaps_assets.settings.consistency import require_clear_windows
 from smallcaps_assets.settings.documents import DocumentError, parse_document, read_text
 from smallcaps_assets.settings.layers import Layer, argument_layer, file_layer, override_settings
-from smallcaps_assets.settings.operations import NightlyParams, NoticeParams, RetentionParams
+from smallcaps_assets.settings.operations import BackupParams, NightlyParams, NoticeParams, RetentionParams
 from smallcaps_assets.settings.problems import explain_errors
 from smallcaps_assets.settings.sections import (
     CaptureParams,
@@ -62,8 +62,8 @@ _LAUNCHER: Final = "smallcaps_assets.defs.runs.launcher"
 _FORMER_LAUNCHER: Final = "smallcaps_assets.defs.launcher"
 
 
-# where the lake is mounted, where Dagster's state is, where notices go, how many threads a machine has
-_OF_A_MACHINE: Final = {"lake", "dagster", "notices", "fetch_threads"}
+# where the lake is mounted, where Dagster's state is, where notices and backups go, how many threads a machine has
+_OF_A_MACHINE: Final = {"lake", "dagster", "notices", "backup", "fetch_threads"}
 
 
 class Settings(Params):
@@ -95,6 +95,7 @@ class Settings(Params):
     notices: NoticeParams
     # files of earlier releases have no such section
     retention: RetentionParams = Field(default_factory=RetentionParams)
+    backup: BackupParams = Field(default_factory=BackupParams)
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

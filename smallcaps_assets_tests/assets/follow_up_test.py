@@ -11,6 +11,8 @@ import pytest
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.checks.texts import COHORTS_KEPT, FOLLOW_UP_CHECKS, MANIFEST_CHECKS
 from smallcaps_assets.defs.metadata.entries import COLUMNS_BELOW
+from smallcaps_assets.defs.resources import LakeResource
+from smallcaps_assets.defs.schedules import night_request
 from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
@@ -19,6 +21,8 @@ from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.conftest import ALL
 from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened, rows_of
+from smallcaps_assets_tests.assets.redetection_test import evaluation, tick
+from smallcaps_assets_tests.scenarios import new_york
 
 AS_OF: Final = "2025-12-01"
 PLUS: Final = ("plus", "manifest")
@@ -134,12 +138,102 @@ def check_of_cohorts(platform: Platform) -> tuple[bool, str | None]:
     return found.passed, found.description
 
 
+@pytest.mark.long
+def test_core_learns_from_its_tape_and_plus_captures_what_paid(tmp_path: Path, small_market: SimulatedMarket) -> None:
+    """One lake: tape of core, labels with costs, cohorts, manifest and tape of plus, its research table, a night."""
+    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+        platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-12-01"}
+        platform.overrides["profiles"] = {"plus": {"cohorts": {"as_of": AS_OF}}}
+        platform.overrides["research"] = EASY
+        platform.run("universe")
+        detect(platform)
+        platform.run("event_scores", ["core", "manifest"])
+        capture(platform, "core")
+        captured_costs_alone_select_nothing(platform)
+        learn(platform, 30.0)
+        cohorts = make_cohorts(platform)
+        assert cohorts.filter(selection="causal")["costed_share"].unique().to_list() == [1.0]
+        # they are kept: what is learned later selects when it is asked for
+        assert select(platform)[1].height == 0
+        sidecar, rows, _ = select(platform, renew_cohorts=True)
+        assert set(rows["cohort_id"]) <= set(sidecar["cohorts"]["winning"])
+        capture(platform, "plus")
+        check_was_winning(platform, rows)
+        assert verify_files(platform.lake).findings == ()
+        a_night_and_a_redetection_keep_the_selection(platform, sidecar)
+
+
+def capture(platform: Platform, profile: str) -> None:
+    """Every wave, ledger, report and research of a profile, as its job makes them."""
+    job = platform.definitions.resolve_job_def(f"{profile}_waves")
+    assert job.execute_in_process(instance=platform.instance).success
+    states = set(pl.read_parquet(platform.lake.ledger(profile))["state"])
+    assert states <= {"complete", "empty", "trades_only", "quotes_only"}
+
+
+def captured_costs_alone_select_nothing(platform: Platform) -> None:
+    """Without a default cost only captured events count: their cohorts win, and say that they select nothing."""
+    published = pl.read_parquet(platform.lake.research_table("cohorts", "core"))
+    at = published.filter(pl.col("as_of").cast(pl.String) == AS_OF, selection="causal", label_spec="15,1,1")
+    won = at.filter("winning")
+    assert won.height > 0
+    assert (won["costed_share"] < 0.8).all()
+    sidecar, rows, shown = select(platform)
+    assert (rows.height, sidecar["cohorts"]["withheld"]) == (0, won["cohort_id"].sort().to_list())
+    assert "no event, because costs are known of too few labels (research.cohort_min_costed_share)" in shown["verdict"]
+
+
+def check_was_winning(platform: Platform, rows: pl.DataFrame) -> None:
+    """What selected an event is what was known of it; before the first as_of nothing was."""
+    table = pl.read_parquet(platform.lake.research_table("research_table", "plus"))
+    was = table.select("event_id", "cohort_was_winning").join(rows.select("event_id", "date"), on="event_id")
+    assert was.height == rows.height > 0
+    known = was.select(was=pl.when(pl.col("date") >= AS_OF).then(pl.lit(value=True)))["was"]
+    assert known.drop_nulls().len() > 0
+    assert was["cohort_was_winning"].equals(known, check_names=False)
+    # by the cohorts of core: those of plus are made of the events that these selected
+    core = pl.read_parquet(platform.lake.research_table("cohorts", "core"))
+    assert not pl.read_parquet(platform.lake.research_table("cohorts", "plus")).equals(core)
+    record = platform.instance.get_latest_materialization_event(dg.AssetKey(["plus", "research_table"]))
+    assert record
+    assert record.asset_materialization
+    assert "dagster/input_data_version/core/cohorts" in (record.asset_materialization.tags or {})
+
+
+def a_night_and_a_redetection_keep_the_selection(platform: Platform, sidecar: dict[str, Any]) -> None:
+    cursor, message = tick(platform)
+    assert message == "Made with the settings in force."
+    assert evaluation(platform, dg.AssetKey(PLUS), COHORTS_KEPT).passed
+    platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-12-02"}
+    settings = load_settings(overrides=platform.overrides)
+    lake = LakeResource(root=str(platform.root))
+    request = night_request(platform.instance, settings, lake, new_york("2025-12-02 20:45"))
+    assert isinstance(request, dg.RunRequest)
+    night = platform.definitions.resolve_job_def("nightly").execute_in_process(
+        instance=platform.instance, run_config=dict(request.run_config), tags=request.tags
+    )
+    assert night.success
+    rows, after = ManifestStore.in_lake(platform.lake, "plus").current()
+    assert after["cohorts"] == sidecar["cohorts"]
+    assert rows.filter(date="2025-12-02").height > 0
+    (report,) = metadata_of(night, "nightly_report").values()
+    assert report["sessions"].value == 1
+    assert tick(platform, cursor)[1] == "Made with the settings in force."
+    assert platform.definitions.resolve_job_def("redetect").execute_in_process(instance=platform.instance).success
+    same = ManifestStore.in_lake(platform.lake, "plus").current()
+    assert (same.sidecar["manifest_id"], same.sidecar["cohorts"]) == (after["manifest_id"], sidecar["cohorts"])
+
+
 def test_only_a_profile_with_cohorts_depends_on_them() -> None:
     plain, follow_up = (
         build_defs(load_settings(overrides=overrides)).resolve_asset_graph()
         for overrides in ({}, {"profiles": {"plus": {"cohorts": {"as_of": AS_OF}}}})
     )
+    # what was known of an event's cohort is asked of the cohorts that selected it
+    table, own = dg.AssetKey(["plus", "research_table"]), dg.AssetKey(["plus", "cohorts"])
     key, premium, cohorts = dg.AssetKey(PLUS), dg.AssetKey(["premium", "manifest"]), dg.AssetKey(COHORTS)
+    assert {own, cohorts} & plain.get(table).parent_keys == {own}
+    assert {own, cohorts} & follow_up.get(table).parent_keys == {cohorts}
     master = dg.AssetKey("master_events")
     assert plain.get(key).parent_keys == {master} == follow_up.get(premium).parent_keys
     # no cycle: the cohorts of core come from no tape of plus

@@ -6,11 +6,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import dagster as dg
 import pytest
-import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
@@ -19,24 +17,12 @@ from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import COMMAND, VENDOR_POOL, settle_limit
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker
 from smallcaps_assets.runtime.processes import CLOCK_SLACK_S, _start_time, is_alive, process_identity, process_of
-from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
 FAILURE, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 SLEEPS = "import time; print(flush=True); time.sleep(600)"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {SLEEPS}"
-
-
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's state as dagster.yaml of the repository configures it, with shorter timeouts."""
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    document["run_monitoring"]["cancel_timeout_seconds"] = 1
-    document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
-    document["local_artifact_storage"]["config"]["base_dir"] = str(tmp_path)
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as made:
-        yield made
 
 
 @contextmanager
@@ -149,6 +135,7 @@ def failed(instance: dg.DagsterInstance, runs: dict[str, dg.DagsterRun]) -> set[
     return {name for name, run in now.items() if run and run.status == FAILURE}
 
 
+@IN_BOTH
 def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterInstance) -> None:
     assert instance.run_retries_enabled
     assert instance.run_retries_max_retries == 5
@@ -166,6 +153,7 @@ def test_killed_runs_are_retried_and_failed_steps_are_not(instance: dg.DagsterIn
     assert of_a_command.tags["dagster/will_retry"] == "false"
 
 
+@IN_BOTH
 def test_run_monitoring_frees_the_pool_slots_of_a_killed_command(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     settle_limit(instance)

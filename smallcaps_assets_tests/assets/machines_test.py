@@ -3,13 +3,10 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pytest
-import yaml
 from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 
@@ -24,7 +21,7 @@ from smallcaps_assets.defs.runs.workers import MACHINE_TAG, PROCESS_TAG, machine
 from smallcaps_assets.runtime.machines import machine_mark
 from smallcaps_assets.runtime.processes import process_identity
 from smallcaps_assets.settings.settings import Settings, load_settings, settings_version
-from smallcaps_assets_tests.repository import REPOSITORY
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 from smallcaps_assets_tests.unit.runtime.machines_test import identity_on, other
 
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -60,17 +57,6 @@ class Clock:
         return self.now
 
 
-@pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
-    """Dagster's state as dagster.yaml of the repository configures it."""
-    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text(encoding="utf-8"))
-    document["storage"]["sqlite"]["base_dir"] = str(tmp_path)
-    document["local_artifact_storage"]["config"]["base_dir"] = str(tmp_path)
-    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document), encoding="utf-8")
-    with dg.DagsterInstance.from_config(str(tmp_path)) as made:
-        yield made
-
-
 def launched(
     instance: dg.DagsterInstance, tags: dict[str, str], pid: int | None = GONE, status: dg.DagsterRunStatus = STARTED
 ) -> dg.DagsterRun:
@@ -87,6 +73,7 @@ def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRun
     return found.status
 
 
+@IN_BOTH
 def test_opening_a_state_fails_no_run_of_another_machine(instance: dg.DagsterInstance) -> None:
     spared = [
         launched(instance, {MACHINE_TAG: ELSEWHERE}),
@@ -121,6 +108,7 @@ def test_the_process_id_of_a_run_counts_on_the_machine_of_its_tag_only(instance:
     assert here.pid == os.getpid()
 
 
+@IN_BOTH
 def test_a_run_of_another_machine_fails_when_its_log_has_not_grown_for_a_lease(instance: dg.DagsterInstance) -> None:
     launcher = instance.run_launcher
     assert isinstance(launcher, WatchedRunLauncher)
@@ -144,6 +132,7 @@ def test_a_run_of_another_machine_fails_when_its_log_has_not_grown_for_a_lease(i
     assert "logged nothing for 30 min" in (launcher.check_run_worker_health(run).msg or "")
 
 
+@IN_BOTH
 def test_the_slot_of_a_command_of_another_machine_is_freed_when_it_counts_no_more(instance: dg.DagsterInstance) -> None:
     storage, clock = instance.event_log_storage, Clock()
     leases = Leases(clock)
@@ -183,6 +172,7 @@ def test_the_slot_of_a_command_that_runs_here_is_held_without_a_lease(instance: 
     storage.free_concurrency_slots_for_run(holder)
 
 
+@IN_BOTH
 def test_what_a_step_told_the_next_is_in_the_state_for_a_repetition_on_another_machine(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

@@ -22,7 +22,8 @@ from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.errors import LakeError, NoticeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import SHARDS_OF_MASTER
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UNIVERSE, UniverseStore

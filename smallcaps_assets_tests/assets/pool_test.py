@@ -1,6 +1,7 @@
 """The pool of steps that send vendor requests, and the share of the rate limit of each slot."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
 
 from smallcaps_assets.defs.resources import client_of
 from smallcaps_assets.defs.runs.pool import (
@@ -25,13 +27,15 @@ from smallcaps_assets.defs.runs.pool import (
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.source import budget_share
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 from smallcaps_assets_tests.repository import REPOSITORY
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Dagster's state as dagster.yaml of the repository configures it."""
-    (tmp_path / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    document = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text()) | storage
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(document))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -57,6 +61,7 @@ def test_the_limit_of_dagster_yaml_gives_the_whole_rate_limit_to_one_step(instan
     assert budget(instance, requests_per_minute=100) == 100
 
 
+@IN_BOTH
 def test_each_slot_has_its_share_of_the_rate_limit(instance: dg.DagsterInstance) -> None:
     instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 3)
     assert vendor_slots(instance) == 3
@@ -88,6 +93,7 @@ def test_a_command_holds_a_slot_while_it_sends_requests(instance: dg.DagsterInst
     assert logged == []
 
 
+@IN_BOTH
 def test_a_command_waits_for_an_occupied_slot(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     storage.initialize_concurrency_limit_to_default(VENDOR_POOL)
@@ -103,6 +109,7 @@ def test_a_command_waits_for_an_occupied_slot(instance: dg.DagsterInstance) -> N
     assert logged == ["runs are sending vendor requests: waiting for a slot of the pool ..."]
 
 
+@IN_BOTH
 def test_the_slot_of_a_killed_command_is_freed_and_those_of_others_are_not(instance: dg.DagsterInstance) -> None:
     storage = instance.event_log_storage
     storage.set_concurrency_slots(VENDOR_POOL, 3)
@@ -174,12 +181,13 @@ def test_the_slot_of_a_killed_step_is_freed_by_the_next_command(instance: dg.Dag
 
 def limited(home: Path, limit: int) -> Iterator[dg.DagsterInstance]:
     """The state of a home whose dagster.yaml sets another limit."""
-    text = (REPOSITORY / "dagster.yaml").read_text()
-    (home / "dagster.yaml").write_text(text.replace("default_limit: 1", f"default_limit: {limit}"))
+    text = (home / "dagster.yaml").read_text()
+    (home / "dagster.yaml").write_text(re.sub(r"default_limit: \d", f"default_limit: {limit}", text))
     with dg.DagsterInstance.get() as made:
         yield made
 
 
+@IN_BOTH
 def test_a_changed_limit_of_dagster_yaml_applies_from_the_next_start(home: Path) -> None:
     for limit in (1, 3, 2):
         for instance in limited(home, limit):
@@ -189,6 +197,7 @@ def test_a_changed_limit_of_dagster_yaml_applies_from_the_next_start(home: Path)
             assert instance.event_log_storage.get_concurrency_info(VENDOR_POOL).slot_count == limit
 
 
+@IN_BOTH
 def test_a_limit_set_in_the_web_ui_stays(home: Path) -> None:
     for instance in limited(home, 1):
         instance.event_log_storage.set_concurrency_slots(VENDOR_POOL, 5)

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -17,6 +18,7 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
 
 KEYS = dg.StaticPartitionsDefinition(["A", "B", "C", "D"])
@@ -29,11 +31,11 @@ Source = Callable[[PartitionRecorder], Iterator[Outcome]]
 
 
 @pytest.fixture
-def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+def instance(storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     # as in the product: Dagster plans a range at once, and does not know which of its partitions failed
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
     monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-    with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}}) as opened_instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}, **storage}) as opened_instance:
         yield opened_instance
 
 
@@ -79,6 +81,7 @@ def broken_off(_: PartitionRecorder) -> Iterator[Outcome]:
     raise RuntimeError("a defect")
 
 
+@IN_BOTH
 def test_after_an_error_finished_partitions_are_materialized_and_the_rest_failed(instance: dg.DagsterInstance) -> None:
     assert not run(instance, broken_off).success
     failed = AssetPartitionStatus.FAILED
@@ -120,6 +123,7 @@ def test_while_the_work_waits_finished_partitions_are_recorded_after_a_second(in
     assert recorded(instance) == ["A", "B", "C"]
 
 
+@IN_BOTH
 def test_a_failed_partition_is_recorded_at_the_end_and_only_if_the_run_continues(instance: dg.DagsterInstance) -> None:
     def source(_: PartitionRecorder) -> Iterator[Outcome]:
         yield Outcome(("B",), {"rows": 2}, ("B: its file is damaged",))

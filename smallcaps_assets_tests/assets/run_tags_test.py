@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,6 +14,7 @@ from smallcaps_assets.defs.runs.run_tags import describe_run
 from smallcaps_assets.defs.runs.workers import PROCESS_TAG, process_tag, worker, worker_is_gone
 from smallcaps_assets.runtime.processes import process_identity
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 
 SYMBOLS = ["AVLO", "EMBR", "HLXA", "QNTM"]
 TAPE = [dg.AssetKey(["core", "tape_trades"]), dg.AssetKey(["core", "tape_quotes"])]
@@ -69,10 +71,12 @@ def test_the_process_of_a_command_is_hidden_from_the_web_ui() -> None:
     assert [name for name in process_tag() if get_tag_type(name) == TagType.USER_PROVIDED] == []
 
 
+@IN_BOTH
 def test_the_process_of_a_run_of_an_earlier_version_is_known_but_not_taken_for_that_of_its_re_execution(
+    storage: dict[str, Any],
     tmp_path: Path,
 ) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}}) as instance:
+    with dg.DagsterInstance.local_temp(str(tmp_path), {"telemetry": {"enabled": False}, **storage}) as instance:
         job = dg.job(name="any")(lambda: None)
         for name in ("smallcaps/process", PROCESS_TAG):
             run = instance.create_run_for_job(job, tags={name: process_identity()})

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings.settings import PROFILES
-from smallcaps_assets_tests.assets.conftest import ALL, HISTORY
+from smallcaps_assets_tests.assets.conftest import ALL, HISTORY, IN_BOTH_LONG
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
@@ -140,6 +140,7 @@ def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform
     assert set(causes.values()) == {f"premium/manifest {NEW_DATA}"}
 
 
+@IN_BOTH_LONG
 def test_a_capture_by_the_waves_job_is_recorded_as_well(made: Platform) -> None:
     definitions = made.definitions
     assert definitions.resolve_job_def("core_waves").execute_in_process(instance=made.instance).success

@@ -92,7 +92,8 @@ class Home:
                 found[f"{folder}{Path(file).suffix}"] = _DATED.sub(b"", content)
             elif folder.startswith("quarantine"):
                 found[name] = json.loads(content)
-            elif file != "current.json":
+            # each lake has an id of its own
+            elif file not in {"current.json", "lake.json"}:
                 sidecar = json.loads(content)
                 del sidecar["manifest_id"], sidecar[DOCUMENT_KEY]
                 found[f"{folder}/manifest.json"] = sidecar

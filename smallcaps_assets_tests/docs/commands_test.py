@@ -1,6 +1,7 @@
 """Documents are executed: every command, every Python block, all settings and fault scripts that they print."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,18 @@ def exchange_with_a_key(command: str, shells: Fixtures) -> None:
     assert "Unknown API Key" in shells("import_shell").serve(command, "/v3/reference/tickers?apiKey=another")
 
 
+def backup_in_order(command: str, shells: Fixtures) -> None:
+    """All commands of the page up to this one, in order, on the lake of the demo, which they do not change."""
+    shell = shells("demo_shell")
+    for _, other in commands():
+        if other.startswith(("smallcaps backup ", "smallcaps restore ")):
+            assert shell.run(other.replace("/tmp/lake-backup", str(shell.folder.with_name("lake-backup"))))  # noqa: S108
+        if other == command:
+            break
+    # a copy that other commands would name
+    shutil.rmtree(shell.folder / "restored", ignore_errors=True)
+
+
 IMPORTS = re.compile(r"smallcaps import |smallcaps manifest --master lake/events/adopted\.parquet ")
 # the first matching pattern decides how a command is run; a command without a match fails
 RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
@@ -98,6 +111,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps plan .*--check", at_the_vendor),
     (r"smallcaps (status|coverage|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
     (r"smallcaps (labels|cohorts) ", on_the_demo),
+    (r"smallcaps (backup|restore) ", backup_in_order),
 )
 
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import SHARD
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.months import FileState, MonthCoverage

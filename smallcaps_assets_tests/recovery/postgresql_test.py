@@ -9,12 +9,20 @@ import dagster as dg
 import pytest
 from sqlalchemy import text
 
+from smallcaps_assets.commands.backups.where import restore_target, source_of_state
 from smallcaps_assets.commands.services import daemon_lock
 from smallcaps_assets.commands.services.daemon_lock import only_daemon_of_database
 from smallcaps_assets.commands.services.state import open_state, open_state_as_is
 from smallcaps_assets.defs.runs.workers import MACHINE_TAG
-from smallcaps_assets.errors import InputError, ServiceEnded
-from smallcaps_assets.settings.settings import Settings, load_settings
+from smallcaps_assets.errors import InputError, ServiceEnded, SettingsError
+from smallcaps_assets.lake.backup.snapshots import Backup
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.pipeline.backup.restore import restore
+from smallcaps_assets.pipeline.backup.settings_files import settings_files
+from smallcaps_assets.pipeline.backup.snapshot import Sources, take_snapshot
+from smallcaps_assets.settings.operations import BackupParams
+from smallcaps_assets.settings.settings import Settings, lake_path, load_settings, settings_version
+from smallcaps_assets_tests.backups import write_files
 from smallcaps_assets_tests.postgresql import postgresql_server
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.unit.runtime.machines_test import other_machine
@@ -96,3 +104,38 @@ def test_opening_the_state_from_a_third_machine_fails_no_run(settings: Settings)
         found = instance.get_run_by_id(run.run_id)
         assert found is not None
         assert found.status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_state_is_dumped_and_restored_into_an_empty_database(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, backup = lake_path(settings), tmp_path.with_name(f"{tmp_path.name} backup")
+    write_files(lake, {"notes.txt": b"1"})
+    with open_state_as_is(settings) as instance:
+        run = instance.create_run_for_job(dg.job(name="any")(lambda: None))
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(text("CREATE DATABASE other"))
+    with source_of_state(settings, wanted=True) as state:
+        sources = Sources(Lake(lake), state, settings_files(settings), settings_version(settings))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PATH", str(tmp_path))
+            with pytest.raises(SettingsError, match="pg_dump is not installed"):
+                take_snapshot(sources, backup, BackupParams(keep_free_gb=0.0))
+        assert Backup(backup).names() == []
+        result = take_snapshot(sources, backup, BackupParams(keep_free_gb=0.0))
+    assert result.facts["state"] == "postgresql"
+    stored = b"".join(path.read_bytes() for path in backup.rglob("*") if path.is_file())
+    assert (b"PGPASSWORD" in stored, b"of no use here" in stored) == (True, False)
+    shutil.rmtree(lake)
+    with (
+        restore_target(settings, lake, with_state=True) as target,
+        pytest.raises(InputError, match=r"is not empty \(its table runs has rows\)"),
+    ):
+        restore(backup, target)
+    assert not lake.exists()
+    monkeypatch.setenv("PGDATABASE", "other")
+    with restore_target(settings, lake, with_state=True) as target:
+        restore(backup, target)
+    assert (lake / "notes.txt").read_bytes() == b"1"
+    with open_state_as_is(settings) as instance:
+        assert instance.get_run_by_id(run.run_id) is not None

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.services import CODE_SERVER, Services, _answers, _exit_text
+from smallcaps_assets.commands.services.services import CODE_SERVER, Services, _answers, exit_text
 from smallcaps_assets.errors import ServiceEnded
 from smallcaps_assets.runtime.processes import wait_until_gone
 from smallcaps_assets_tests.free_ports import free_port
@@ -43,7 +43,7 @@ def test_a_service_that_is_killed_is_named_with_the_signal(services: Services) -
         services.wait_until_one_ends()
     killed = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
     assert str(ended.value) == f"the server (process {process.pid}) ended with {killed}"
-    assert _exit_text(3) == "exit code 3"
+    assert exit_text(3) == "exit code 3"
 
 
 def test_a_service_answers_after_its_start_and_ends_when_stopped(services: Services) -> None:

@@ -1,8 +1,10 @@
 """Detection with several configurations over part of the universe; bars or candidates are read once, batch by batch."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
@@ -21,6 +23,7 @@ from smallcaps_assets.domain.events.stricter import detect_in_candidates
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
+from smallcaps_assets.pipeline.concurrency import in_order
 from smallcaps_assets.pipeline.events.kept_candidates import KeptCandidates
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
@@ -30,8 +33,9 @@ from smallcaps_assets.settings.settings import Settings
 # bounds of the calendar
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
-# symbols whose candidates are judged together
-_JUDGED_AT_ONCE: Final = 128
+# symbols whose candidates are judged together, and in how many threads: reading a file keeps one processor busy
+_JUDGED_AT_ONCE: Final = 64
+_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 class Found(NamedTuple):
@@ -88,9 +92,11 @@ class Experiment:
         of_bars = [symbols for symbols, from_candidates in batches if not from_candidates]
         files = self.files.partition(of_bars, folder) if self.files else None
         progress = Progress(len(self.symbols), "symbols detected", log)
-        for symbols, from_candidates in batches:
-            yield self._judge(symbols) if from_candidates or files is None else self._batch(files, symbols)
-            progress.add(len(symbols))
+        judged = in_order(self._judge, (symbols for symbols, from_candidates in batches if from_candidates), _THREADS)
+        with closing(judged):
+            for symbols, from_candidates in batches:
+                yield next(judged) if from_candidates or files is None else self._batch(files, symbols)
+                progress.add(len(symbols))
         without_symbol = files.read_nameless() if files else BARS.to_frame()
         if without_symbol.height:
             clean = clean_bars(without_symbol)
@@ -111,13 +117,14 @@ class Experiment:
                     yield batch, False
 
     def _judge(self, symbols: list[str]) -> Batch:
-        """The results of symbols that have candidates."""
+        """The results of symbols that have candidates. Called in threads."""
         assert self.candidates is not None  # noqa: S101 -- only asked for where there are some
         sessions, in_range = self.candidates.sessions(symbols), self._in_range(pl.col("day"))
         daily = sessions.daily.filter(in_range)
         least = min(settings.detection.filters.least_dollar_volume_day_usd for settings in self.configurations)
-        day = pl.col("date").str.to_date("%Y-%m-%d")
-        rows = self.candidates.read(symbols, least).filter(self._in_range(day))
+        rows = self.candidates.read(symbols, least)
+        if self.first or self.last:
+            rows = rows.filter(self._in_range(pl.col("date").str.to_date("%Y-%m-%d")))
         found: list[Found] = []
         for settings in self.configurations:
             found.append(

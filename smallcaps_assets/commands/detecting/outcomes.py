@@ -13,11 +13,11 @@ import polars as pl
 from smallcaps_assets.commands.console import Printable, TextTable
 from smallcaps_assets.commands.detecting.experiment import Batch, Found
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
-from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS, mean_returns
 from smallcaps_assets.domain.research.outcomes.event_costs import net_outcomes
 from smallcaps_assets.domain.research.outcomes.event_labels import NO_ENTRY, NO_SCALE, OK
 from smallcaps_assets.domain.research.prices import BPS
 from smallcaps_assets.domain.research.sample import RESEARCH_EVENTS, with_causal_sample
+from smallcaps_assets.domain.research.statistics.mean_returns import MEAN_RETURNS, mean_returns
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.lake.month_files import DAY

@@ -46,7 +46,8 @@ class Spool:
     def _write(self, rows: pl.DataFrame) -> None:
         path = self._folder / f"{len(self._parts):06}.parquet"
         with disk_errors("written", path):
-            rows.write_parquet(path)
+            # read once, soon
+            rows.write_parquet(path, compression="lz4", statistics=False)
         self._parts.append(path)
 
     def _write_parts(self, least: int = _PART_ROWS) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.commands.cluster.readiness import check_cluster
 from smallcaps_assets.commands.console import Line, Style, show
 from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.ports import port_problem
@@ -35,6 +36,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.operations.readiness import (
     KNOWN_SYMBOL,
     ReadinessCheck,
+    Verdict,
     ask_endpoints,
     check_calendar,
     check_disk,
@@ -77,7 +79,8 @@ def run(arguments: Namespace) -> int:
     for check in _checks(arguments):
         found.append(check)
         if not arguments.json:
-            show(Line(_line(check), _STYLES[check.verdict], hanging=_HANGING))
+            text = f"{check.message.rstrip('.')}. {check.remedy}" if check.remedy else check.message
+            show(verdict_line(check.name, check.verdict, text))
     problems = [check.name for check in found if check.verdict == "problem"]
     if arguments.json:
         print(json.dumps({"ready": not problems, "checks": [check._asdict() for check in found]}))
@@ -86,9 +89,9 @@ def run(arguments: Namespace) -> int:
     return _PROBLEMS if problems else 0
 
 
-def _line(check: ReadinessCheck) -> str:
-    text = f"{check.message.rstrip('.')}. {check.remedy}" if check.remedy else check.message
-    return f"{check.verdict:<8} {check.name:<15} {text}"
+def verdict_line(name: str, verdict: Verdict, text: str) -> Line:
+    """The line of one check: its verdict, its name and what was found."""
+    return Line(f"{verdict:<8} {name:<15} {text}", _STYLES[verdict], hanging=_HANGING)
 
 
 def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
@@ -109,6 +112,8 @@ def _checks(arguments: Namespace) -> Iterator[ReadinessCheck]:
         "state": check_state(settings),
         "port": _check_port(arguments, state_folder(settings)),
     }
+    if (cluster := check_cluster(settings)) is not None:
+        local["cluster"] = cluster
     yield from local.values()
     wrong = [name for name in ("key", "lake", "calendar", "state") if local[name].verdict == "problem"]
     if arguments.offline:

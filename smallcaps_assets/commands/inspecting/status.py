@@ -153,10 +153,11 @@ def _describe_run(run: ActiveRun, now: datetime) -> list[Printable]:
     """What a run works on, since when, and the last line of its log; narrow enough for a terminal of 80 columns."""
     about = [run.job, *([f"wave {run.wave}"] if run.wave else []), *([run.symbols] if run.symbols else [])]
     lasts = describe_duration(max(0.0, (now - run.since).total_seconds()))
+    where = f" on {run.machine}" if run.machine else ""
     logged = [Line(f"    at {run.logged_at:%H:%M:%S}: {run.log_line}", hanging=6)] if run.log_line else []
     return [
         f"  {run.run_id[:8]}  {', '.join(about)}",
-        f"    {run.state} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
+        f"    {run.state}{where} for {lasts}, since {run.since:%Y-%m-%d %H:%M} UTC",
         *logged,
     ]
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.outcomes.shown import SPEC_NAMES, bps_interval, bps_text, share_text
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
-from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS
 from smallcaps_assets.domain.research.outcomes.event_costs import COST_SOURCES
 from smallcaps_assets.domain.research.outcomes.label_summary import LABEL_COUNTS, NOT_COSTED, RETURN_KINDS
+from smallcaps_assets.domain.research.statistics.mean_returns import MEAN_RETURNS
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.research.label_figures import LabelFigures, figures_of_labels

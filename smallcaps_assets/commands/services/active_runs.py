@@ -28,6 +28,7 @@ class ActiveRun(NamedTuple):
         since: when it reached that state, or when it was queued.
         log_line: the last line of its log; empty if there is none.
         logged_at: when that was logged.
+        machine: of a cluster, on which it is; empty elsewhere and while it waits for one.
     """
 
     run_id: str
@@ -39,6 +40,7 @@ class ActiveRun(NamedTuple):
     since: datetime
     log_line: str = ""
     logged_at: datetime | None = None
+    machine: str = ""
 
     @property
     def is_running(self) -> bool:

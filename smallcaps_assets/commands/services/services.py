@@ -95,7 +95,7 @@ class Services:
     def _require_running(self) -> None:
         for name, process in self._processes.items():
             if process.poll() is not None:
-                raise ServiceEnded(f"the {name} (process {process.pid}) ended with {_exit_text(process.returncode)}")
+                raise ServiceEnded(f"the {name} (process {process.pid}) ended with {exit_text(process.returncode)}")
 
     def _require_definitions(self) -> None:
         """The code server does not notice that its child, which holds the definitions and starts runs, has ended."""
@@ -153,8 +153,8 @@ def _holds_definitions(process: psutil.Process) -> bool:
     return False
 
 
-def _exit_text(code: int) -> str:
-    """`exit code 3`, or the signal that killed a process."""
+def exit_text(code: int) -> str:
+    """In words: `exit code 3`, or the signal that killed a process."""
     killed = code < 0 and -code in {*signal.Signals}
     return f"exit code {code}" + (f" ({signal.Signals(-code).name})" if killed else "")
 

@@ -16,17 +16,17 @@ from smallcaps_assets.commands.services.state_folder import (
 )
 from smallcaps_assets.defs.runs.orphans import fail_orphans
 from smallcaps_assets.defs.runs.pool import free_orphaned_slots, settle_limit
+from smallcaps_assets.defs.runs.sqlite_engines import reuse_engines
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.files.locks import exclusive_lock
 from smallcaps_assets.lake.files.publish import publish_text, require_writable
-from smallcaps_assets.lake.identity import identity_if_possible, identity_of, is_same_folder
+from smallcaps_assets.lake.identity import LAKE_ID_KEY, identity_if_possible, identity_of, is_same_folder
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.settings import Settings, home, instance_config, lake_path, use_dagster_home
 
 # names it in the storage as well, which may be a database that other lakes could use by mistake
 LAKE_KEY: Final = "smallcaps/lake"
-LAKE_ID_KEY: Final = "smallcaps/lake_id"
 # a lake on a disk that is not mounted now may be back later
 KEPT_S: Final = 30 * 86_400.0
 
@@ -51,6 +51,7 @@ def open_state_as_is(settings: Settings) -> dg.DagsterInstance:
     override = None if settings.dagster.laid_over is None else home() / settings.dagster.laid_over
     config = instance_config(home() / "dagster.yaml", folder, override)
     require_writable(folder)
+    reuse_engines()
     # a state that does not exist yet is created, by one process at a time
     with exclusive_lock(folder / "opening.lock"):
         publish_text(folder / "dagster.yaml", config)
@@ -101,7 +102,9 @@ def _last_change(folder: Path) -> float:
 
 def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
     try:
-        return dg.DagsterInstance.get()
+        instance = dg.DagsterInstance.get()
+        # an override may name plug-ins, which are loaded when they are first used
+        _ = (instance.run_launcher, instance.run_coordinator) if override is not None else None
     except Exception as error:  # a storage is a plug-in: its errors have no common root
         if known := system_error(error):
             raise known from error
@@ -115,6 +118,7 @@ def _open(folder: Path, override: Path | None) -> dg.DagsterInstance:
             f"{override}: Dagster's state cannot be opened ({cause}). Check what the file names: is it installed, does "
             "the server run, are user, password and database right?"
         ) from error
+    return instance
 
 
 def _require_same_lake(instance: dg.DagsterInstance, lake: Path) -> None:

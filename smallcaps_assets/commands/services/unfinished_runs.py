@@ -9,6 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.commands.services.active_runs import ActiveRun
 from smallcaps_assets.defs.partitions import partition_ends
+from smallcaps_assets.defs.runs.run_tags import HOST_TAG, WAITS
 from smallcaps_assets.defs.runs.workers import worker_is_gone
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.errors import SettingsError
@@ -70,6 +71,7 @@ def _describe_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> ActiveR
         since=datetime.fromtimestamp(since, UTC),
         log_line=logged.user_message if logged else "",
         logged_at=datetime.fromtimestamp(logged.timestamp, UTC) if logged else None,
+        machine=run.tags.get(HOST_TAG, "").removesuffix(WAITS) if begun else "",
     )
 
 

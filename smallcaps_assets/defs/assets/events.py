@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.events import master_metadata
 from smallcaps_assets.defs.partitions import SYMBOLS
@@ -48,9 +49,12 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 
 @dg.asset(deps=["event_shards"], io_manager_key="lake_tables", metadata=column_schema(EVENTS, below=True))
-def master_events(settings: SettingsResource, lake: LakeResource) -> Iterator[dg.MaterializeResult[object]]:
+def master_events(
+    context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
+) -> Iterator[dg.MaterializeResult[object]]:
     """MASTER: the events of all symbols, one row per event; near events of one symbol share an event_group_id."""
-    master, figures = make_master(settings, lake)
+    with reused_pictures(context.instance, context.asset_key):
+        master, figures = make_master(settings, lake)
     yield dg.MaterializeResult(value=master, metadata=figures)
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.events import manifest_metadata
 from smallcaps_assets.defs.metadata.follow_up import cohort_metadata
@@ -59,10 +60,15 @@ def _manifest(profile: Profile, settings: Settings) -> dg.AssetsDefinition:
         f"manifest never overwrites an old one.{_BY_COHORTS.format(profile=profile) * bool(others)}",
     )
     def manifest(
-        config: ManifestConfig, master_events: pl.DataFrame, settings: SettingsResource, lake: LakeResource
+        context: dg.AssetExecutionContext,
+        config: ManifestConfig,
+        master_events: pl.DataFrame,
+        settings: SettingsResource,
+        lake: LakeResource,
     ) -> dg.MaterializeResult[None]:
         renew = config.renew_cohorts
-        version, figures = make_manifest(profile, master_events, settings, lake, renew_cohorts=renew)
+        with reused_pictures(context.instance, context.asset_key):
+            version, figures = make_manifest(profile, master_events, settings, lake, renew_cohorts=renew)
         return dg.MaterializeResult(metadata=figures, data_version=dg.DataVersion(version))
 
     return manifest

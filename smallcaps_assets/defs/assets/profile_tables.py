@@ -11,6 +11,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, AssetFailures
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require_complete
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -48,15 +49,15 @@ def step_of(profile: Profile) -> str:
     return f"{profile}__joined_tables"
 
 
-def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
+def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     """The assets, one step per profile."""
-    return [_tables(profile) for profile in PROFILES]
+    return [_tables(profile, settings) for profile in PROFILES]
 
 
-def _tables(profile: Profile) -> dg.AssetsDefinition:
+def _tables(profile: Profile, of: Settings) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=step_of(profile),
-        specs=[_spec(name, profile) for name in JOINED_OF_PROFILES],
+        specs=[_spec(name, profile, of) for name in JOINED_OF_PROFILES],
         op_tags=RESEARCH_PRIORITY,
         can_subset=True,
         description=f"Makes the tables of {profile} that are selected, each from those before it; what fails stops no "
@@ -73,7 +74,7 @@ def _tables(profile: Profile) -> dg.AssetsDefinition:
         for name in (table for table in JOINED_OF_PROFILES if table in chosen):
             asset = dg.AssetKey([profile, name])
             result: dg.MaterializeResult[None] | None = None
-            with failures.of(asset):
+            with failures.of(asset), reused_pictures(context.instance, asset):
                 made = make_table(name, profile, loaded, lake, context.log.info)
                 version = dg.DataVersion(made.sha256)
                 result = dg.MaterializeResult(asset_key=asset, metadata=made.metadata, data_version=version)
@@ -91,12 +92,12 @@ def _tables(profile: Profile) -> dg.AssetsDefinition:
     return joined_tables
 
 
-def _spec(name: str, profile: Profile) -> dg.AssetSpec:
+def _spec(name: str, profile: Profile, settings: Settings) -> dg.AssetSpec:
     described = TABLE_REGISTRY[name]
     texts = describe_columns(described.columns.values(), described.texts)
     return dg.AssetSpec(
         [profile, name],
-        deps=[dg.AssetKey(key) for key in upstream_of(name, profile)],
+        deps=[dg.AssetKey(key) for key in upstream_of(name, profile, settings)],
         metadata=column_schema(schema_of(dict(described.columns)), texts, below=True),
         description=_DESCRIPTIONS[name].format(profile=profile),
     )

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import dagster as dg
 
 from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
-from smallcaps_assets.defs.joined_tables import make_table, upstream_of
+from smallcaps_assets.defs.joined_tables import make_table
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
+from smallcaps_assets.defs.metadata.outcomes import upstream_of_outcomes
 from smallcaps_assets.defs.metadata.research import scores_metadata
 from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
@@ -45,7 +47,8 @@ def scores(
     with tolerated(context, continue_on_failure=config.go_on):
         research = lake.joined_research(settings.load())
         made = research.scores()
-        metadata = scores_metadata(made, research.market_by_month())
+        with reused_pictures(context.instance, context.asset_key):
+            metadata = scores_metadata(made, research.market_by_month())
         result = dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(made.sha256))
     yield result
 
@@ -56,7 +59,7 @@ def _enriched() -> dg.AssetsDefinition:
 
     @dg.asset(
         name=ENRICHED_TABLE,
-        deps=[dg.AssetKey(key) for key in upstream_of(ENRICHED_TABLE, None)],
+        deps=[dg.AssetKey(key) for key in upstream_of_outcomes(ENRICHED_TABLE, None)],
         op_tags=OUTCOME_PRIORITY,
         metadata=column_schema(ENRICHED, texts, below=True),
     )

@@ -4,7 +4,8 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, picture, round_value, table
+from smallcaps_assets.defs.metadata.drawn import drawn
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, round_value, table
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC, may_select
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import (
@@ -47,8 +48,15 @@ def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortPa
         ranked, months = rank_cohorts(last, _DRAWN), shown.filter(level="L1")
         of = f"{PRIMARY_SPEC}, {selection}"
         metadata |= {
-            "picture/cohorts": picture(_picture(ranked, f"{last['as_of'][0]}, {of}: mean net bps, 95 %"), "cohorts"),
-            "picture/as_of": picture(as_of_picture(months, f"Cohorts of {of}, by as-of month"), "cohorts by as_of"),
+            "picture/cohorts": drawn(
+                "cohorts", cohorts_picture, _to_draw(ranked), f"{last['as_of'][0]}, {of}: mean net bps, 95 %"
+            ),
+            "picture/as_of": drawn(
+                "cohorts by as_of",
+                as_of_picture,
+                months.select("cohort_id", "as_of", "mean", "win_rate").sort("cohort_id", "as_of"),
+                f"Cohorts of {of}, by as-of month",
+            ),
             **_tables(ranked),
             "tested": int(last["tested"][0]),
             "winning": int(last["winning"].sum()),
@@ -77,10 +85,10 @@ def _verdict(last: pl.DataFrame, why: str | None, source: CohortSource, params: 
     return " ".join([words, *(f"{note[0].upper()}{note[1:]}." for note in source.notes(profile))])
 
 
-def _picture(ranked: RankedCohorts, title: str) -> bytes:
+def _to_draw(ranked: RankedCohorts) -> pl.DataFrame:
     """The best and the worst, in the order of their means; the largest where none is tested."""
     tested = pl.concat([ranked.best, ranked.worst.reverse()])
-    return cohorts_picture(ranked.largest if tested.is_empty() else tested, title)
+    return ranked.largest if tested.is_empty() else tested
 
 
 def _tables(ranked: RankedCohorts) -> Metadata:

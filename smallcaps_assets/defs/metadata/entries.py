@@ -6,13 +6,13 @@ longest word, and the page scrolls sideways once a table of metadata needs more 
 the materializations: only figures that are worth one are recorded as numbers, all others stand in tables.
 """
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.metadata.drawn import drawn
 from smallcaps_assets.domain.descriptions import COLUMNS
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.pipeline.pictures import coverage_picture
@@ -110,9 +110,4 @@ def coverage_pictures(table: pl.DataFrame) -> Metadata:
     if expected.is_empty():
         return {}
     pct = 100 * pl.col("sessions_here") / pl.col("sessions_expected")
-    return {"picture/coverage": picture(coverage_picture(expected.select("month", pct=pct)), "coverage by month")}
-
-
-def picture(png: bytes, what: str) -> dg.MarkdownMetadataValue:
-    """A PNG as Markdown."""
-    return dg.MetadataValue.md(f"![{what}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return {"picture/coverage": drawn("coverage by month", coverage_picture, expected.select("month", pct=pct))}

@@ -6,7 +6,8 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
+from smallcaps_assets.defs.metadata.drawn import drawn
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.symbols import describe_test_symbols
 from smallcaps_assets.domain.tables import SESSIONS
@@ -90,17 +91,19 @@ def _pictures(events: pl.DataFrame) -> Metadata:
         return {}
     return {
         "clock": dg.MetadataValue.md(clock_sketch(events)),
-        "picture/days": picture(sessions_picture(events), "events per day"),
-        "picture/clock": picture(clock_picture(events), "events by quarter of an hour, New York"),
-        "picture/scores": picture(score_picture(events), "scores by event type"),
+        "picture/days": drawn("events per day", sessions_picture, events.select("session", "date")),
+        "picture/clock": drawn(
+            "events by quarter of an hour, New York", clock_picture, events.select("session", "timestamp")
+        ),
+        "picture/scores": drawn("scores by event type", score_picture, events.select("event_type", "score")),
     }
 
 
 def _manifest_pictures(manifest: pl.DataFrame, funnel: Sequence[Mapping[str, int | str]]) -> Metadata:
     """The funnel of a selection, and the pictures of what it chose."""
-    drawn = _pictures(manifest)
-    sketch: Metadata = {"clock": drawn.pop("clock")} if drawn else {}
-    return {**sketch, "picture/funnel": picture(funnel_picture(funnel), "events left after each step"), **drawn}
+    chosen = _pictures(manifest)
+    sketch: Metadata = {"clock": chosen.pop("clock")} if chosen else {}
+    return {**sketch, "picture/funnel": drawn("events left after each step", funnel_picture, funnel), **chosen}
 
 
 def _funnel(selection: Selection) -> pl.DataFrame:

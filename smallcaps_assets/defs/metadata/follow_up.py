@@ -41,7 +41,7 @@ def cohort_metadata(manifest: pl.DataFrame, cohorts: SelectingCohorts, notice: s
 def _without_costs(entry: Mapping[str, Any]) -> str:
     count = len(entry.get("withheld", []))
     clause = count_clause(count, "of these selects no event", "of these select no event")
-    return f" {clause}: costs are known of too few of its labels ({MIN_COSTED})." if count else ""
+    return f" {clause}, because costs are known of too few labels ({MIN_COSTED})." if count else ""
 
 
 def _of_winning(manifest: pl.DataFrame, cohorts: pl.DataFrame) -> pl.DataFrame:

@@ -4,7 +4,8 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, picture, round_value, table
+from smallcaps_assets.defs.metadata.drawn import drawn
+from smallcaps_assets.defs.metadata.entries import FIRST_ROWS, Metadata, in_words, new_york, round_value, table
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.domain.words import count_clause, count_noun
@@ -33,11 +34,11 @@ def scores_metadata(made: JoinedTable, by_month: pl.DataFrame) -> Metadata:
     known = rows.filter(pl.col("score_percentile").is_not_null())
     pictures: Metadata = {}
     if not known.is_empty():
-        pictures["picture/percentiles"] = picture(
-            percentile_picture(known["score_percentile"]), "events by percentile of their score"
+        pictures["picture/percentiles"] = drawn(
+            "events by percentile of their score", percentile_picture, known["score_percentile"]
         )
     if not by_month.is_empty():
-        pictures["picture/market"] = picture(market_state_picture(by_month), "restricted days and halts by month")
+        pictures["picture/market"] = drawn("restricted days and halts by month", market_state_picture, by_month)
     return {
         "verdict": f"{known.height:,} of {count_clause(rows.height, 'event has', 'events have')} a reference of 50 "
         "events and more.",
@@ -80,8 +81,12 @@ def _pictures(around: AroundEvents) -> Metadata:
     which = "all" if around.drawn == around.captured else f"{around.drawn:,} of the"
     of_events = f"mean of {which} {count_noun(around.captured, 'captured event')}"
     return {
-        f"picture/{name}": picture(
-            around_event_picture(around.means, column, f"{what}, {of_events}"), f"{what} around the event, {of_events}"
+        f"picture/{name}": drawn(
+            f"{what} around the event, {of_events}",
+            around_event_picture,
+            around.means.select("event_type", "second", "events", column),
+            column,
+            f"{what}, {of_events}",
         )
         for name, (column, what) in _AROUND.items()
         if around.means[column].count()

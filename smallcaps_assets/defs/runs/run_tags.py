@@ -5,7 +5,8 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.partitions import partition_ends
+from smallcaps_assets.defs.partitions import SYMBOLS, partition_ends
+from smallcaps_assets.defs.runs.settings_tag import settings_tag
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.settings.settings import PROFILES
 
@@ -14,10 +15,19 @@ NIGHTLY: Final = "nightly"
 PROFILE_TAG: Final = "smallcaps/profile"
 WAVE_TAG: Final = "smallcaps/wave"
 SYMBOLS_TAG: Final = "smallcaps/symbols"
+# of a cluster: the name of the machine, or that the run has none yet
+HOST_TAG: Final = "smallcaps/machine"
+WAITS: Final = "waits for a worker"
 # the stage of a demo
 DEMO_TAG: Final = "smallcaps/demo"
 # symbols that are named; of the others, the number is
 _NAMED: Final = 2
+
+
+def tags_at_launch(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dict[str, str]:
+    """The tags that every launcher gives a run: what the run list shows, and the settings it is launched with."""
+    assets, symbols = run.asset_selection or (), instance.get_dynamic_partitions(SYMBOLS.name or "")
+    return describe_run(run.tags, assets, symbols) | settings_tag()
 
 
 def describe_run(tags: Mapping[str, str], assets: Iterable[dg.AssetKey], symbols: Sequence[str]) -> dict[str, str]:

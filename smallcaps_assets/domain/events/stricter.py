@@ -40,6 +40,8 @@ RAISED: Final = frozenset(
 LOWERED: Final = frozenset({"price_momentum.down_max_return", "consolidation_break.max_flatness"})
 # more than the bars of a day
 _DAY_BARS: Final = 4096
+# What an edge has of its candidate; the rest is that of its bar.
+_OF_EDGE: Final = ("symbol", "event_type", "direction", "date", "rvol_day", "dollar_volume_day")
 
 
 def needs_bars(kept: DetectionParams, wanted: DetectionParams) -> list[str]:
@@ -77,7 +79,7 @@ def detect_in_candidates(
     """The events that `detect` finds in the bars of the candidates, if `needs_bars` names no setting.
 
     Args:
-        candidates: KEPT_CANDIDATES of any symbols, see `explode_conditions`.
+        candidates: KEPT_CANDIDATES of any symbols, symbol by symbol, each in order of time.
         daily: DAILY of the same symbols and days, also of those without candidates.
         params: thresholds.
         reference: REFERENCE of the known symbols; unknown values pass and are counted.
@@ -87,7 +89,7 @@ def detect_in_candidates(
     """
     least = params.filters.least_dollar_volume_day_usd
     eligible = daily.filter(pl.col("dollar_volume_day") >= least)
-    edges = _find_edges(_explode(candidates.filter(pl.col("dollar_volume_day") >= least)), params.detectors)
+    edges = _find_edges(candidates.filter(pl.col("dollar_volume_day") >= least), params.detectors)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     judged = judge_edges(edges, verdicts, params)
     counts = count_removed(
@@ -102,38 +104,34 @@ def detect_in_candidates(
 
 
 def _explode(candidates: pl.DataFrame) -> pl.DataFrame:
-    """The condition bars of candidates, in order of event type, direction, symbol and time."""
-    of_edge = ("symbol", "event_type", "direction", "date", "rvol_day", "dollar_volume_day")
-    # a candidate comes before its bars and after those of the one before it
+    """The condition bars of candidates, in their order; `bar` counts on from day to day."""
+    another_day = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in ("symbol", "date"))
     return (
-        candidates.sort("event_type", "direction", "symbol", "timestamp", maintain_order=True)
-        .select(*of_edge, "condition_bars")
+        candidates.select(*_OF_EDGE, "condition_bars", day_start=another_day.cum_sum().cast(pl.Int64) * _DAY_BARS)
         .explode("condition_bars", empty_as_null=False, keep_nulls=False)
         .unnest("condition_bars")
-        .with_columns(
-            day=pl.col("date").str.to_date("%Y-%m-%d"),
-            bar_of_day=pl.col("bar"),
-            number=pl.struct("event_type", "direction", "symbol", "date").rle_id().cast(pl.Int64),
-        )
-        .with_columns(day_start=pl.col("number") * _DAY_BARS)
-        .with_columns(bar=pl.col("day_start") + pl.col("bar_of_day"))
+        .with_columns(bar_of_day="bar", bar=pl.col("day_start") + pl.col("bar"))
     )
 
 
-def _find_edges(bars: pl.DataFrame, params: DetectorParams) -> pl.DataFrame:
-    """The bars at which the conditions of `params` begin to hold."""
-    begins = {
-        "vwap_break": pl.when(pl.col("direction") == "up")
-        .then(pl.col("bar") - pl.col("run_above") + 1)
-        .otherwise(pl.col("bar") - pl.col("run_below") + 1),
-        "opening_range_break": pl.col("day_start"),
-    }
-    parts = []
-    tests = _tests(params)
-    for (event_type,), of_type in bars.partition_by("event_type", as_dict=True, maintain_order=True).items():
-        holds = of_type.with_columns(holds=tests[str(event_type)].fill_null(value=False))
-        parts.append(holds.filter(happens(pl.col("holds"), begins.get(str(event_type)))))
-    return pl.concat(parts) if parts else bars.clear()
+def _find_edges(candidates: pl.DataFrame, params: DetectorParams) -> pl.DataFrame:
+    """The bars of candidates at which the conditions of `params` begin to hold."""
+    bars = _explode(candidates)
+    kind, up = pl.col("event_type"), pl.col("direction") == "up"
+    holds = [(kind == name) & reached.fill_null(value=False) for name, reached in _tests(params).items()]
+    # the run of a break of the VWAP begins there
+    run_begins = pl.col("bar") - pl.when(up).then("run_above").otherwise("run_below") + 1
+    # only the columns of this test are copied until the edges are known
+    holding = bars.select(
+        "event_type", "direction", "bar", "day_start", run_begins=run_begins, holds=pl.any_horizontal(holds)
+    )
+    holding = holding.with_row_index("row").filter("holds")
+    since = {"vwap_break": pl.col("run_begins"), "opening_range_break": pl.col("day_start")}
+    rows = [
+        of_kind.filter(happens(pl.col("holds"), since.get(str(event_type))))["row"]
+        for (event_type, _), of_kind in holding.partition_by("event_type", "direction", as_dict=True).items()
+    ]
+    return bars[pl.concat(rows) if rows else []].with_columns(day=pl.col("date").str.to_date("%Y-%m-%d"))
 
 
 def _tests(params: DetectorParams) -> Mapping[str, pl.Expr]:

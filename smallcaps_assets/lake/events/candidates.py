@@ -17,7 +17,7 @@ import polars as pl
 
 from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.events.shards import SYMBOL_OF_SHARD, ShardCoverage
+from smallcaps_assets.lake.events.shard_coverage import SYMBOL_OF_SHARD, ShardCoverage
 from smallcaps_assets.lake.files.damaged_files import set_aside
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table

@@ -13,7 +13,8 @@ import polars as pl
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.errors import InputError, LakeError
-from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import CONTENT, SYMBOL_OF_SHARD, ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_and_entry
 from smallcaps_assets.lake.files.damaged_files import set_aside
 from smallcaps_assets.lake.files.publish import PROVENANCE, disk_errors, provenance_of, publish_frame

@@ -100,7 +100,9 @@ def judge_updates(made: Sequence[Sequence[Update]]) -> PromiseResult:
         owners.get(update.made_from, number) != number for number, of_one in enumerate(made) for update in of_one
     )
     if lost:
-        return problem(UPDATES, f"{lost} of {len(updates)} changes under the lock were lost: made from an old version")
+        return problem(
+            UPDATES, f"at least {lost} of {len(updates)} changes under the lock were lost: made from an old one"
+        )
     if not handed_over:
         return PromiseResult(UPDATES.name, "note", "the two sides never took turns: nothing was shown. Run it again")
     message = f"{len(updates)} changes under the lock survived, {handed_over} of them made from one of the other side"

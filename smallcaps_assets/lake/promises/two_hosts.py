@@ -26,7 +26,15 @@ from smallcaps_assets.lake.promises.turns import check_lock, run_turns
 _PROMISES: Final[dict[str, Promise]] = {
     promise.name: promise
     for promise in (
-        *(LOCK, UPDATES, SEEN_RENAME, NEW_FILES, REMOVED_FILES, SEEN_LISTINGS, ATTRIBUTES, WHOLE_FILES, CLOCK),
+        LOCK,
+        UPDATES,
+        SEEN_RENAME,
+        NEW_FILES,
+        REMOVED_FILES,
+        SEEN_LISTINGS,
+        ATTRIBUTES,
+        WHOLE_FILES,
+        CLOCK,
     )
 }
 

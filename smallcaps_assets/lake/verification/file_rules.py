@@ -11,7 +11,8 @@ from smallcaps_assets.domain.research.cohorts.selecting import identity_of_cohor
 from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, SELECTING_COHORTS
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.events.candidates import origin_in
-from smallcaps_assets.lake.events.shards import CONTENT, SYMBOL_OF_SHARD, is_difference
+from smallcaps_assets.lake.events.coverage_differences import is_difference
+from smallcaps_assets.lake.events.shard_coverage import CONTENT, SYMBOL_OF_SHARD
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.documents import parse_json_object, read_document
 from smallcaps_assets.lake.files.publish import provenance_of

@@ -30,8 +30,9 @@ from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
 from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
 from smallcaps_assets.lake.events.candidates import CandidateStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shard_proofs import prove_shard
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
@@ -87,7 +88,7 @@ class Detector:
         Raises:
             UnexpectedError: many symbols in a row met errors that nobody foresaw.
         """
-        self.shards.move_differences()
+        self.shards.differences.move()
         for outcomes in in_threads(self._detect_batch, self._batches(symbols), most=THREADS, tick=tick):
             yield from outcomes
 

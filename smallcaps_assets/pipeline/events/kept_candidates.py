@@ -1,5 +1,6 @@
 """Candidates of a lake from which experiments can be judged: which symbols have them, and their rows."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +13,9 @@ from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.tables import KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
-from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
+from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 
 # Why the events of a symbol come from its bars.
@@ -26,6 +28,9 @@ TEST_SYMBOLS: Final = "with which exchanges test"
 # What is read of candidates; the rest is that of their condition bars.
 _READ: Final = ("symbol", "event_type", "timestamp", "direction", "date", "rvol_day", "dollar_volume_day")
 _COVERED: Final = r"^(\d{4}-\d{2}-\d{2}) (\d+)-[0-9a-f]+(?: (.+))?$"
+
+# a session whose number of bars is not 0
+_BARS: Final = re.compile(r"(?:^|;)[0-9-]{10} 0*[1-9]")
 
 
 class CoveredSessions(NamedTuple):
@@ -78,7 +83,7 @@ class KeptCandidates:
     def sessions(self, symbols: Collection[str]) -> CoveredSessions:
         """The sessions of symbols that have candidates, in order of symbol and day."""
         texts = {
-            symbol: ";".join(month.text for _, month in sorted(self.coverages[symbol].months.items()) if month.text)
+            symbol: MonthCoverage.together(month for _, month in sorted(self.coverages[symbol].months.items())).text
             for symbol in symbols
         }
         parts = pl.col("session").str.extract_groups(_COVERED)
@@ -100,8 +105,11 @@ class KeptCandidates:
 
     def with_bars(self) -> list[str]:
         """The symbols that have candidates, perhaps none, and bars, sorted."""
-        counts = self.sessions(self.coverages).bars.group_by("symbol").agg(pl.col("bars").sum())
-        return counts.filter(pl.col("bars") > 0)["symbol"].sort().to_list()
+        return sorted(
+            symbol
+            for symbol, coverage in self.coverages.items()
+            if any(_BARS.search(month.text) for month in coverage.months.values())
+        )
 
     def read(self, symbols: Sequence[str], least_dollars: float) -> pl.DataFrame:
         """The columns of candidates (KEPT_CANDIDATES) that experiments read, of days of at least that dollar volume.

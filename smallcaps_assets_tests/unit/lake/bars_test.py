@@ -15,7 +15,8 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import event, files_below, new_lake
 from smallcaps_assets_tests.scenarios import bars_from, flat

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smallcaps_assets.lake.events.shards import ShardCoverage
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.month_files import combine_fingerprints
 from smallcaps_assets.lake.months import FileState, MonthCoverage
 
@@ -66,3 +66,14 @@ def test_the_fingerprint_of_a_coverage_is_that_of_its_sessions(months: list[dict
     covered = {f"{number}": MonthCoverage.of(None, marks, {}) for number, marks in enumerate(months)}
     coverage = ShardCoverage({}, [], covered, 0)
     assert coverage.fingerprint == combine_fingerprints(coverage.sessions)
+
+
+@given(months=st.lists(MARKS, max_size=3), usd=st.lists(DOLLARS, max_size=5))
+def test_months_together_are_judged_as_each_of_them(months: list[dict[date, str]], usd: list[float]) -> None:
+    # their sessions may be in no order from one month to the next
+    covered = [MonthCoverage.of(None, marks, dict(zip(sorted(marks), usd, strict=False))) for marks in months]
+    assert MonthCoverage.are_json([month.as_json() | {"stamp": [1, 2]} for month in covered])
+    assert MonthCoverage.together(covered).marks() == [mark for month in covered for mark in month.marks()]
+    damaged = MonthCoverage(None, "2025-01-03 1-00;2025-01-02 1-00")
+    assert not MonthCoverage.are_json([month.as_json() for month in (*covered, damaged)])
+    assert not MonthCoverage.are_json([*(month.as_json() for month in covered), {"stamp": [1.5, 2], "sessions": ""}])

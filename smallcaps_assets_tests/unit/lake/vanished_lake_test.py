@@ -18,7 +18,8 @@ from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.locks import exclusive_lock, symbol_lock
 from smallcaps_assets.lake.files.publish import make_folders, publish_changed, publish_text
 from smallcaps_assets.lake.imports import record_import
@@ -75,7 +76,9 @@ def write_table(lake: Lake) -> None:
         pytest.param(lambda lake: BarQuarantine(lake).add("ABCD", NOVEMBER, REJECTED), id="quarantine"),
         pytest.param(lambda lake: BarQuarantine(lake).replace("ABCD", NOVEMBER, [MONDAY], REJECTED), id="replaced"),
         pytest.param(lambda lake: ShardStore(lake).replace("ABCD", SHARD.to_frame(), COVERAGE), id="shard"),
-        pytest.param(lambda lake: ShardStore(lake)._merge(lake.shard_coverage("ABCD"), {}), id="coverage table"),
+        pytest.param(
+            lambda lake: ShardStore(lake).differences.merge(lake.shard_coverage("ABCD"), {}), id="coverage table"
+        ),
         pytest.param(lambda lake: UniverseStore(lake).replace(UNIVERSE.to_frame(), {}), id="universe"),
         pytest.param(lambda lake: UniverseStore(lake).add_details(STORED_DETAILS.to_frame(), "x"), id="details"),
         pytest.param(freeze, id="manifest"),

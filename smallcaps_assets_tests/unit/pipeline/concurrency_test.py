@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from smallcaps_assets.market_data.http.transport import ClientTotals
-from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_threads
+from smallcaps_assets.pipeline.concurrency import ConcurrencyTarget, in_order, in_threads
 from smallcaps_assets.pipeline.progress import LOG_EVERY_S, Progress, log_if_long, with_progress
 
 
@@ -237,3 +237,33 @@ def test_short_work_logs_nothing() -> None:
     now[0] += 1
     log("a third")
     assert logged == ["a third"]
+
+
+def test_results_come_in_order_while_later_items_are_worked_on() -> None:
+    second, taken = threading.Event(), []
+
+    def work(item: int) -> int:
+        # the first item is done only when the second is worked on
+        if item == 0:
+            assert second.wait(timeout=60)
+        if item == 1:
+            second.set()
+        return item * 2
+
+    def items() -> Iterator[int]:
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    for place, result in enumerate(in_order(work, items(), 2)):
+        assert result == place * 2
+        # not more than three that the caller has not yet got
+        assert len(taken) - place <= 3
+    assert list(in_order(str, [], 2)) == []
+
+
+def test_an_error_comes_in_its_place() -> None:
+    results = in_order(lambda item: 6 // item, [3, 2, 0, 1], 2)
+    assert [next(results), next(results)] == [2, 3]
+    with pytest.raises(ZeroDivisionError):
+        next(results)

@@ -3,7 +3,7 @@
 Months are as-of dates: what a cohort shows at one is computed from labels that were over when the month began.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from typing import Final, NamedTuple
 
@@ -63,18 +63,22 @@ def cohort_tables(events: pl.DataFrame, params: CohortParams) -> CohortTables:
     numbered = number_events(events)
     names = _names(numbered.groups)
     as_ofs = range(int(numbered.months[0]) + 1, int(numbered.months[-1]) + 2)
-    tables: list[CohortTables] = []
     # NumPy counts and sorts without the lock of the interpreter
     with ThreadPoolExecutor(len(SELECTIONS)) as pool:
-        for number, label_spec in enumerate(numbered.label_specs):
-            rows = spec_rows(numbered, number, names.levels)
+        parts: list[Future[CohortTables]] = []
+        rows = pool.submit(spec_rows, numbered, 0, names.levels)
+        for number, label_spec in enumerate(numbered.label_specs, start=1):
+            own = rows.result()
+            if number < len(numbered.label_specs):  # before what is made of its own, so that no thread waits
+                rows = pool.submit(spec_rows, numbered, number, names.levels)
 
-            def of_selection(selection: str, rows: SpecRows = rows, label_spec: str = label_spec) -> CohortTables:
+            def of_selection(selection: str, rows: SpecRows = own, label_spec: str = label_spec) -> CohortTables:
                 keys = {"label_spec": pl.lit(label_spec), "selection": pl.lit(selection)}
                 samples = _samples(rows, selection, names.levels, as_ofs, params)
                 return _of_samples(samples, keys, names, events["event_id"], params)
 
-            tables += pool.map(of_selection, SELECTIONS)
+            parts += [pool.submit(of_selection, selection) for selection in SELECTIONS]
+        tables = [part.result() for part in parts]
     return CohortTables(
         pl.concat(table.cohorts for table in tables).sort(COHORT_KEYS),
         pl.concat(table.members for table in tables).sort("as_of", "label_spec", "selection", "cohort_id", "event_id"),

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
-from smallcaps_assets.domain.research.cohorts.student import upper_tail
 from smallcaps_assets.domain.research.prices import BPS
+from smallcaps_assets.domain.research.statistics.student import upper_tail
 
 FAMILY: Final = ("as_of", "label_spec", "selection")
 # an error of the mean below this, relative to the greatest return, is due to rounding: the true one is 0

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.domain.words import count_clause, count_noun
 
 MIN_COSTED: Final = "research.cohort_min_costed_share"

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.research.cohorts.levels import TERCILES, CohortFloa
 
 Places = npt.NDArray[np.uint32]
 # A cohort has few values in a bin, and all cohorts together have bins that fit a cache.
-_BINS: Final = 128
+_BINS: Final = 64
 _WINDOW_BINS: Final = 512
 
 

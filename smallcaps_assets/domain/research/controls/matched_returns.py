@@ -4,9 +4,9 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS, mean_returns
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.outcomes.label_summary import ALL_TYPES
+from smallcaps_assets.domain.research.statistics.mean_returns import MEAN_RETURNS, mean_returns
 
 # returns that are summarized
 _FIGURES: Final = ("gross_return", "net_return")

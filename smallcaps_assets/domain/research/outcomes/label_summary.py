@@ -7,11 +7,11 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.mean_returns import MEAN_RETURNS, mean_returns_of_dates
 from smallcaps_assets.domain.research.cohorts.spec_rows import SELECTIONS
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.research.outcomes.event_costs import COST_SOURCES
 from smallcaps_assets.domain.research.outcomes.event_labels import NO_ENTRY, NO_SCALE, OK
+from smallcaps_assets.domain.research.statistics.mean_returns import MEAN_RETURNS, mean_returns_of_dates
 
 ALL_TYPES: Final = "all"
 RETURN_KINDS: Final = ("gross", "net")

@@ -8,10 +8,10 @@ the rows of the others. It is published last: after a killed process the tables 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property, partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -19,7 +19,6 @@ import polars as pl
 from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import BARS_READ
 from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
-from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
@@ -109,18 +108,24 @@ class SymbolResearch:
         if events.is_empty():
             return BAR_FEATURES.to_frame()
         # computed together as if each event were of a symbol of its own
-        chosen = list(events.select("symbol", "event_id", "timestamp").iter_rows())
-        names = [f"{number:06}" for number in range(len(chosen))]
-        pasts = [
-            self._past_of(symbol, event_id, timestamp, name)
-            for (symbol, event_id, timestamp), name in zip(chosen, names, strict=True)
-        ]
-        bars, sampled, own, splits = (pl.concat(parts) for parts in zip(*(past.frames for past in pasts), strict=True))
-        sessions = self._calendar([past.work for past in pasts])
-        market = MarketData(bars, sessions, sampled, None if self.splits is None else splits)
+        asked = events.select("symbol", "event_id", "timestamp").unique(maintain_order=True)
+        asked = asked.with_columns(name=pl.int_range(pl.len()).cast(pl.String).str.zfill(6))
+        names, symbols = asked["name"].to_list(), asked["symbol"].unique(maintain_order=True).to_list()
+        works, bars = self._bars_until(asked)
+        known = _until(asked, self._candidates(works, names))
+        sampled = with_causal_sample(known, self.detector.params.filters, self.params)
+        detected = self._detected(symbols)
+        given = pl.concat([detected, self._imported_beside(detected, symbols)])
+        own = research_events(
+            _renamed(asked, given, ["symbol", "event_id"]),
+            sampled.join(asked, left_on=["symbol", "event_id"], right_on=["name", "event_id"], how="semi"),
+        )
+        splits = self._splits_of(symbols)
+        splits = None if splits is None else _renamed(asked, splits, ["symbol"])
+        market = MarketData(bars, self._calendar(works), sampled, splits)
         features = event_bar_features(own, market, self.detector.params.features, self.params)
-        symbols = dict(zip(names, (symbol for symbol, *_ in chosen), strict=True))
-        return features.with_columns(pl.col("symbol").replace_strict(symbols, return_dtype=pl.String))
+        of_names = dict(asked.select("name", "symbol").iter_rows())
+        return features.with_columns(pl.col("symbol").replace_strict(of_names, return_dtype=pl.String))
 
     def markets(self, since: Mapping[str, date]) -> Iterator[MarketData]:
         """What the rows of symbols from a day of each on are computed from, some symbols at a time.
@@ -135,22 +140,17 @@ class SymbolResearch:
             if works:
                 yield self._market(works)[0]
 
-    def _past_of(self, symbol: str, event_id: str, timestamp: datetime, name: str) -> "_Past":
-        """What was known of a symbol when a minute of it was over, under another name."""
-        work = self._planner.from_day(symbol, _new_york_day(timestamp))
-        bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
-        if _lack_closes([work], bars, self._calendar([work])):
-            work = work.whole()
-            bars = self._bars([work]).filter(pl.col("timestamp") <= timestamp)
-        known = self._candidates([work]).filter(pl.col("timestamp") <= timestamp)
-        sampled = with_causal_sample(known, self.detector.params.filters, self.params)
-        own = pl.col("event_id") == event_id
-        detected = self._detected([symbol])
-        given = pl.concat([detected, self._imported_beside(detected, [symbol])])
-        events = research_events(given.filter(own), sampled.filter(own))
-        splits = self._splits_of([symbol])
-        frames = (bars, sampled, events, SPLITS.to_frame() if splits is None else splits)
-        return _Past(work, tuple(frame.with_columns(symbol=pl.lit(name)) for frame in frames))
+    def _bars_until(self, asked: pl.DataFrame) -> tuple[list[Renewal], pl.DataFrame]:
+        """Of each event, what is read of its symbol, and the bars up to its minute under the name of the event."""
+        names = asked["name"].to_list()
+        events = asked.select("symbol", "timestamp").iter_rows()
+        works = [self._planner.from_day(symbol, _new_york_day(timestamp)) for symbol, timestamp in events]
+        bars = _until(asked, self._bars(works, names))
+        named = [replace(work, symbol=name) for work, name in zip(works, names, strict=True)]
+        if short := _lack_closes(named, bars, self._calendar(works)):
+            works = [work.whole() if name in short else work for work, name in zip(works, names, strict=True)]
+            bars = _until(asked, self._bars(works, names))
+        return works, bars
 
     @cached_property
     def _imported(self) -> pl.DataFrame:
@@ -274,8 +274,12 @@ class SymbolResearch:
     def _splits_of(self, symbols: Sequence[str]) -> pl.DataFrame | None:
         return None if self.splits is None else self.splits.filter(pl.col("symbol").is_in(symbols))
 
-    def _bars(self, works: Sequence[Renewal]) -> pl.DataFrame:
+    def _bars(self, works: Sequence[Renewal], names: Sequence[str] | None = None) -> pl.DataFrame:
         """The usable bars of several symbols, each from the day on that its rows look back to.
+
+        Args:
+            works: what is read.
+            names: of the symbols in the result; by default their own.
 
         Raises:
             LakeError: they are not those that the events were detected from.
@@ -289,23 +293,37 @@ class SymbolResearch:
                     f"{work.last}, not the {work.bars:,} that its events were detected from. Restore what is missing, "
                     f"or materialize minute_bars, event_shards and then event_bar_features of {work.symbol}."
                 )
-        minutes, _ = select_minutes(pl.concat(parts).select(BARS_READ))
+        minutes, _ = select_minutes(pl.concat(_named(parts, names)).select(BARS_READ))
         return minutes
 
-    def _candidates(self, works: Sequence[Renewal]) -> pl.DataFrame:
+    def _candidates(self, works: Sequence[Renewal], names: Sequence[str] | None = None) -> pl.DataFrame:
         """The candidates (CANDIDATES) of several symbols, each from the day on that its rows look back to."""
-        parts = []
+        parts, known = [], dict[str, pl.DataFrame]()
         for work in works:
-            found = self.detector.candidates_of(work.symbol)
+            if work.symbol not in known:
+                known[work.symbol] = self.detector.candidates_of(work.symbol)
+            found = known[work.symbol]
             parts.append(found if work.is_whole else found.filter(pl.col("date") >= f"{work.read_from}"))
-        return pl.concat(parts)
+        return pl.concat(_named(parts, names))
 
 
-class _Past(NamedTuple):
-    """What was known of one symbol at a time: what to read of it; its bars, candidates, one event, and splits."""
+def _named(parts: Sequence[pl.DataFrame], names: Sequence[str] | None) -> Sequence[pl.DataFrame]:
+    if names is None:
+        return parts
+    return [part.with_columns(symbol=pl.lit(name)) for part, name in zip(parts, names, strict=True)]
 
-    work: Renewal
-    frames: tuple[pl.DataFrame, ...]
+
+def _until(asked: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows of each name up to the minute of its event."""
+    until = asked.select(symbol="name", until="timestamp")
+    found = rows.join(until, on="symbol", how="left", maintain_order="left")
+    return found.filter(pl.col("timestamp") <= pl.col("until")).drop("until")
+
+
+def _renamed(asked: pl.DataFrame, rows: pl.DataFrame, on: Sequence[str]) -> pl.DataFrame:
+    """The rows of each event, or of its symbol, under its name."""
+    found = rows.join(asked.select(*on, "name"), on=on, how="inner", maintain_order="left")
+    return found.with_columns(symbol=pl.col("name")).drop("name")
 
 
 def _lack_closes(works: Sequence[Renewal], bars: pl.DataFrame, sessions: pl.DataFrame) -> set[str]:

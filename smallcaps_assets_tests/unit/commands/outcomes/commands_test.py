@@ -93,6 +93,25 @@ def test_the_best_and_the_worst_cohorts_as_they_are_in_the_file(home: Lake, caps
     assert files_below(home.root) == before
 
 
+def test_a_winning_cohort_that_selects_nothing_says_why(fresh_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Costs of every second flush: no default says what the others cost."""
+    known = (pl.int_range(pl.len()) % 2 == 0) | (pl.col("event_type") != "flush")
+    events = random_events(3_000, date(2024, 1, 20), 90, 3, flush=0.02)
+    events = events.with_columns(pl.when(known).then(pl.col("net_return", "cost_bps")))
+    publish_cohorts(outcomes_of_lake(fill_outcomes(fresh_home / "lake", events)), "core")
+    _, text = run("cohorts --top 1 --no-color", capsys)
+    (row,) = table(text, "best")[1:]
+    winning, share = row[-1], int(row[-2].removesuffix(" %"))
+    assert (winning, 40 < share < 60) == ("yes, selects nothing", True)
+    (note,) = [line for line in text.splitlines() if "winning cohorts select no events" in line]
+    assert note.startswith("note: ")
+    assert note.endswith("capture more tape of core, or set research.cost_bps_default")
+    document = json.loads(run("cohorts --json", capsys)[1])
+    assert (document["winning"] > 0, document["selecting"]) == (True, 0)
+    assert document["why_withheld"] in note
+    assert document["best"][0]["selects"] is False
+
+
 def test_json_has_the_same_figures(home: Lake, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = run("cohorts --top 2 --as-of 2024-04 --spec 15,1,1 --profile core --json", capsys)
     document = json.loads(text)

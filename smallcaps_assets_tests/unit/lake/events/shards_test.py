@@ -14,7 +14,8 @@ import pytest
 
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
@@ -220,7 +221,7 @@ def test_a_table_beside_the_shards_is_read_and_moved(store: ShardStore) -> None:
     old = store.lake.shard_coverage(ONE).rename(beside_the_shards(store.lake))
     anew = ShardStore(store.lake)
     assert covered(anew).months["2025-01"] == month("1-a", "2-b")
-    anew.move_differences()
+    anew.differences.move()
     assert not old.exists()
     assert covered(anew).months["2025-01"] == month("1-a", "2-b")
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smallcaps_assets.lake.promises.file_system import FileSystem, file_system_of
 from smallcaps_assets.lake.promises.promises import SEEN_RENAME
@@ -21,8 +23,29 @@ def test_two_updates_from_one_version_are_a_lost_one() -> None:
     # a <- b and a <- c: whichever was published second replaced the first
     found = judge_updates([[Update("a", ""), Update("b", "a")], [Update("c", "a"), Update("d", "c")]])
     assert found.verdict == "problem"
-    assert found.message.startswith("1 of 4 changes under the lock were lost")
+    assert found.message.startswith("at least 1 of 4 changes under the lock were lost")
     assert found.breaks
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 9)), min_size=1, max_size=30))
+def test_an_old_version_that_is_read_is_found_whoever_read_it(steps: list[tuple[bool, int]]) -> None:
+    """Each step is who updates, and how many versions behind the last one it reads, as far as there are any."""
+    versions, of_first, of_second = [""], list[Update](), list[Update]()
+    for number, (is_first, behind) in enumerate(steps):
+        read = versions[max(0, len(versions) - 1 - behind)]
+        (of_first if is_first else of_second).append(Update(f"v{number}", read))
+        versions.append(f"v{number}")
+    found = judge_updates([of_first, of_second])
+    # what is in the last version: it, what it was made from, and so on
+    made_from = dict(of_first + of_second)
+    survived, version = 0, versions[-1]
+    while version:
+        survived, version = survived + 1, made_from[version]
+    lost = len(steps) - survived
+    assert (found.verdict == "problem") == any(behind and number for number, (_, behind) in enumerate(steps))
+    assert (lost > 0) == (found.verdict == "problem")
+    if lost:
+        assert 1 <= int(found.message.split()[2]) <= lost
 
 
 def test_updates_without_turns_show_nothing() -> None:

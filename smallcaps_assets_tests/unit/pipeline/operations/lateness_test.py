@@ -8,7 +8,8 @@ import pytest
 from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import SHARDS_OF_MASTER
-from smallcaps_assets.lake.events.shards import ShardCoverage, ShardStore
+from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
+from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session

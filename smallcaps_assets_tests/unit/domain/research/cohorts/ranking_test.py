@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
 from smallcaps_assets.domain.research.cohorts.ranking import (
     describe_q,
@@ -15,6 +14,7 @@ from smallcaps_assets.domain.research.cohorts.ranking import (
     name_cohort,
     rank_cohorts,
 )
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.research.cohorts.mean_returns import mean_returns, mean_returns_of_dates
 from smallcaps_assets.domain.research.outcomes.label_summary import ALL_TYPES, sum_by_date, summarize_labels
+from smallcaps_assets.domain.research.statistics.mean_returns import mean_returns, mean_returns_of_dates
 
 SCHEMA = pl.Schema(
     {

@@ -5,7 +5,7 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.intervals import with_intervals
+from smallcaps_assets.domain.research.statistics.intervals import with_intervals
 
 MEAN_RETURNS: Final = pl.Schema(
     {

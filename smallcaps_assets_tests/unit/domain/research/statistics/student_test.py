@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from smallcaps_assets.domain.research.cohorts.student import incomplete_beta, upper_tail
+from smallcaps_assets.domain.research.statistics.student import incomplete_beta, upper_tail
 from smallcaps_assets_tests.slow_spec.cohorts import student_tail
 
 

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from smallcaps_assets.domain.research.cohorts.student import critical_value
+from smallcaps_assets.domain.research.statistics.student import critical_value
 
 # of an interval that holds the mean in 95 of 100 cases
 _TAIL: Final = 0.025

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.research.cohorts.mean_returns import mean_returns
-from smallcaps_assets.domain.research.cohorts.student import critical_value, upper_tail
+from smallcaps_assets.domain.research.statistics.mean_returns import mean_returns
+from smallcaps_assets.domain.research.statistics.student import critical_value, upper_tail
 
 
 def test_the_worked_example_of_the_specification() -> None:

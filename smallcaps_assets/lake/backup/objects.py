@@ -1,0 +1,325 @@
+"""Contents of a backup, each stored once under the name of its SHA-256, whatever file systems can link.
+
+An object at its final path is complete by definition: it was written beside it, flushed to disk, read back, compared
+and renamed. It is never written again. Files of the lake are copied, never linked: what happens to them later does not
+reach the backup.
+"""
+
+import hashlib
+import os
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import Final, NamedTuple
+
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.backup.listed_files import ListedState
+from smallcaps_assets.lake.files.content_hash import ProofState, document_proof, proof_and_sha256
+from smallcaps_assets.lake.files.documents import parse_json_object
+from smallcaps_assets.lake.files.publish import disk_errors
+
+OBJECTS: Final = "objects"
+_PART: Final = ".part"
+_CHUNK_BYTES: Final = 1 << 22
+# shorter files are hashed in memory first, and written only where their content is not stored yet
+_SHORT_BYTES: Final = 1 << 20
+_TRIES: Final = 3
+_DIGITS_OF_FOLDER: Final = 2
+
+
+class Stored(NamedTuple):
+    """What was stored of a file.
+
+    Attributes:
+        sha256: of its content, in hex.
+        state: of the file as it was read.
+        proof: whether it is what the lake published; None of a file that carries no hash of its own.
+        is_new: whether the content was not stored before.
+    """
+
+    sha256: str
+    state: ListedState
+    proof: ProofState | None
+    is_new: bool
+
+
+class ObjectStore:
+    """The objects below `root`/objects."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder = root / OBJECTS
+        # of two files with the same content that are stored at once, one is new
+        self._keeping = Lock()
+        # folders with new names
+        self._changed = set[Path]()
+
+    def path_of(self, sha256: str) -> Path:
+        """Where the content with this SHA-256 is stored."""
+        return self.folder / sha256[:_DIGITS_OF_FOLDER] / sha256
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        """The size of each object as it was listed, with those that this process added."""
+        return dict(self.listed())
+
+    def has(self, sha256: str, size: int) -> bool:
+        """Whether there is an object of this size; what it holds is not read."""
+        return self._sizes.get(sha256) == size
+
+    def path_size(self, sha256: str) -> int | None:
+        """The size of an object on the disk; None where there is none.
+
+        Raises:
+            LakeError: the disk refuses.
+        """
+        path = self.path_of(sha256)
+        with disk_errors("read", path):
+            try:
+                return path.stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def listed(self) -> Iterator[tuple[str, int]]:
+        """Name and size of every object.
+
+        Raises:
+            LakeError: a folder cannot be listed.
+        """
+        for folder in self._folders():
+            with disk_errors("read", folder), os.scandir(folder) as listed:
+                for entry in listed:
+                    if not entry.name.startswith("."):
+                        yield entry.name, entry.stat().st_size
+
+    def put(self, source: Path, suffix: str = "") -> Stored | None:
+        """Store the content of a file; None where the file is gone.
+
+        Args:
+            source: the file. It may be replaced meanwhile: what is stored is one whole version of it.
+            suffix: that of a file of the lake, `.parquet` or `.json`, which carries a hash of its own.
+
+        Raises:
+            LakeError: it cannot be read, changes whenever it is read, or the object cannot be written.
+        """
+        for _ in range(_TRIES):
+            try:
+                with disk_errors("read", source):
+                    file = source.open("rb", buffering=0)
+            except LakeError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    return None
+                raise
+            with file:
+                state = ListedState.of(os.fstat(file.fileno()))
+                read = _reader(source, file.read)
+                stored = self._put(read, state, suffix)
+                if stored and ListedState.of(os.fstat(file.fileno())).has_content_of(state):
+                    return stored
+        raise LakeError(
+            f"{source}: changes while it is read, and files of a lake never do. End the program that writes into it.",
+            source,
+        )
+
+    def _put(self, read: Callable[[int], bytes], state: ListedState, suffix: str) -> Stored | None:
+        """Store what is read; None where it is not as long as the file was."""
+        if state.size > _SHORT_BYTES:
+            part = self.part()
+            try:
+                sha256, size = _write(part, read)
+                return self._keep(part, sha256, state, suffix) if size == state.size else None
+            finally:
+                remove_file(part)
+        content = _read_all(read, state.size)
+        if len(content) != state.size:
+            return None
+        sha256 = hashlib.sha256(content).hexdigest()
+        if self.has(sha256, state.size):
+            # not read back: it was proved when it was stored
+            return Stored(sha256, state, self._proof(self.path_of(sha256), suffix)[0], is_new=False)
+        part = self.part()
+        try:
+            with disk_errors("written", part, state.size):
+                part.write_bytes(content)
+            return self._keep(part, sha256, state, suffix)
+        finally:
+            remove_file(part)
+
+    def keep(self, part: Path, source: ListedState) -> Stored:
+        """Take over a complete file from `part`, such as the copy of a database, as what was stored of `source`."""
+        with disk_errors("read", part), part.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        try:
+            return self._keep(part, sha256, source, "")
+        finally:
+            remove_file(part)
+
+    def part(self) -> Path:
+        """A name for a file in the making."""
+        with disk_errors("written", self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return self.folder / f".{uuid.uuid4().hex}{_PART}"
+
+    def _keep(self, part: Path, sha256: str, state: ListedState, suffix: str) -> Stored:
+        """Make a file in the making an object, unless there is one of its content."""
+        flush_file(part)
+        proof, found = self._proof(part, suffix)
+        if found != sha256:
+            raise LakeError(
+                f"{part}: what was written does not read back (SHA-256 is {found}, not {sha256}). Check the disk of "
+                "the backup, then run again: no incomplete file was left in place.",
+                part,
+            )
+        path, size = self.path_of(sha256), part.stat().st_size
+        with self._keeping:
+            is_new = not self.has(sha256, size)
+            if is_new:
+                with disk_errors("written", path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(part, path)  # noqa: PTH105 -- replaces what has another size, which is damaged
+                self._sizes[sha256] = size
+                self._changed |= {path.parent, self.folder}
+        return Stored(sha256, state, proof, is_new)
+
+    @staticmethod
+    def _proof(path: Path, suffix: str) -> tuple[ProofState | None, str]:
+        """Whether a file is what the lake published, and its SHA-256; reads every byte once."""
+        with disk_errors("read", path):
+            if suffix == ".parquet":
+                proof, sha256 = proof_and_sha256(path)
+                return proof.state, sha256
+            if suffix == ".json":
+                content = path.read_bytes()
+                document = parse_json_object(content)
+                return None if document is None else document_proof(document).state, hashlib.sha256(content).hexdigest()
+            return None, digest_of(path)
+
+    def remove(self, sha256: str) -> None:
+        """Remove an object that no snapshot names."""
+        remove_file(self.path_of(sha256))
+        self._sizes.pop(sha256, None)
+
+    def sweep(self) -> None:
+        """Remove files in the making; nobody else may be writing to the backup."""
+        if self.folder.is_dir():
+            for part in self.folder.glob(f".*{_PART}"):
+                remove_file(part)
+
+    def flush(self) -> None:
+        """Flush the names of the objects that this process has added to disk."""
+        for folder in sorted(self._changed):
+            flush_folder(folder)
+        self._changed.clear()
+
+    def _folders(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        with disk_errors("read", self.folder), os.scandir(self.folder) as listed:
+            return sorted(self.folder / entry.name for entry in listed if entry.is_dir())
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex, from the disk where the system lets its own copy in memory be dropped.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb", buffering=0) as file:
+        forget_cached(file.fileno())
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def copy_whole(source: Path, target: Path, sha256: str, modified_ns: int) -> None:
+    """Copy a file, prove the copy by its SHA-256, and rename it to `target`, whose folder is created.
+
+    Raises:
+        LakeError: the source is not what it was, or the copy cannot be written or does not read back.
+    """
+    part = target.with_name(f".{uuid.uuid4().hex}{_PART}")
+    try:
+        with disk_errors("written", target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        with disk_errors("read", source), source.open("rb", buffering=0) as file:
+            found, _ = _write(part, _reader(source, file.read))
+        flush_file(part)
+        with disk_errors("read", part):
+            if found != sha256 or digest_of(part) != sha256:
+                raise LakeError(
+                    f"{source}: was read with SHA-256 {found}, not {sha256}, or its copy does not read back. Check "
+                    "both disks, then run again.",
+                    source,
+                )
+        with disk_errors("written", target):
+            os.utime(part, ns=(modified_ns, modified_ns))
+            os.replace(part, target)  # noqa: PTH105 -- of the files below it is the last step
+    finally:
+        remove_file(part)
+
+
+def flush_file(path: Path) -> None:
+    """Flush a file to disk, and drop the system's copy of it in memory, so that what is read next is on the disk."""
+    with disk_errors("written", path), path.open("rb+") as file:
+        os.fsync(file.fileno())
+        forget_cached(file.fileno())
+
+
+def forget_cached(descriptor: int) -> None:
+    """Have the next reader read from the disk, where the system can do that."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk; Windows has no such call and needs none."""
+    if os.name == "nt":
+        return
+    with disk_errors("written", folder):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file, also one that is marked as read-only, which Windows keeps otherwise."""
+    with disk_errors("written", path):
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:
+            path.chmod(stat.S_IWRITE | stat.S_IREAD)
+            path.unlink(missing_ok=True)
+
+
+def _reader(source: Path, read: Callable[[int], bytes | None]) -> Callable[[int], bytes]:
+    def read_named(size: int) -> bytes:
+        with disk_errors("read", source):
+            return read(size) or b""
+
+    return read_named
+
+
+def _read_all(read: Callable[[int], bytes], size: int) -> bytes:
+    """Everything, one byte beyond the size that it should have at most."""
+    chunks, left = list[bytes](), size + 1
+    while left and (chunk := read(left)):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)
+
+
+def _write(part: Path, read: Callable[[int], bytes]) -> tuple[str, int]:
+    """Write what is read; returns its SHA-256 and its size."""
+    digest, size = hashlib.sha256(), 0
+    with disk_errors("written", part), part.open("xb", buffering=0) as file:
+        while chunk := read(_CHUNK_BYTES):
+            digest.update(chunk)
+            size += len(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[file.write(view) :]
+    return digest.hexdigest(), size
