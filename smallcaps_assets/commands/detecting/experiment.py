@@ -34,7 +34,7 @@ from smallcaps_assets.settings.settings import Settings
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
 # symbols whose candidates are judged together, and in how many threads: reading a file keeps one processor busy
-_JUDGED_AT_ONCE: Final = 128
+_JUDGED_AT_ONCE: Final = 64
 _THREADS: Final = min(4, os.cpu_count() or 1)
 
 

@@ -51,7 +51,12 @@ def cohorts_metadata(made: JoinedCohorts, source: CohortSource, params: CohortPa
             "picture/cohorts": drawn(
                 "cohorts", cohorts_picture, _to_draw(ranked), f"{last['as_of'][0]}, {of}: mean net bps, 95 %"
             ),
-            "picture/as_of": drawn("cohorts by as_of", as_of_picture, months, f"Cohorts of {of}, by as-of month"),
+            "picture/as_of": drawn(
+                "cohorts by as_of",
+                as_of_picture,
+                months.select("cohort_id", "as_of", "mean", "win_rate").sort("cohort_id", "as_of"),
+                f"Cohorts of {of}, by as-of month",
+            ),
             **_tables(ranked),
             "tested": int(last["tested"][0]),
             "winning": int(last["winning"].sum()),
