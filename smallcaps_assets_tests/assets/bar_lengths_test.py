@@ -55,6 +55,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.long
 def test_imports_and_detection_reject_the_same_rows_with_the_same_exit_code(home: Path) -> None:
     for name, (bars, rejected, code) in CASES.items():
         folder = home / name

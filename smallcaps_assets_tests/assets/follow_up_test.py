@@ -76,6 +76,7 @@ def select(platform: Platform, **config: Any) -> tuple[dict[str, Any], pl.DataFr
     return sidecar, rows, {name: value.value for name, value in shown.items()} | {"of": shown["winning_cohorts"]}
 
 
+@pytest.mark.long
 def test_winning_cohorts_select_the_events_of_plus_and_stay_those_that_first_did(lake: Platform) -> None:
     assert "research/core/cohorts.parquet" in failure(lake.run(PLUS, fails=True))
     cohorts = make_cohorts(lake)

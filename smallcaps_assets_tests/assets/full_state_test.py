@@ -68,6 +68,7 @@ def months(platform: Platform) -> set[Path]:
     return set(platform.lake.minute_bars.glob("*/*.parquet"))
 
 
+@pytest.mark.long
 def test_a_run_loses_nothing_that_it_published_when_its_state_cannot_be_written(
     disk: Path, tmp_path: Path, small_market: SimulatedMarket
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(fresh:
     assert pl.read_parquet(fresh.root / "reports" / "nightly.parquet").is_empty()
 
 
+@pytest.mark.long
 def test_a_symbol_whose_file_is_damaged_stops_no_other(fresh: Platform) -> None:
     begun(fresh)
     (fresh.lake.bars("CRVO") / "2025-11.parquet").write_bytes(b"PAR1 no more")
@@ -278,6 +279,7 @@ def test_a_symbol_whose_file_is_damaged_stops_no_other(fresh: Platform) -> None:
     assert master(fresh)["date"].max() == "2025-11-24"
 
 
+@pytest.mark.long
 def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) -> None:
     fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX"]}
     begun(fresh)
@@ -291,6 +293,7 @@ def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) 
 # ------------------------------------------------------------------------------------------------- research
 
 
+@pytest.mark.long
 def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_failed_of_them(fresh: Platform) -> None:
     fresh.overrides["research"] = {"enabled": True}
     by_path(fresh, "/reference/conditions", status=404)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pytest
 
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.staleness import staleness
@@ -111,6 +112,7 @@ def test_a_changed_threshold_turns_the_checks_yellow_and_redetect_turns_them_gre
     assert tick(made, cursor) == (cursor, "Nothing changed.")
 
 
+@pytest.mark.long
 def test_a_damaged_manifest_is_named_beside_the_other_checks_and_redetect_makes_it_again(made: Platform) -> None:
     pointer = made.lake.manifests("core") / "current.json"
     current = pointer.read_bytes()

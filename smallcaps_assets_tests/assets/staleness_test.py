@@ -4,6 +4,7 @@ from datetime import date
 
 import dagster as dg
 import polars as pl
+import pytest
 from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 
@@ -116,6 +117,7 @@ def versions(platform: Platform, asset: str) -> dict[str | None, str]:
     return {one.partition: (one.tags or {})["dagster/data_version"] for one in found}
 
 
+@pytest.mark.long
 def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform) -> None:
     made.run(["premium", "manifest"])
     whole = {"first": tape_key(FIRST, "RTH"), "last": tape_key(LAST, "RTH")}
@@ -140,6 +142,7 @@ def test_tape_and_ledger_are_stale_after_changes_that_decide_them(made: Platform
     assert set(causes.values()) == {f"premium/manifest {NEW_DATA}"}
 
 
+@pytest.mark.long
 @IN_BOTH_LONG
 def test_a_capture_by_the_waves_job_is_recorded_as_well(made: Platform) -> None:
     definitions = made.definitions

@@ -143,6 +143,7 @@ def test_research_follows_each_wave_unless_it_is_switched_off_and_costs_no_captu
     assert set(captured) <= set(micro["event_id"])
 
 
+@pytest.mark.long
 def test_the_table_of_a_profile_brings_its_parts_up_to_date_and_names_what_failed_of_them(planned: Platform) -> None:
     waves(planned)
     planned.gate.requests.clear()
@@ -230,6 +231,7 @@ def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Pla
     assert reds(planned, "quotes")["MATERIALIZED"] == EVERYTHING
 
 
+@pytest.mark.long
 def test_no_window_is_started_beyond_the_request_budget(planned: Platform) -> None:
     result = waves(planned, max_requests=5)
     assert len(requested(planned)) == 5
@@ -275,6 +277,7 @@ def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.
     return result
 
 
+@pytest.mark.long
 def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept: Platform) -> None:
     result = look(kept)
     assert isinstance(result, dg.SkipReason)

@@ -47,6 +47,7 @@ def shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 def test_a_restored_demo_says_what_the_demo_said(demo: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = demo.bytes_of_lake()
     home, backup = Home.make(tmp_path / "home"), shlex.quote(str(tmp_path / "backup"))

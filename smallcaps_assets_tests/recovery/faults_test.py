@@ -166,6 +166,7 @@ def test_a_run_that_hangs_is_ended_and_repeated(platform: Platform) -> None:
     assert platform.slots_taken() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("without_code_server", [False, True])
 def test_a_cancelled_run_leaves_no_process_behind(platform: Platform, without_code_server: bool) -> None:
     hold = platform.hold()

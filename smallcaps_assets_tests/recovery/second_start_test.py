@@ -40,6 +40,7 @@ def test_a_second_web_ui_is_rejected_and_names_the_address_of_the_first(platform
     assert platform.services(*SERVICES) == before
 
 
+@pytest.mark.long
 def test_a_read_only_web_ui_may_run_next_to_it(platform: Platform) -> None:
     there = len(platform.services("dagster._daemon"))
     second = WebUI(

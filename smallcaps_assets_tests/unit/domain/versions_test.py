@@ -67,10 +67,10 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
             | of_profiles("control_manifest")
             | OF_CONTROLS,
         ),
-        ("research.halt_min_trades", 60, OF_BARS - {"event_waves"} | OF_TAPE | OF_CONTROLS),
+        ("research.halt_min_trades", 60, OF_BARS - {"event_waves"} | of_profiles("event_tape_state") | OF_CONTROLS),
         ("research.split_days", 30, {"event_bar_features", "market_state_day"} | OF_CONTROLS),
         ("research.rvol_to_time_days", 30, {"event_bar_features"} | OF_CONTROLS),
-        ("research.causal_min_dollars", 5.0, FEATURES_READ | {"event_scores"} | OF_CONTROLS),
+        ("research.causal_min_dollars", 5.0, FEATURES_READ | {"event_scores"}),
         ("research.cost_days", 30, of_profiles("event_costs") | OF_CONTROLS),
         ("research.control_min_bars", 4, of_profiles("control_manifest")),
         ("research.score_days", 30, {"event_scores"}),

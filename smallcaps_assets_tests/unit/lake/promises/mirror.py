@@ -4,6 +4,7 @@ Both are real folders; a thread copies what changed. As with the caches of Juice
 was looked at before is seen late. Locks do not reach from one to the other.
 """
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -65,7 +66,9 @@ def _copy_changes(source: Path, target: Path, of_source: State, of_target: State
 
 def _state(folder: Path) -> State:
     found: State = {}
-    for path in sorted(folder.rglob("*")):
+    # unlike rglob, it passes over a folder that is removed while it is listed
+    paths = [Path(parent, name) for parent, folders, files in os.walk(folder) for name in (*folders, *files)]
+    for path in sorted(paths):
         with suppress(OSError):
             if not path.name.startswith(".look-") and not path.name.endswith(".copy"):
                 found[path.relative_to(folder).as_posix()] = None if path.is_dir() else _state_of(path)

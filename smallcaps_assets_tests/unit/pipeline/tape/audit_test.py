@@ -19,6 +19,7 @@ from smallcaps_assets.domain.tape.tables import AUDIT
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.errors import InputError, NotAuthenticated, NotEntitled
 from smallcaps_assets.lake.files.publish import publish_frame
+from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.tape.files import Span
@@ -336,6 +337,8 @@ def test_the_command_prints_the_changes(
 ) -> None:
     fill(tape(lake), client)
     alter(gate, "/v3/trades/AVLO", lambda rows: rows.pop())
+    # a lake has it from the first time its state is opened
+    give_identity(lake)
     before = files_below(lake.root)
     assert command("--sample", "4", "--sample-seed", "9") == 0
     output = capsys.readouterr().out

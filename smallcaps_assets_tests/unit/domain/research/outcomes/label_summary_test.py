@@ -136,7 +136,7 @@ def labels(draw: st.DrawFn) -> list[dict[str, Any]]:
     return found
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(labels())
 def test_any_labels_as_by_plain_loops(rows: list[dict[str, Any]]) -> None:
     groups = defaultdict(list)
