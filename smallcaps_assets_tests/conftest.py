@@ -31,7 +31,10 @@ LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 # examples may be slow on a busy machine
 hypothesis_settings.register_profile("untimed", deadline=None)
-hypothesis_settings.register_profile("untimed_few", deadline=None, max_examples=25)
+# examples of a law that names no number, by the lane
+EXAMPLES = {"not slow": 25, "not long": 50}
+for lane, examples in EXAMPLES.items():
+    hypothesis_settings.register_profile(lane, deadline=None, max_examples=examples)
 
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
@@ -60,8 +63,9 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Laws that name no number of examples are tried on a quarter of them in the fast lane."""
-    hypothesis_settings.load_profile("untimed_few" if _is_fast_lane(config) else "untimed")
+    """Laws that name no number of examples are tried on 50 by default, on 25 in the fast lane, else on 100."""
+    lane = str(config.option.markexpr)
+    hypothesis_settings.load_profile(lane if lane in EXAMPLES else "untimed")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

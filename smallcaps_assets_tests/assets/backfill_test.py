@@ -135,6 +135,7 @@ def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(
     assert_whole(planned)
 
 
+@pytest.mark.long
 def test_a_repeated_wave_requests_what_is_missing_and_then_nothing(planned: Platform) -> None:
     by_path(planned, "/BNRX")
     backfill(planned, WAVE)

@@ -11,7 +11,7 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
 from smallcaps_assets.defs.recording import RECORDED, data_version_tags, mark_failed, provenance_tags
-from smallcaps_assets_tests.assets.conftest import IN_BOTH
+from smallcaps_assets_tests.assets.conftest import IN_BOTH_LONG
 
 LETTERS = dg.DynamicPartitionsDefinition(name="letters")
 GRID = dg.MultiPartitionsDefinition({"letter": LETTERS, "wave": dg.StaticPartitionsDefinition(["PM", "AH", "RTH"])})
@@ -78,7 +78,7 @@ def test_metadata_can_be_given_to_each_partition(instance: dg.DagsterInstance) -
     assert found == {"a": 0, "b": 1, "c": 2}
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_partitions_logged_before_a_failure_stay_materialized(instance: dg.DagsterInstance) -> None:
     assert not materialize(breaking, instance, "a", "c").success
     assert set(instance.get_materialized_partitions(breaking.key)) == {"a", "c"}
@@ -103,7 +103,7 @@ def test_keys_of_two_dimensions_have_keys_by_dimension(instance: dg.DagsterInsta
     assert dict(one.keys_by_dimension) == {"letter": "b", "wave": "RTH"}
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_partitions_that_are_added_again_keep_their_order(instance: dg.DagsterInstance) -> None:
     instance.add_dynamic_partitions("letters", ["d", "a", "b"])
     assert list(instance.get_dynamic_partitions("letters")) == ["a", "b", "c", "d"]
@@ -163,7 +163,7 @@ def run_together(instance: dg.DagsterInstance, *assets: dg.AssetsDefinition, tag
 WHOLE = {"dagster/asset_partition_range_start": "a", "dagster/asset_partition_range_end": "c"}
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 @pytest.mark.usefixtures("plans")
 def test_partitions_a_step_marks_as_failed_are_failed_once_a_later_step_fails_the_run(
     instance: dg.DagsterInstance,
@@ -185,7 +185,7 @@ def lettered_as_going_on() -> dg.AssetsDefinition:
     return well
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 @pytest.mark.usefixtures("plans")
 def test_partitions_a_failing_step_marks_are_failed(instance: dg.DagsterInstance) -> None:
     assert not materialize(marking, instance, "a", "c").success
@@ -271,7 +271,7 @@ def test_all_partitions_of_a_run_get_its_one_data_version(instance: dg.DagsterIn
     assert [one["dagster/data_version"] for one in tags] == ["of the run"] * 3
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_partitions_are_stale_individually_and_their_asset_never_is(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     assert causes(instance, "source", "a") == []
@@ -281,7 +281,7 @@ def test_partitions_are_stale_individually_and_their_asset_never_is(instance: dg
     assert causes(instance, "derived", "a", of=source("2")) == []
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_the_last_event_of_a_partition_counts_regardless_of_its_origin(instance: dg.DagsterInstance) -> None:
     made_of_source(instance)
     tell(instance, "b", "of the run")

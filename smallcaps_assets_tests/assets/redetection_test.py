@@ -73,6 +73,7 @@ def partitions(result: dg.ExecuteInProcessResult, asset: dg.AssetKey) -> Counter
     return Counter(one.partition for one in found if one.asset_key == asset)
 
 
+@pytest.mark.long
 def test_a_changed_threshold_turns_the_checks_yellow_and_redetect_turns_them_green(made: Platform) -> None:
     before = pl.read_parquet(made.lake.master)
     cursor, message = tick(made)

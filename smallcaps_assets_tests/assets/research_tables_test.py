@@ -168,6 +168,7 @@ def shown_up_to_date(platform: Platform) -> dict[str, tuple[bool, str]]:
     return {table: (one.passed, f"{one.description}") for table, one in found.items()}
 
 
+@pytest.mark.long
 def test_imported_events_are_scored_against_master_and_make_features_and_scores_stale(made: Platform) -> None:
     made.run(*SYMBOL_ASSETS, **ALL)
     made.run("event_scores")

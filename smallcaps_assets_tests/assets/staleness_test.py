@@ -47,6 +47,7 @@ def stale_of(instance: dg.DagsterInstance, definitions: dg.Definitions) -> dict[
     return found
 
 
+@pytest.mark.long
 def test_a_changed_threshold_makes_shards_and_master_stale_until_they_are_materialized_again(made: Platform) -> None:
     before = pl.read_parquet(made.lake.master)
     made.overrides["detectors"] = {"price_momentum": {"up_min_return": 0.005, "up_min_spike_x": 0.5}}

@@ -204,6 +204,7 @@ def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("mount") is None, reason="a small disk is mounted")
 def test_a_full_disk_is_named_and_work_continues_once_it_has_space(platform: Platform) -> None:
     with small_disk(platform.lake / "bars", "300k") as resize:
