@@ -28,7 +28,7 @@ def has_pending_changes(path: Path) -> bool:
 
 
 def copy_database(source: Path, target: Path) -> None:
-    """Copy a database as it is at one moment, by SQLite's own means, whatever others write meanwhile.
+    """Copy a database as it is at one moment, by SQLite's own means, while others write to it.
 
     Raises:
         sqlite3.Error: it is damaged, or another process has locked it for a minute.

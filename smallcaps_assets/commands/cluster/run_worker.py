@@ -1,8 +1,8 @@
 """Executes runs of other machines' daemon: each in a process of its own, which ends with this one.
 
-The process starts afresh, so that it reads the settings as they are now. Whatever is decided about a run elsewhere
-(cancelled, given up because this machine did not answer) is in Dagster's state: whoever waits for the process looks
-there every few seconds, and ends it. So a run that was given up never works on beside its repetition for long.
+Each process is new, so that it reads the settings as they are now. A run may be ended elsewhere (cancelled, or given
+up because this machine did not answer). Dagster's state says so: the worker that waits for the process looks there
+every few seconds, and ends it. So a run that was given up never works on beside its repetition for long.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Pictures in metadata, drawn once for the same data: the last materialization of an asset still has them.
 
 Each PNG names the digest of what it was drawn from: the data, the code that draws, and the release of Matplotlib. A
-picture whose digest is the same would be the same picture, byte for byte, whatever else has changed.
+picture whose digest is the same would be the same picture, byte for byte.
 """
 
 import base64

@@ -32,7 +32,7 @@ _OF_QUERY: Final = {
     "gssencmode": "PGGSSENCMODE",
     "channel_binding": "PGCHANNELBINDING",
 }
-# of Dagster; they are filled by whatever works
+# of Dagster: any run, and anything reported without one, fills one of them
 _TABLES: Final = ("runs", "event_logs")
 _ROWS: Final = "SELECT EXISTS (SELECT 1 FROM {table})"
 

@@ -1,4 +1,4 @@
-"""Contents of a backup, each stored once under the name of its SHA-256, whatever file systems can link.
+"""Contents of a backup, each stored once under the name of its SHA-256; no links are needed.
 
 An object at its final path is complete by definition: it was written beside it, flushed to disk, read back, compared
 and renamed. It is never written again. Files of the lake are copied, never linked: what happens to them later does not

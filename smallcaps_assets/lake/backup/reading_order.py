@@ -64,7 +64,7 @@ _OF_LAKE: Final = (
     _group(r"quarantine/.*", "quarantine"),
 )
 _FOLDERS: Final = tuple({folder.partition("/")[0]: None for group in _OF_LAKE for folder in group.folders})
-# the last one has the id of the lake, and whatever is not of a lake
+# the last one has the id of the lake, and files that are not of a lake
 READING_ORDER: Final = (*_OF_LAKE, ReadingGroup(("",), re.compile(".*"), but=_FOLDERS))
 
 

@@ -157,7 +157,7 @@ class Backup:
         return [Journal.read(folder) for folder in self.unfinished()]
 
     def new_name(self, now: datetime, label: str | None) -> str:
-        """A name that is later than those of all snapshots, whatever the clock says."""
+        """A name that is later than those of all snapshots, even if the clock was set back."""
         known = self.names()
         now = now.astimezone(UTC).replace(microsecond=0)
         if known:

@@ -32,7 +32,7 @@ REPLACE: Final = Promise("rename", "files of the lake are published by renaming 
 LOCK: Final = Promise(
     "lock", "two runs change the bars or events of a symbol at once, and one of the two changes is lost", "locks"
 )
-RELEASE: Final = Promise("release", "whatever works on the symbols of a killed run waits for ever", "locks")
+RELEASE: Final = Promise("release", "the next run over the symbols of a killed run waits for ever", "locks")
 UPDATES: Final = Promise(
     "updates", "a run merges into an old version of a file, and what another host published is lost", "caches"
 )

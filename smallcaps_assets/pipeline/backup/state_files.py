@@ -72,7 +72,7 @@ class StateSource:
 
         Raises:
             LakeError: a file cannot be read or written.
-            SmallcapsError: whatever `dump` raises.
+            SmallcapsError: an error of `dump`.
         """
         if self.dump is not None:
             part = objects.part()

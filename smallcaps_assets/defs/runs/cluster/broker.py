@@ -21,7 +21,7 @@ WORKER_TAG: Final = ".dagster/smallcaps_worker"
 
 _SECONDS_PER_ANSWER: Final = 2.0
 UNREACHABLE: Final = (OperationalError, RedisError, OSError)
-# what the launcher and the workers need, whatever the file says
+# what the launcher and the workers need; the file cannot change it
 _REQUIRED: Final[Mapping[str, Any]] = {
     # a worker takes a run only when it has a free place: no run waits behind a long one while another machine idles
     "worker_disable_prefetch": True,
