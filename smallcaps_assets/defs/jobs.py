@@ -19,17 +19,12 @@ from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger,
 from smallcaps_assets.defs.checks.asset_checks import capture_checks, check_evaluation
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.metadata.entries import Metadata
-from smallcaps_assets.defs.last_records import LastRecords
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.defs.recording import (
-    ContinueOnFailure,
-    Tags,
-    data_version_tags,
-    log_materializations,
-    provenance_of_asset,
-    record_failures,
-    require_complete,
-)
+from smallcaps_assets.defs.recording.completeness import require_complete
+from smallcaps_assets.defs.recording.events import log_materializations, record_failures
+from smallcaps_assets.defs.recording.last_records import LastRecords
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
+from smallcaps_assets.defs.recording.provenance import Tags, data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
@@ -252,9 +247,9 @@ def _record_outcomes(
 ) -> Iterator[Outcome]:
     """Record complete partitions that changed, and pass all outcomes on; failed partitions are marked at the end.
 
-    A partition that is shown as materialized and had nothing to fetch is recorded again only where its last record names
-    another manifest or other tape, since recording costs more than looking. This is done at the end: it is complete
-    under the new manifest as well, and would be shown as stale otherwise.
+    A partition that is shown as materialized and had nothing to fetch is recorded again only where its last record
+    names another manifest or other tape, since recording costs more than looking. This is done at the end: it is
+    complete under the new manifest as well, and would be shown as stale otherwise.
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
     provenance = provenance_of_asset(step.context, step.settings.load(), asset, [manifest.path])

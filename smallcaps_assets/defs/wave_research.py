@@ -11,15 +11,11 @@ import dagster as dg
 
 from smallcaps_assets.defs.checks.asset_checks import check_evaluation, report_findings
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
-from smallcaps_assets.defs.last_records import LastRecords
 from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
-from smallcaps_assets.defs.recording import (
-    data_version_tags,
-    log_materializations,
-    provenance_of_asset,
-    record_failures,
-)
+from smallcaps_assets.defs.recording.events import log_materializations, record_failures
+from smallcaps_assets.defs.recording.last_records import LastRecords
+from smallcaps_assets.defs.recording.provenance import data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import SmallcapsError
