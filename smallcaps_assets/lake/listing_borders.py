@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from smallcaps_assets.domain.listings.borders import LISTED_STRETCH, NO_BORDERS, ListingBorders
+from smallcaps_assets.domain.listings.borders import LISTED_DAYS, NO_BORDERS, ListingBorders
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 
@@ -16,4 +16,4 @@ def load_borders(lake: Lake) -> ListingBorders:
         LakeError: the table of listings is damaged or cannot be read.
     """
     path = lake.universe.with_name(_LISTINGS)
-    return ListingBorders.of(read_table(path, LISTED_STRETCH)) if is_stored(path) else NO_BORDERS
+    return ListingBorders.of(read_table(path, LISTED_DAYS)) if is_stored(path) else NO_BORDERS

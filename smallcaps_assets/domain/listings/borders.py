@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 # What is read of listings: `active_to` is null while one is listed.
-LISTED_STRETCH: Final = pl.Schema({"symbol": pl.String(), "active_from": pl.Date(), "active_to": pl.Date()})
+LISTED_DAYS: Final = pl.Schema({"symbol": pl.String(), "active_from": pl.Date(), "active_to": pl.Date()})
 # Between a symbol and the number of its owner, in place of the symbol: no symbol has this character, and it sorts
 # before all others, so that rows in order of symbol and day stay in order.
 _SEPARATOR: Final = "\x00"
@@ -37,14 +37,14 @@ class ListingBorders:
 
     @classmethod
     def of(cls, listings: pl.DataFrame | None) -> Self:
-        """The borders between the listings (LISTED_STRETCH) of each symbol; none where listings are not known.
+        """The borders between the listings (LISTED_DAYS) of each symbol; none where listings are not known.
 
         A listing begins at a border, and so does the time after its end that belongs to no listing. Before the first
         listing and after the last one there is none: a symbol with one listing has no border.
         """
         if listings is None:
             return cls()
-        ordered = listings.select(*LISTED_STRETCH).sort("symbol", "active_from")
+        ordered = listings.select(*LISTED_DAYS).sort("symbol", "active_from")
         later = ordered.filter(pl.int_range(pl.len()).over("symbol") > 0).select("symbol", day="active_from")
         more = pl.int_range(pl.len()).over("symbol") < pl.len().over("symbol") - 1
         ended = ordered.filter(more).select("symbol", day=pl.col("active_to") + _ONE_DAY)

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.features import DAILY, relative_volume
-from smallcaps_assets.domain.listings.borders import LISTED_STRETCH, NO_BORDERS, ListingBorders, by_symbol_again
+from smallcaps_assets.domain.listings.borders import LISTED_DAYS, NO_BORDERS, ListingBorders, by_symbol_again
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.sample import SampleParams, research_events, with_causal_sample
@@ -28,7 +28,7 @@ DAYS = sessions_between(date(2025, 1, 2), date(2025, 12, 31), SETTINGS.sessions)
 
 def listings(*rows: tuple[str, str, str | None]) -> pl.DataFrame:
     days = [(symbol, *(day and date.fromisoformat(day) for day in days)) for symbol, *days in rows]
-    return pl.DataFrame(days, schema=LISTED_STRETCH, orient="row")
+    return pl.DataFrame(days, schema=LISTED_DAYS, orient="row")
 
 
 def test_a_border_is_the_first_day_of_each_later_listing_and_of_the_time_between() -> None:
