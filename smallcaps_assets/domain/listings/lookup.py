@@ -38,7 +38,7 @@ def with_listing(rows: pl.DataFrame, listings: pl.DataFrame, day: str) -> pl.Dat
     return found.with_columns(pl.when(inside).then("listing_id").alias("listing_id")).drop("active_to")
 
 
-def with_facts(rows: pl.DataFrame, facts: pl.DataFrame, day: str) -> pl.DataFrame:
+def with_listing_facts(rows: pl.DataFrame, facts: pl.DataFrame, day: str) -> pl.DataFrame:
     """`rows` in their order, with `listing_id`, `ticker_type`, `primary_exchange` and `name` as of their day.
 
     All are null where no listing of their `symbol` is known on that day.
