@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.daemon_lock import only_daemon_of_database
-from smallcaps_assets.commands.services.disk_watch import LAKE, DiskWatch, is_on_disk_of
+from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch, is_on_disk_of
 from smallcaps_assets.commands.services.exposure import (
     add_consent_flag,
     browser_address,
@@ -100,7 +100,7 @@ def _serve(arguments: Namespace, settings: Settings, folder: Path, look: Callabl
     show(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...")
     services, lake, disks = Services(), lake_path(settings), [DiskWatch(folder, _warn)]
     if not (arguments.read_only or is_on_disk_of(lake, folder)):
-        disks.append(DiskWatch(lake, _warn, LAKE))
+        disks.append(DiskWatch(lake, _warn, OF_LAKE))
 
     def look_around() -> None:
         for disk in disks:

@@ -14,11 +14,11 @@ _EVERY_S: Final = 10.0
 
 
 # what is on a disk, and what to do once it takes something again
-STATE: Final = ("Dagster's state", "runs that ended meanwhile are found and repeated.")
-LAKE: Final = ("the lake", "launch what failed once more: only what is missing is requested.")
+OF_STATE: Final = ("Dagster's state", "runs that ended meanwhile are found and repeated.")
+OF_LAKE: Final = ("the lake", "launch what failed once more: only what is missing is requested.")
 
 
-def describe_disk(folder: Path, reason: str, of: tuple[str, str] = STATE) -> str:
+def describe_disk(folder: Path, reason: str, of: tuple[str, str] = OF_STATE) -> str:
     """That the disk of a state or lake takes nothing, why, and what to do."""
     return f"{folder}: {of[0]} cannot be written ({reason}). {describe_room(folder / 'file', None)}"
 
@@ -35,7 +35,7 @@ class DiskWatch:
         self,
         folder: Path,
         report: Callable[[str], None],
-        of: tuple[str, str] = STATE,
+        of: tuple[str, str] = OF_STATE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Watch the disk of a folder.
@@ -43,7 +43,7 @@ class DiskWatch:
         Args:
             folder: that of Dagster's state or the lake; nothing is said while it does not exist.
             report: receives a sentence.
-            of: STATE or LAKE.
+            of: OF_STATE or OF_LAKE.
             clock: monotonic seconds from any origin.
         """
         self._folder, self._report, self._of, self._clock = folder, report, of, clock

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.commands.services.disk_watch import LAKE, DiskWatch
+from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import publish_text
 
@@ -81,7 +81,7 @@ def test_a_lake_that_is_mounted_read_only_is_named_as_that_and_what_failed_is_la
 ) -> None:
     said: list[str] = []
     now = 0.0
-    watch = DiskWatch(tmp_path, said.append, LAKE, clock=lambda: now)
+    watch = DiskWatch(tmp_path, said.append, OF_LAKE, clock=lambda: now)
     (tmp_path / "folder").mkdir()
     mount("remount,ro")
     for name in ("file", "folder/file"):
