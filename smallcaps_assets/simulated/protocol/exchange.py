@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import count
 from threading import Lock
@@ -11,6 +11,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.simulated.bucket.faults import FaultyFiles, FileRule
+from smallcaps_assets.simulated.bucket.files import Bucket, MarketFiles
+from smallcaps_assets.simulated.bucket.service import BucketService, is_bucket_path
 from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, utc_now
 from smallcaps_assets.simulated.protocol.aggregates import aggregates_page, grouped_page, open_close_body, previous_page
 from smallcaps_assets.simulated.protocol.catalogue import (
@@ -52,6 +55,7 @@ _RANGE: Final = "v2/aggs/ticker/*/range/*/*/*/*"
 _PREVIOUS: Final = "v2/aggs/ticker/*/prev"
 _OPEN_CLOSE: Final = "v1/open-close/*/*"
 _GROUPED: Final = "v2/aggs/grouped/locale/us/market/stocks/*"
+FLAT_FILES: Final = "flat_files"
 # What a plan may not include, and the routes of it.
 ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "minute_bars": (_RANGE, _PREVIOUS, _OPEN_CLOSE),
@@ -65,6 +69,8 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "conditions": ("v3/reference/conditions",),
     # asked for in this order
     "splits": ("stocks/v1/splits", "v3/reference/splits"),
+    # GET of the bucket's files; their LIST is answered
+    FLAT_FILES: (),
 }
 
 Handler = Callable[[Request, list[str]], Reply]
@@ -80,6 +86,9 @@ class Exchange:
         retry_after: whether a 429 has a `Retry-After` header with the seconds to wait.
         clock: the current time, for the limit and for open-ended requests; give the market the same clock.
         denied: names of ENDPOINTS that the plan behind the key does not include; they are answered with 403.
+        files: the flat files; those of the market if not given. `self.files` answers for them, also while it is served.
+        file_keys: secret keys by access key of the flat files; those of the embedded exchange if not given.
+        file_faults: faults of the flat files, see `FaultyFiles`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -91,6 +100,9 @@ class Exchange:
         clock: Callable[[], datetime] = utc_now,
         *,
         denied: Collection[str] = (),
+        files: Bucket | None = None,
+        file_keys: Mapping[str, str] | None = None,
+        file_faults: Sequence[FileRule] = (),
     ) -> None:
         self._market = market
         self._api_key = api_key
@@ -102,12 +114,21 @@ class Exchange:
         self._numbers = count(1)
         self._denied = {tuple(route.split("/")) for name in denied for route in ENDPOINTS[name]}
         self._routes = self._all_routes()
+        files = MarketFiles(market, clock) if files is None else files
+        self.files = BucketService(
+            FaultyFiles(files, file_faults) if file_faults else files, file_keys, denies_files=FLAT_FILES in denied
+        )
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
-        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case."""
+        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case.
+
+        Requests for the bucket of flat files are signed instead of having the key, and do not count for the limit.
+        """
         request_id = hashlib.sha256(str(next(self._numbers)).encode()).hexdigest()[:32]
         headers = {name.lower(): value for name, value in headers.items()}
         try:
+            if is_bucket_path(path):
+                return self.files.reply(request_id, path, query, headers)
             self._check_key(query, headers)
             self._check_rate()
             request = Request(
