@@ -70,6 +70,16 @@ class SourceParams(Params):
     bars: BarsFrom = "rest"
     flat_files: FlatFilesParams = Field(default_factory=FlatFilesParams)
 
+    @property
+    def uses_flat_files(self) -> bool:
+        """Whether minute bars come from flat files, at least where these exist."""
+        return self.bars != "rest"
+
+    @property
+    def stores_flat_files(self) -> bool:
+        """Whether the bars of a session that has a flat file are stored from it, else from REST."""
+        return self.bars == "flat_files" or (self.bars == "both" and self.flat_files.prefer == "flat_files")
+
     @model_validator(mode="after")
     def _burst_within_budget(self) -> Self:
         if self.requests_per_minute is not None and self.burst > max(1.0, self.requests_per_minute):

@@ -16,7 +16,7 @@ from obstore.exceptions import BaseError, PreconditionError
 from smallcaps_assets.domain.addresses import hide_users
 from smallcaps_assets.errors import BadPage, MarketDataError, VendorUnavailable
 from smallcaps_assets.market_data.flat_files.failures import Asked, explain
-from smallcaps_assets.market_data.flat_files.keys import RemoteFile, day_of, folders_of
+from smallcaps_assets.market_data.flat_files.keys import RemoteFile, folders_of, remote_day
 from smallcaps_assets.market_data.flat_files.store import open_store
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class FlatFiles:
             if not objects:
                 self._require_empty(folder, folders_in)
             for each in objects:
-                day = day_of(self._prefix, each["path"])
+                day = remote_day(self._prefix, each["path"])
                 if day is not None and first <= day <= last:
                     found[day] = self._remote(day, each)
         return dict(sorted(found.items()))

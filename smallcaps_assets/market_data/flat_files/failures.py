@@ -75,9 +75,9 @@ def explain(error: BaseException, asked: Asked, clean: Callable[[str], str]) -> 
                 "later."
             )
             return unreachable.with_facts(cause, endpoint=asked.place)
-    said = f"HTTP {status} {code}".strip()
-    failure = _of_status(status, code, f"{happened} was answered with {said} (the vendor says: {message})", asked)
-    return failure.with_facts(f"{said}, the vendor says: {message}", http_status=status, endpoint=asked.place)
+    answer = f"HTTP {status} {code}".strip()
+    failure = _of_status(status, code, f"{happened} was answered with {answer} (the vendor says: {message})", asked)
+    return failure.with_facts(f"{answer}, the vendor says: {message}", http_status=status, endpoint=asked.place)
 
 
 def _of_status(status: int, code: str, happened: str, asked: Asked) -> MarketDataError:

@@ -20,12 +20,12 @@ class RemoteFile(NamedTuple):
     modified: datetime
 
 
-def key_of(prefix: str, day: date) -> str:
+def remote_key(prefix: str, day: date) -> str:
     """The key of the file of a session, below `prefix` without a slash at its end."""
     return f"{prefix}/{day:%Y/%m/%Y-%m-%d}.csv.gz"
 
 
-def day_of(prefix: str, key: str) -> date | None:
+def remote_day(prefix: str, key: str) -> date | None:
     """The session of a key; None for keys of other files."""
     found = _NAME.fullmatch(key.rpartition("/")[2])
     if found is None:
@@ -34,7 +34,7 @@ def day_of(prefix: str, key: str) -> date | None:
         day = date.fromisoformat(found[1])
     except ValueError:
         return None
-    return day if key == key_of(prefix, day) else None
+    return day if key == remote_key(prefix, day) else None
 
 
 def folders_of(prefix: str, first: date, last: date) -> Iterator[str]:

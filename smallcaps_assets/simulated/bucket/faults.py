@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from smallcaps_assets.simulated.bucket.files import Bucket, StoredFile, etag_of
-from smallcaps_assets.simulated.bucket.keys import day_of
+from smallcaps_assets.simulated.bucket.keys import stored_day
 
 FILE_FAULTS: Final = ("file_cut", "file_replaced", "file_swapped", "file_missing")
 _UNIFORM_BITS: Final = 53
@@ -15,7 +15,7 @@ _REMOVED: Final = 0
 _CHANGED: Final = (1, 2)
 
 
-class FileRule(Protocol):
+class FileFault(Protocol):
     """A rule of a fault script, such as `Fault`; `rate` is the share of the files whose key contains `path`."""
 
     @property
@@ -47,7 +47,7 @@ class FaultyFiles:
         seed: selects the files that are hit at the same rates.
     """
 
-    def __init__(self, bucket: Bucket, rules: Sequence[FileRule], seed: int = 0) -> None:
+    def __init__(self, bucket: Bucket, rules: Sequence[FileFault], seed: int = 0) -> None:
         self._bucket = bucket
         self._rules = tuple(rules)
         self._seed = seed
@@ -76,7 +76,7 @@ class FaultyFiles:
         return replaced_file(body) if fault == "file_replaced" else self._neighbour(key)
 
     def _neighbour(self, key: str) -> bytes | None:
-        found = day_of(key)
+        found = stored_day(key)
         keys = self._bucket.keys("" if found is None else key[: key.index(found[0]) + len(found[0])])
         place = keys.index(key)
         other = keys[place + 1] if place + 1 < len(keys) else keys[place - 1]

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 import polars as pl
 
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.simulated.bucket.keys import FIRST_DAY, MINUTES, day_of, days_of_prefix, key_of
+from smallcaps_assets.simulated.bucket.keys import FIRST_DAY, MINUTES, days_of_prefix, stored_day, stored_key
 from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, utc_now
 from smallcaps_assets.simulated.market.cache import ByteCache
 from smallcaps_assets.simulated.source import Market
 
 # The vendor publishes the file of a session at about this New York time of the next day.
-PUBLISHED: Final = time(11)
+PUBLICATION_TIME: Final = time(11)
 BODIES_CACHE_BYTES: Final = 64_000_000
 _PRICES: Final = ("open", "close", "high", "low")
 
@@ -53,7 +53,7 @@ class MarketFiles:
 
     Args:
         market: its bars, minute bars by `bars` and day bars by `daily`, are the rows of the files.
-        clock: the current time; a file exists from PUBLISHED of the day after its session.
+        clock: the current time; a file exists from PUBLICATION_TIME of the day after its session.
     """
 
     def __init__(self, market: Market, clock: Callable[[], datetime] = utc_now) -> None:
@@ -69,7 +69,7 @@ class MarketFiles:
         found: list[str] = []
         for kind, first_day, last_day in days_of_prefix(prefix, FIRST_DAY, last):
             days = {day for symbol in self._market.symbols() for day in self._market.days(symbol, first_day, last_day)}
-            found += [key_of(kind, day) for day in days]
+            found += [stored_key(kind, day) for day in days]
         return sorted(key for key in found if key.startswith(prefix))
 
     def stat(self, key: str) -> StoredFile | None:
@@ -81,13 +81,13 @@ class MarketFiles:
 
     def read(self, key: str) -> bytes | None:
         """The gzipped CSV of one session, the same bytes each time; None if it is not published."""
-        found = day_of(key)
+        found = stored_day(key)
         if found is None or found[1] > self._last_published() or not self.keys(key):
             return None
         kind, day = found
         with self._lock:
             body = self._bodies.get(key, lambda: self._make(kind, day))
-            published = datetime.combine(day + timedelta(days=1), PUBLISHED, NEW_YORK_ZONE).astimezone(UTC)
+            published = datetime.combine(day + timedelta(days=1), PUBLICATION_TIME, NEW_YORK_ZONE).astimezone(UTC)
             self._stats[key] = StoredFile(key, len(body), etag_of(body), published)
         return body
 
@@ -99,44 +99,50 @@ class MarketFiles:
 
     def _last_published(self) -> date:
         local = self._clock().astimezone(NEW_YORK_ZONE)
-        return local.date() - timedelta(days=1 if local.time() >= PUBLISHED else 2)
+        return local.date() - timedelta(days=1 if local.time() >= PUBLICATION_TIME else 2)
 
 
-class ReplacedFiles:
-    """Files by key that stand in for those of another bucket, such as prepared ones; may be changed at any time.
+class GivenFiles:
+    """Files by key, such as prepared ones, in place of or beside those of a bucket; may be changed at any time.
 
     Args:
-        bucket: has the other files.
         files: content by key; None hides the file of that key.
-        modified: when the files were last changed; the current time for those without.
+        beside: has all other files; there are none without.
+        modified: when a file was last changed, by key; 2025-01-01 for others that are not in `beside`.
     """
 
     def __init__(
-        self, bucket: Bucket, files: Mapping[str, bytes | None], modified: Mapping[str, datetime] | None = None
+        self,
+        files: Mapping[str, bytes | None],
+        beside: Bucket | None = None,
+        modified: Mapping[str, datetime] | None = None,
     ) -> None:
-        self._bucket = bucket
         self.files = dict(files)
+        self._beside = beside
         self._modified = modified or {}
 
     def keys(self, prefix: str) -> list[str]:
-        """The keys of both that begin with `prefix`, ascending."""
+        """The keys that begin with `prefix`, ascending."""
         own = {key for key, body in self.files.items() if body is not None and key.startswith(prefix)}
-        return sorted(own | {key for key in self._bucket.keys(prefix) if key not in self.files})
+        others = [] if self._beside is None else self._beside.keys(prefix)
+        return sorted(own | {key for key in others if key not in self.files})
 
     def stat(self, key: str) -> StoredFile | None:
         """What a listing says of a file; None if there is none."""
+        known = None if self._beside is None else self._beside.stat(key)
         if key not in self.files:
-            return self._bucket.stat(key)
+            return known
         body = self.files[key]
         if body is None:
             return None
-        known = self._bucket.stat(key)
         modified = self._modified.get(key) or (known.modified if known else datetime(2025, 1, 1, tzinfo=UTC))
         return StoredFile(key, len(body), etag_of(body), modified)
 
     def read(self, key: str) -> bytes | None:
         """The content of a file; None if there is none."""
-        return self.files[key] if key in self.files else self._bucket.read(key)
+        if key in self.files:
+            return self.files[key]
+        return None if self._beside is None else self._beside.read(key)
 
 
 def etag_of(body: bytes) -> str:

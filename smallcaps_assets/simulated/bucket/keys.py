@@ -15,12 +15,12 @@ _KEY: Final = re.compile(rf"{ROOT}/({MINUTES}|{DAYS})/(\d{{4}})/(\d{{2}})/(\d{{4
 _PART: Final = re.compile(r"(\d{4})/(?:(\d{2})/)?", re.ASCII)
 
 
-def key_of(kind: str, day: date) -> str:
+def stored_key(kind: str, day: date) -> str:
     """The key of the file of a session; `kind` is MINUTES or DAYS."""
     return f"{ROOT}/{kind}/{day:%Y/%m/%Y-%m-%d}.csv.gz"
 
 
-def day_of(key: str) -> tuple[str, date] | None:
+def stored_day(key: str) -> tuple[str, date] | None:
     """Kind and session of a key; None for keys of no such file."""
     found = _KEY.fullmatch(key)
     if found is None:
@@ -29,7 +29,7 @@ def day_of(key: str) -> tuple[str, date] | None:
         day = date.fromisoformat(found[4])
     except ValueError:
         return None
-    return (found[1], day) if key == key_of(found[1], day) else None
+    return (found[1], day) if key == stored_key(found[1], day) else None
 
 
 def days_of_prefix(prefix: str, first: date, last: date) -> Iterator[tuple[str, date, date]]:

@@ -60,7 +60,9 @@ class BucketService:
         try:
             check_signature(headers.get(METHOD, "GET"), path, query, headers, self._secrets)
         except WrongSignature as wrong:
-            return error_reply(request_id, FORBIDDEN, wrong.code, wrong.message)
+            # as S3 does, which quotes the access key
+            key = f"<AWSAccessKeyId>{wrong.access_key}</AWSAccessKeyId>" if wrong.access_key else ""
+            return error_reply(request_id, FORBIDDEN, wrong.code, wrong.message, key)
         key = unquote(path).lstrip("/").partition("/")[2]
         return self._file(request_id, key, headers) if key else self._list(request_id, query)
 
@@ -139,9 +141,9 @@ def is_bucket_path(path: str) -> bool:
     return path.lstrip("/").partition("/")[0] == BUCKET
 
 
-def error_reply(request_id: str, status: int, code: str, message: str) -> Reply:
-    """An error in S3's shape."""
-    parts = f"<Code>{code}</Code><Message>{escape(message)}</Message><RequestId>{request_id}</RequestId>"
+def error_reply(request_id: str, status: int, code: str, message: str, more: str = "") -> Reply:
+    """An error in S3's shape; `more` are further elements."""
+    parts = f"<Code>{code}</Code><Message>{escape(message)}</Message>{more}<RequestId>{request_id}</RequestId>"
     return _xml_reply(request_id, status, f"<Error>{parts}</Error>")
 
 

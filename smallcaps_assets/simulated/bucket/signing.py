@@ -14,12 +14,13 @@ _AUTHORIZATION: Final = re.compile(
 
 
 class WrongSignature(Exception):  # noqa: N818 -- becomes an answer with status 403
-    """A request is not signed by a known key; `code` is the error code of S3."""
+    """A request is not signed by a known key; `code` is the error code of S3, `access_key` may be empty."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, access_key: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.access_key = access_key
 
 
 def check_signature(
@@ -67,6 +68,7 @@ def check_signature(
             "SignatureDoesNotMatch",
             "The request signature we calculated does not match the signature you provided. Check your key and "
             "signing method.",
+            access_key,
         )
 
 
