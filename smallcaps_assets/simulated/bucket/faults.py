@@ -15,7 +15,7 @@ _REMOVED: Final = 0
 _CHANGED: Final = (1, 2)
 
 
-class FileFault(Protocol):
+class ScriptedFileFault(Protocol):
     """A rule of a fault script, such as `Fault`; `rate` is the share of the files whose key contains `path`."""
 
     @property
@@ -47,7 +47,7 @@ class FaultyFiles:
         seed: selects the files that are hit at the same rates.
     """
 
-    def __init__(self, bucket: Bucket, rules: Sequence[FileFault], seed: int = 0) -> None:
+    def __init__(self, bucket: Bucket, rules: Sequence[ScriptedFileFault], seed: int = 0) -> None:
         self._bucket = bucket
         self._rules = tuple(rules)
         self._seed = seed

@@ -11,7 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from smallcaps_assets.errors import SmallcapsError
-from smallcaps_assets.simulated.bucket.faults import FaultyFiles, FileFault
+from smallcaps_assets.simulated.bucket.faults import FaultyFiles, ScriptedFileFault
 from smallcaps_assets.simulated.bucket.files import Bucket, MarketFiles
 from smallcaps_assets.simulated.bucket.service import BucketService, is_bucket_path
 from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, utc_now
@@ -103,7 +103,7 @@ class Exchange:
         denied: Collection[str] = (),
         files: Bucket | None = None,
         file_keys: Mapping[str, str] | None = None,
-        file_faults: Sequence[FileFault] = (),
+        file_faults: Sequence[ScriptedFileFault] = (),
         fault_seed: int = 0,
     ) -> None:
         self._market = market
