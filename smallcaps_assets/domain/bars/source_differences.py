@@ -19,7 +19,7 @@ KINDS: Final = (ONLY_FIRST, ONLY_SECOND, "prices", "volume", "transactions", ROU
 # kinds that change events; a value that is only rounded otherwise hardly does
 WEIGHTY: Final = KINDS[:-1]
 # one row per minute and kind in which two sources differ, with the values of both as a text
-DIFFERENCES: Final = pl.Schema(
+MINUTE_DIFFERENCES: Final = pl.Schema(
     {
         "symbol": pl.String(),
         "timestamp": BARS["timestamp"],
@@ -34,7 +34,7 @@ _MINUTE: Final = ("symbol", "timestamp")
 
 
 def find_differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
-    """The minutes (DIFFERENCES) in which two sources of bars differ, in order of symbol, time and kind.
+    """The minutes (MINUTE_DIFFERENCES) in which two sources of bars differ, in order of symbol, time and kind.
 
     Values that mean "not known" count as null. vwap is not compared: flat files have none.
 
@@ -46,7 +46,7 @@ def find_differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
     count = known("transactions").alias("transactions")
     one, other = (bars.select(columns).with_columns(count) for bars in (first, second))
     if one.equals(other):
-        return DIFFERENCES.to_frame()
+        return MINUTE_DIFFERENCES.to_frame()
     both = one.with_columns(here=pl.lit(value=True)).join(
         other.with_columns(there=pl.lit(value=True)), on=_MINUTE, how="full", suffix=_SECOND, coalesce=True
     )
@@ -72,11 +72,11 @@ def find_differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
         )
         for kind, (is_found, names) in found.items()
     ]
-    return pl.concat(parts).match_to_schema(DIFFERENCES).sort(*_MINUTE, "kind", maintain_order=True)
+    return pl.concat(parts).match_to_schema(MINUTE_DIFFERENCES).sort(*_MINUTE, "kind", maintain_order=True)
 
 
 def count_kinds(differences: pl.DataFrame) -> dict[str, int]:
-    """The number of minutes (DIFFERENCES) of each kind that there is, in the order of KINDS."""
+    """The number of minutes (MINUTE_DIFFERENCES) of each kind that there is, in the order of KINDS."""
     counts = dict(differences.group_by("kind").len().iter_rows())
     return {kind: counts[kind] for kind in KINDS if kind in counts}
 
@@ -87,7 +87,7 @@ def count_by_day(differences: pl.DataFrame) -> dict[date, dict[str, int]]:
     return {day: count_kinds(part) for (day,), part in days.group_by("day", maintain_order=True)}
 
 
-def describe_kinds(counts: Mapping[str, int], first: str, second: str) -> str:
+def describe_differences(counts: Mapping[str, int], first: str, second: str) -> str:
     """Counts by kind in words, such as `2 minutes only in REST, 1 minute with another volume`."""
     words = {
         ONLY_FIRST: f"only in {first}",

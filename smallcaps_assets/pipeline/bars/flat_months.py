@@ -15,7 +15,7 @@ from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars, reasons
 from smallcaps_assets.domain.bars.source_differences import (
     count_by_day,
     count_kinds,
-    describe_kinds,
+    describe_differences,
     find_differences,
 )
 from smallcaps_assets.domain.tables import BARS
@@ -25,15 +25,15 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, FlatOrigins
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore, FlatFile
 from smallcaps_assets.lake.month_files import DAY
-from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_sessions
+from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
 # Symbols of one pass: at 960 minutes a session, a month of all of them has 5 M bars, 400 MB.
-SYMBOLS_AT_ONCE: Final = 250
+_SYMBOLS_AT_ONCE: Final = 250
 # Symbols of a pass that are stored at once: each waits for the disk.
-STORED_AT_ONCE: Final = 4
+_STORED_AT_ONCE: Final = 4
 _NAMED: Final = ("REST", "the files")
 
 
@@ -110,8 +110,8 @@ class FlatMonths:
             tick: called at least once a second while bars are stored.
         """
         ordered = sorted(symbols)
-        for start in range(0, len(ordered), SYMBOLS_AT_ONCE):
-            batch = ordered[start : start + SYMBOLS_AT_ONCE]
+        for start in range(0, len(ordered), _SYMBOLS_AT_ONCE):
+            batch = ordered[start : start + _SYMBOLS_AT_ONCE]
             done = {symbol: FlatFigures() for symbol in batch}
             plans = {symbol: self._plan(symbol, due(symbol), done[symbol]) for symbol in batch}
             for month in sorted({month for plan in plans.values() for month in plan}, reverse=True):
@@ -166,7 +166,7 @@ class FlatMonths:
         tick()
         judged = _judge(served, plans)
         work = partial(self._attempt, month, plans, judged, done)
-        for _ in in_threads(work, plans, STORED_AT_ONCE, tick=tick):
+        for _ in in_threads(work, plans, _STORED_AT_ONCE, tick=tick):
             pass
 
     def _attempt(
@@ -225,14 +225,14 @@ class FlatMonths:
         if aside.height or repeats:
             causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(aside).items())
             words = count_clause(repeats, "row repeats", "rows repeat")
-            self.log(f"{symbol}, flat files of {name_sessions(days)}: {words} another exactly{causes}")
+            self.log(f"{symbol}, flat files of {name_days(days)}: {words} another exactly{causes}")
 
     def _log_differences(self, symbol: str, differences: pl.DataFrame) -> None:
         row = differences.row(0, named=True)
         kept = "those of the files are stored" if self.rules.prefers_files else "those of REST stay"
         values = [f"{name}: {row[side]}" for side, name in zip(("first", "second"), _NAMED, strict=True) if row[side]]
         self.log(
-            f"{symbol}: bars of REST and of flat files differ: {describe_kinds(count_kinds(differences), *_NAMED)}; "
+            f"{symbol}: bars of REST and of flat files differ: {describe_differences(count_kinds(differences), *_NAMED)}; "
             f"{kept}. The first, of {row['timestamp']:%Y-%m-%d %H:%M} UTC: {'; '.join(values)}"
         )
 

@@ -29,7 +29,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
 from smallcaps_assets.pipeline.bars.denials import Denials
-from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_sessions
+from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
@@ -189,7 +189,7 @@ class _Ingest:
                 self._publish(month, part.parts, part.answer)
                 is_served = True
             else:
-                self._fail(f"{month:%Y-%m}" if part.parts == sessions else name_sessions(part.parts), part.error)
+                self._fail(f"{month:%Y-%m}" if part.parts == sessions else name_days(part.parts), part.error)
         if not is_served and len(sessions) >= _MANY:
             self._further = 0
 
@@ -203,7 +203,7 @@ class _Ingest:
         if found.aside.height or fetched.repeats:
             causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(found.aside).items())
             self._log(
-                f"{self._symbol}, {name_sessions(sessions)}: "
+                f"{self._symbol}, {name_days(sessions)}: "
                 f"{count_clause(fetched.repeats, 'row repeats', 'rows repeat')} another exactly{causes}"
             )
         self._figures.update(

@@ -62,7 +62,7 @@ def judge_sessions(clean: CleanBars, conflicting: pl.DataFrame, sessions: Sequen
     )
 
 
-def name_sessions(sessions: Sequence[date]) -> str:
+def name_days(sessions: Sequence[date]) -> str:
     """Sessions in words: the only one, or the first and the last."""
     first, last = sessions[0], sessions[-1]
     return f"{first}" if first == last else f"{first} to {last}"
