@@ -231,9 +231,10 @@ class FlatMonths:
         row = differences.row(0, named=True)
         kept = "those of the files are stored" if self.rules.prefers_files else "those of REST stay"
         values = [f"{name}: {row[side]}" for side, name in zip(("first", "second"), _NAMED, strict=True) if row[side]]
+        what = describe_differences(count_kinds(differences), *_NAMED)
         self.log(
-            f"{symbol}: bars of REST and of flat files differ: {describe_differences(count_kinds(differences), *_NAMED)}; "
-            f"{kept}. The first, of {row['timestamp']:%Y-%m-%d %H:%M} UTC: {'; '.join(values)}"
+            f"{symbol}: bars of REST and of flat files differ: {what}; {kept}. "
+            f"The first, of {row['timestamp']:%Y-%m-%d %H:%M} UTC: {'; '.join(values)}"
         )
 
 
