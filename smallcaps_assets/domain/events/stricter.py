@@ -87,7 +87,7 @@ def detect_in_candidates(
     """
     least = params.filters.least_dollar_volume_day_usd
     eligible = daily.filter(pl.col("dollar_volume_day") >= least)
-    edges = _find_edges(condition_bars.filter(pl.col("dollar_volume_day") >= least), params.detectors)
+    edges = _find_edges(condition_bars, params.detectors, least)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     judged = judge_edges(edges, verdicts, params)
     counts = count_removed(
@@ -108,8 +108,8 @@ def _number(bars: pl.DataFrame) -> pl.DataFrame:
     return bars.with_columns(day_start=day_start, bar_of_day="bar", bar=day_start + pl.col("bar"))
 
 
-def _find_edges(condition_bars: pl.DataFrame, params: DetectorParams) -> pl.DataFrame:
-    """The condition bars at which the conditions of `params` begin to hold."""
+def _find_edges(condition_bars: pl.DataFrame, params: DetectorParams, least_dollars: float) -> pl.DataFrame:
+    """The condition bars of days of that dollar volume at which the conditions of `params` begin to hold."""
     bars = _number(condition_bars)
     kind, up = pl.col("event_type"), pl.col("direction") == "up"
     holds = [(kind == name) & reached.fill_null(value=False) for name, reached in _tests(params).items()]
@@ -117,7 +117,12 @@ def _find_edges(condition_bars: pl.DataFrame, params: DetectorParams) -> pl.Data
     run_begins = pl.col("bar") - pl.when(up).then("run_above").otherwise("run_below") + 1
     # only the columns of this test are copied until the edges are known
     holding = bars.select(
-        "event_type", "direction", "bar", "day_start", run_begins=run_begins, holds=pl.any_horizontal(holds)
+        "event_type",
+        "direction",
+        "bar",
+        "day_start",
+        run_begins=run_begins,
+        holds=pl.any_horizontal(holds) & (pl.col("dollar_volume_day") >= least_dollars),
     )
     holding = holding.with_row_index("row").filter("holds")
     since = {"vwap_break": pl.col("run_begins"), "opening_range_break": pl.col("day_start")}
