@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import DiskFull
 from smallcaps_assets.lake.files.publish import publish_text
 
 Mount = Callable[[str], None]
@@ -85,7 +85,7 @@ def test_a_lake_that_is_mounted_read_only_is_named_as_that_and_what_failed_is_la
     (tmp_path / "folder").mkdir()
     mount("remount,ro")
     for name in ("file", "folder/file"):
-        with pytest.raises(LakeError, match=r"cannot be written \(Read-only file system\). Its disk is mounted"):
+        with pytest.raises(DiskFull, match=r"cannot be written \(Read-only file system\). Its disk is mounted"):
             publish_text(tmp_path / name, "text", below=tmp_path)
     watch.look()
     mount("remount,rw")
