@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Iterator
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,14 +20,13 @@ from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.settings.settings import PROFILES, load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import (
+from smallcaps_assets_tests.assets.platform import (
     SYMBOLS_OF_MARKET,
     Platform,
+    Sites,
     by_path,
     failure,
     metadata_of,
-    opened,
     rows_of,
 )
 from smallcaps_assets_tests.assets.staleness_test import stale
@@ -42,19 +40,19 @@ RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", "events_with_waves_enr
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def fresh(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An empty lake, with the settings that `smallcaps ui` uses."""
     monkeypatch.setenv(ONE_PLAN, "1")
-    for platform in opened(tmp_path, small_market):
+    for platform in sites.opened():
         # the nights of most tests are those of people who only capture
         platform.overrides["research"] = {"enabled": False}
         yield platform
 
 
 @pytest.fixture
-def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def kept(tmp_path: Path, sites: Sites) -> Iterator[Platform]:
     """An empty lake with Dagster's state in a folder, as ticks need it."""
-    yield from opened(tmp_path, small_market, tmp_path / "state")
+    yield from sites.opened(tmp_path / "state")
 
 
 def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
@@ -219,12 +217,10 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
 
 
 @pytest.mark.long
-def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
-    fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
-) -> None:
+def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(fresh: Platform, sites: Sites) -> None:
     for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them also follows a missed Tuesday
         night(begun(fresh) if session == "2025-11-24" else fresh, session)
-    for other in opened(tmp_path / "other", small_market):
+    for other in sites.opened():
         caught_up = night(begun(other), "2025-11-28")
         assert report_of(caught_up)["sessions"] == 4
         one_by_one, at_once = master(fresh), master(other)

@@ -16,10 +16,9 @@ from smallcaps_assets.defs.recording import RECORD_EVERY_S, ContinueOnFailure, P
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.assets.conftest import IN_BOTH
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, by_path
 
 KEYS = dg.StaticPartitionsDefinition(["A", "B", "C", "D"])
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
@@ -153,11 +152,11 @@ def test_the_page_of_a_partition_names_the_run_that_mended_it(instance: dg.Dagst
 
 
 @pytest.fixture
-def kept(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def kept(tmp_path: Path, sites: Sites, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """Three sessions; Dagster's state in a folder, which other threads may read."""
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
     monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+    for platform in sites.opened(tmp_path / "state"):
         platform.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
         platform.run("universe")
         yield platform
