@@ -41,9 +41,7 @@ def listed(sites: Sites) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def captured(
-    sites: Sites, of_premium: Template, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Platform]:
+def captured(sites: Sites, of_premium: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A manifest of premium and its trades; each test repairs what it breaks."""
     for platform in sites.copied(of_premium, tmp_path_factory.mktemp("captured") / "state"):
         platform.run(["premium", "tape_trades"], **WHOLE_RTH)

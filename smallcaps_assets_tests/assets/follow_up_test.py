@@ -1,6 +1,7 @@
 """Profile plus, whose events are selected by winning cohorts of core, materialized on a small lake."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import dagster as dg

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg

@@ -1,21 +1,13 @@
 """Asset `universe` in Dagster: its partitions, its figures, and the check that stops paid work."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 import pytest
 
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets_tests.assets.platform import Platform, Sites, failure, metadata_of, rows_of
+from smallcaps_assets_tests.assets.platform import Platform, failure, metadata_of, rows_of
 from smallcaps_assets_tests.listings import Listings, ticker
 
 SMALL = [f"S{number:02}" for number in range(19)]
-
-
-@pytest.fixture
-def fresh(sites: Sites) -> Iterator[Platform]:
-    """An empty lake."""
-    yield from sites.opened()
 
 
 @pytest.fixture
