@@ -1,6 +1,7 @@
 """Paths of the files in the lake, a public interface: names are valid on every system."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -42,6 +43,11 @@ class Lake:
         """Folder with one folder of minute bars for each symbol."""
         return self.root / "bars" / "minute"
 
+    @cached_property
+    def flat_bars(self) -> Path:
+        """Folder with one table of the whole market's minute bars for each session with a flat file."""
+        return self.root / "bars" / "flat" / "minute"
+
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
         return self._of_symbol(self.minute_bars, symbol)
@@ -63,6 +69,15 @@ class Lake:
     def candidates_of(self, symbol: str) -> Path:
         """Event candidates of one symbol."""
         return self._of_symbol(self.candidates, symbol, _PARQUET)
+
+    @cached_property
+    def condition_bars(self) -> Path:
+        """Folder of the condition bars of all symbols."""
+        return self.root / "events" / "condition_bars"
+
+    def condition_bars_of(self, symbol: str) -> Path:
+        """Condition bars of the candidates of one symbol."""
+        return self._of_symbol(self.condition_bars, symbol, _PARQUET)
 
     @cached_property
     def shard_coverages(self) -> Path:
@@ -112,6 +127,30 @@ class Lake:
     def splits(self) -> Path:
         """Splits of all symbols."""
         return self.root / "reference" / "splits.parquet"
+
+    @property
+    def listings(self) -> Path:
+        """Listings: the days on which each security was listed under each ticker."""
+        return self.root / "reference" / "listings.parquet"
+
+    @property
+    def listing_facts(self) -> Path:
+        """Type, exchange and name of the listings through time."""
+        return self.root / "reference" / "listing_facts.parquet"
+
+    @property
+    def listing_snapshots(self) -> Path:
+        """Folder of the vendor's lists of tickers, one file per session."""
+        return self.root / "reference" / "listings" / "snapshots"
+
+    def listing_snapshot(self, day: date) -> Path:
+        """The vendor's list of tickers of one session."""
+        return self.listing_snapshots / f"{day}{_PARQUET}"
+
+    @property
+    def listing_observations(self) -> Path:
+        """What the vendor answered about single tickers on single days."""
+        return self.root / "reference" / "listings" / "observations.parquet"
 
     @property
     def imports(self) -> Path:

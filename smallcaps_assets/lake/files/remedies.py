@@ -53,6 +53,24 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         "Restore it, or remove it and materialize {table}, which costs one or two requests.",
     ),
     (
+        r"reference/listing(?:s|_facts)\.parquet",
+        f"Materialize listings, which makes it from the stored lists of tickers {_FREE}.",
+    ),
+    (
+        r"reference/listings/snapshots/(?P<day>[^/]+)\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks for the list of {day} again, about one "
+            "request per 1,000 tickers."
+        ),
+    ),
+    (
+        r"reference/listings/observations\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks again for the days on which listings begin "
+            "and end; the asset states the number of requests before it sends them."
+        ),
+    ),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '
@@ -71,6 +89,20 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         (
             "Restore it, or materialize minute_bars with the run config {{refetch_damaged: true}}, which sets aside "
             "what is damaged in it and costs about one request for each month of a symbol."
+        ),
+    ),
+    (
+        r"bars/flat/minute/(?P<day>[^/]+)\.parquet",
+        (
+            "Restore it, or materialize flat_minute_bars of {day}, which sets it aside in the quarantine and downloads "
+            "the file of that session again; without it, published bars of symbols stay."
+        ),
+    ),
+    (
+        r"bars/flat(?:/minute)?",
+        (
+            "Restore it, or materialize flat_minute_bars, which sets aside what is damaged in it and downloads the "
+            "files of these sessions again."
         ),
     ),
     (
@@ -94,6 +126,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"events/candidates",
         f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
+    ),
+    (
+        rf"events/condition_bars(?:/{_SYMBOL}\.parquet)?",
+        (
+            "Remove what is damaged: experiments read the candidates instead, and it is made again with the next "
+            f"session {_FREE}."
+        ),
     ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
@@ -162,7 +201,9 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         (
-            r"(?:reference|bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"(?:reference(?:/listings(?:/snapshots)?)?|"
+            r"bars|events(?:/(?:coverage|candidates|condition_bars))?|reports|manifests(?:/[^/.]+)?|"
+            r"review(?:/[^/.]+(?:/marks)?)?|"
             r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
             r"quarantine(?:/[^/.]+)?)"
         ),
