@@ -11,7 +11,6 @@ import yaml
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, Template
-from smallcaps_assets_tests.conftest import open_gate
 from smallcaps_assets_tests.postgresql import storage_in_postgresql
 from smallcaps_assets_tests.repository import REPOSITORY
 
@@ -64,20 +63,16 @@ def fresh(sites: Sites) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def of_core(
-    sites: Sites, small_market: SimulatedMarket, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Template]:
+def of_core(sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     """Two sessions up to the manifest of core, with the settings that `smallcaps ui` uses."""
-    folder = tmp_path_factory.mktemp("core")
-    with open_gate(small_market) as gate, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-        template = None
-        for platform in sites.opened(folder / "state", gate=gate):
-            platform.overrides |= {"history": HISTORY}
+
+    def made(platform: Platform) -> None:
+        platform.overrides |= {"history": HISTORY}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(BATCH_VARIABLE, BATCH_SIZE)
             make(platform)
-            template = Template.of(platform, folder)
-        patch.undo()
-        assert template
+
+    with sites.template(tmp_path_factory.mktemp("core"), made) as template:
         yield template
 
 

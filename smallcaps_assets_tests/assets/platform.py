@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -156,6 +156,17 @@ class Sites:
         kept = state_in(state, storage) if state else dg.DagsterInstance.ephemeral()
         with self.free() as (root, its_own), kept as instance, _platform(gate or its_own, root, instance) as platform:
             yield platform
+
+    @contextmanager
+    def template(self, folder: Path, make: Callable[[Platform], object]) -> Iterator["Template"]:
+        """What `make` makes of a platform without a lake, kept in a folder; its vendor answers while this is open."""
+        with open_gate(self._market) as gate:
+            template = None
+            for platform in self.opened(folder / "state", gate=gate):
+                make(platform)
+                template = Template.of(platform, folder)
+            assert template
+            yield template
 
     def copied(self, template: "Template", state: Path, storage: Mapping[str, Any] | None = None) -> Iterator[Platform]:
         """A copy of a lake and, in the folder `state`, of its state, which in a database is a new one."""
