@@ -26,11 +26,13 @@ SESSIONS = sessions_between(date(2025, 1, 2), date(2025, 4, 15))
 LISTS = days_of_lists(SESSIONS)
 TICKERS = ("A", "B", "C")
 COMPANIES = range(4)
-ACTIONS = ("rename", "swap", "delist", "list", "type", "exchange", "name", "numbers")
+ACTIONS = ("rename", "swap", "delist", "list", "type", "exchange", "name", "numbers", "absence", "absence")
 
 actions = st.lists(
     st.tuples(
-        st.integers(1, len(SESSIONS) - 1),
+        # often on the session of a list, or shortly before: only there can an absence be seen
+        st.integers(1, len(SESSIONS) - 1)
+        | st.sampled_from([SESSIONS.index(day) - n for day in LISTS[1:] for n in (0, 3)]),
         st.sampled_from(ACTIONS),
         st.sampled_from(COMPANIES),
         st.sampled_from(TICKERS),
@@ -63,18 +65,20 @@ class World:
         self.companies = {number: Company(number) for number in COMPANIES}
         self.tickers: dict[str, int | None] = {"A": 0, "B": 1, "C": None}
         self.owners: dict[str, list[int | None]] = {ticker: [] for ticker in TICKERS}
+        self.away = dict.fromkeys(TICKERS, 0)
         self.rows: dict[str, dict[date, Row]] = {ticker: {} for ticker in TICKERS}
         waiting = list(acts)
         for at, day in enumerate(SESSIONS):
             while waiting and waiting[0][0] == at:
                 self._act(*waiting.pop(0)[1:])
-            for ticker, company in self.tickers.items():
+            for ticker, owner in self.tickers.items():
+                company = None if self.away[ticker] else owner
+                self.away[ticker] = max(self.away[ticker] - 1, 0)
                 self.owners[ticker].append(company)
                 if company is not None:
                     self.rows[ticker][day] = self.companies[company].row()
 
     def _act(self, action: str, number: int, ticker: str) -> None:
-        company = self.companies[number]
         mine = next((name for name, owner in self.tickers.items() if owner == number), None)
         if action == "delist" or (action == "rename" and mine is not None and self.tickers[ticker] is None):
             if mine is not None:
@@ -85,7 +89,14 @@ class World:
             self.tickers[ticker] = number
         elif action == "swap" and mine is not None:
             self.tickers[mine], self.tickers[ticker] = self.tickers[ticker], self.tickers[mine]
-        elif action == "type":
+        elif action == "absence":
+            self.away[ticker] = 2 * number + 1
+        else:
+            self._change(action, number)
+
+    def _change(self, action: str, number: int) -> None:
+        company = self.companies[number]
+        if action == "type":
             self.companies[number] = company._replace(type="ADRC" if company.type == "CS" else "CS")
         elif action == "exchange":
             self.companies[number] = company._replace(exchange="XNYS" if company.exchange == "XNAS" else "XNAS")
