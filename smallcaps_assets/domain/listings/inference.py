@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from smallcaps_assets.domain.listings.identity import Identity, is_same_security, learn, rests_on_name
-from smallcaps_assets.domain.listings.states import History
+from smallcaps_assets.domain.listings.states import TickerHistory
 from smallcaps_assets.domain.listings.tables import SNAPSHOT
 
 # A ticker that is missing from the vendor's lists for so many sessions in a row, and then is the same security again,
@@ -77,7 +77,7 @@ class Inferred(NamedTuple):
     questions: list[Question]
 
 
-def infer_listings(history: History) -> Inferred:
+def infer_listings(history: TickerHistory) -> Inferred:
     """The listings of every ticker, and the questions whose answers would make their borders exact.
 
     A security that comes back under its ticker after at most MOST_ABSENT_SESSIONS sessions was listed all the time;

@@ -48,6 +48,6 @@ def most_requests(questions: Collection[Question]) -> int:
     return sum(ceil(log2(question.before - question.after)) for question in questions)
 
 
-def pages_of(rows: int) -> int:
+def list_pages(rows: int) -> int:
     """The pages of a list; at least one."""
     return max(ceil(rows / TICKERS_PER_PAGE), 1)

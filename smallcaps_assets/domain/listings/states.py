@@ -12,7 +12,7 @@ from smallcaps_assets.domain.listings.tables import OBSERVATIONS, SNAPSHOT
 SIGHTINGS: Final = pl.Schema({**SNAPSHOT, "days": pl.List(pl.Date())})
 # Runs of equal observations of one ticker. `first` and `last` number the sessions of the first and the last of them,
 # `row` numbers the row that was observed; null where the ticker was not listed.
-STATES: Final = pl.Schema({"symbol": pl.String(), "first": pl.Int64(), "last": pl.Int64(), "row": pl.UInt32()})
+TICKER_STATES: Final = pl.Schema({"symbol": pl.String(), "first": pl.Int64(), "last": pl.Int64(), "row": pl.UInt32()})
 
 
 class Evidence(NamedTuple):
@@ -31,12 +31,12 @@ class Evidence(NamedTuple):
     observations: pl.DataFrame
 
 
-class History(NamedTuple):
+class TickerHistory(NamedTuple):
     """The states of every ticker through time.
 
     Attributes:
         sessions: every XNYS session from the first list to the last one, in order.
-        states: STATES, by symbol and time.
+        states: TICKER_STATES, by symbol and time.
         rows: the rows that they number (SNAPSHOT).
     """
 
@@ -45,7 +45,7 @@ class History(NamedTuple):
     rows: pl.DataFrame
 
 
-def to_history(evidence: Evidence) -> History:
+def to_history(evidence: Evidence) -> TickerHistory:
     """The states of every ticker that a list or an answer has.
 
     A ticker is absent from a list that has no row of it. A list whose rows of a ticker contradict each other says
@@ -80,13 +80,13 @@ def to_history(evidence: Evidence) -> History:
         observed.with_columns(run=begins.fill_null(value=True).cum_sum())
         .group_by("run", maintain_order=True)
         .agg(pl.col("symbol").first(), first=pl.col("at").first(), last=pl.col("at").last(), row=pl.col("row").first())
-        .select(*STATES)
-        .match_to_schema(STATES)
+        .select(*TICKER_STATES)
+        .match_to_schema(TICKER_STATES)
     )
-    return History(sessions, states, rows.select(*SNAPSHOT))
+    return TickerHistory(sessions, states, rows.select(*SNAPSHOT))
 
 
-def decisive_observations(history: History, kept: Sequence[date]) -> pl.DataFrame:
+def decisive_observations(history: TickerHistory, kept: Sequence[date]) -> pl.DataFrame:
     """The observations (OBSERVATIONS) that lists of other days than `kept`, and answers, are needed for.
 
     These are the first and the last one of each state. With them and the lists of `kept` the history is the same.

@@ -20,9 +20,9 @@ from smallcaps_assets.pipeline.listings.ticker_lists import TickerList, ask_list
 from smallcaps_assets.pipeline.progress import Progress
 
 # answers published together: at most so many are asked for again after a kill
-BATCH: Final = 200
+ANSWERS_TOGETHER: Final = 200
 # Failed answers that are tolerated whatever their share; of more, one in ten.
-FEW: Final = 5
+_FEW: Final = 5
 _TENTH: Final = 10
 # A list that lacks more tickers than these, which the lists before and after it have, is asked for once more.
 MOST_LOST: Final = 20
@@ -148,12 +148,12 @@ class ListingRequests:
             for (symbol, day), answer in in_threads(partial(_answer, client), singles, self.threads, stop=stop):
                 if isinstance(answer, MarketDataError):
                     failed += 1
-                    if failed > max(FEW, len(singles) // _TENTH):
+                    if failed > max(_FEW, len(singles) // _TENTH):
                         raise answer
                     self.log(f"{symbol} on {day}: unknown, and asked for again next time: {answer}")
                 else:
                     answers.append(answer)
-                if len(answers) >= BATCH:
+                if len(answers) >= ANSWERS_TOGETHER:
                     self._add(answers)
                 progress.add(failed=isinstance(answer, MarketDataError))
         finally:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from smallcaps_assets.domain.listings.inference import Question
-from smallcaps_assets.domain.listings.requests import days_of_lists, most_requests, pages_of
+from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, most_requests
 from smallcaps_assets.domain.words import count_noun, estimate_duration
 from smallcaps_assets.lake.listings import ListingStore
 
@@ -39,7 +39,7 @@ def list_costs(store: ListingStore, sessions: Sequence[date]) -> ListCosts:
     stored = store.snapshot_days()
     rows = store.snapshot(stored[-1]).height if stored else USUAL_TICKERS
     missing = sorted({*days_of_lists(sessions)} - {*stored})
-    return ListCosts(missing, pages_of(rows))
+    return ListCosts(missing, list_pages(rows))
 
 
 def describe_lists(costs: ListCosts, requests_per_minute: float | None) -> str:

@@ -9,8 +9,8 @@ import polars as pl
 
 from smallcaps_assets.domain.listings.inference import infer_listings
 from smallcaps_assets.domain.listings.made import ListingTables, make_tables
-from smallcaps_assets.domain.listings.requests import days_of_lists, middle, pages_of, plan_round
-from smallcaps_assets.domain.listings.states import Evidence, History, decisive_observations, to_history
+from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, middle, plan_round
+from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, decisive_observations, to_history
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, symbol_is_safe
 from smallcaps_assets.lake.listings import FIRST, LAST, ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
@@ -99,7 +99,7 @@ class ListingsUpdate:
     def _ask_borders(self) -> None:
         """Ask for sessions between two observations that differ, until none is left that can be answered."""
         evidence, asked, is_first = self._evidence(), set[tuple[str, date]](), True
-        pages = pages_of(self.store.snapshot(evidence.days[-1]).height)
+        pages = list_pages(self.store.snapshot(evidence.days[-1]).height)
         sessions = evidence.sessions
         while True:
             history = to_history(evidence)
@@ -124,7 +124,7 @@ class ListingsUpdate:
             self.requests.observe_tickers(singles)
             evidence = evidence._replace(observations=self.store.observations())
 
-    def _counting(self, history: History) -> Collection[str]:
+    def _counting(self, history: TickerHistory) -> Collection[str]:
         """The tickers whose changes are asked for: of a followed type, or of no known one, or named.
 
         Where the universe is named, these are its tickers, and others of the same securities.
@@ -146,13 +146,13 @@ class ListingsUpdate:
         sessions = xnys_calendar(days[0], days[-1])["date"].to_list()
         return Evidence(sessions, days, self.store.sightings(), self.store.observations())
 
-    def _left_out(self, history: History) -> tuple[list[str], list[str]]:
+    def _left_out(self, history: TickerHistory) -> tuple[list[str], list[str]]:
         """Test symbols of exchanges, and tickers that are not usable as names."""
         symbols = history.rows.select("symbol").unique()
         unusable = symbols.filter(~symbol_is_safe(pl.col("symbol")))["symbol"].sort().to_list()
         return self.tests.among(symbols["symbol"]), unusable
 
-    def _keep_what_decides(self, history: History) -> None:
+    def _keep_what_decides(self, history: TickerHistory) -> None:
         """Replace lists that are neither of the first session of a month nor the newest by what decides of them."""
         stored = self.store.snapshot_days()
         stay = set(days_of_lists(history.sessions))
@@ -163,5 +163,5 @@ class ListingsUpdate:
             self.store.remove_snapshot(day)
 
 
-def _without(history: History, symbols: Sequence[str]) -> History:
+def _without(history: TickerHistory, symbols: Sequence[str]) -> TickerHistory:
     return history._replace(states=history.states.filter(~pl.col("symbol").is_in(symbols)))
