@@ -19,11 +19,13 @@ from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
@@ -33,7 +35,13 @@ from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
-from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
+from smallcaps_assets.pipeline.source import (
+    flat_files,
+    market_data_client,
+    profile_tape,
+    require_payable,
+    require_same_source,
+)
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
 
@@ -117,6 +125,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
             reference,
             test_symbols,
             keeps_candidates=settings.research.enabled,
+            borders=load_borders(self.lake),
         )
 
     def symbol_research(self, settings: Settings) -> SymbolResearch:
@@ -157,7 +166,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def control_choice(self, profile: Profile, settings: Settings) -> ControlChoice:
         """What chooses the controls of a profile."""
         limits, params = settings.profiles[profile], settings.research.params
-        return ControlChoice(self.lake, profile, limits, params, settings.sessions)
+        return ControlChoice(self.lake, profile, limits, params, settings.sessions, load_borders(self.lake))
 
     def control_features(self, profile: Profile, settings: Settings, log: Callable[[str], None]) -> ControlFeatures:
         """What computes the features of the controls of a profile."""
@@ -199,6 +208,17 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
         source = self.settings.load().source
         require_same_source(lake.universe(), source)
         return client_of(source, instance)
+
+    def flat_files(self, lake: LakeResource) -> FlatFiles:
+        """The client of this process for the flat files of the source, to fetch for `lake`.
+
+        Raises:
+            InputError: the lake holds data of another source, or its universe exceeds the limits.
+            NotAuthenticated: a key of the flat files is not set.
+        """
+        settings = self.settings.load()
+        require_payable(lake.universe(), settings)
+        return flat_files(settings.source)
 
 
 def client_of(source: SourceParams, instance: dg.DagsterInstance) -> MarketDataClient:

@@ -43,6 +43,11 @@ class Lake:
         """Folder with one folder of minute bars for each symbol."""
         return self.root / "bars" / "minute"
 
+    @cached_property
+    def flat_bars(self) -> Path:
+        """Folder with one table of the whole market's minute bars for each session with a flat file."""
+        return self.root / "bars" / "flat" / "minute"
+
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
         return self._of_symbol(self.minute_bars, symbol)
@@ -64,6 +69,15 @@ class Lake:
     def candidates_of(self, symbol: str) -> Path:
         """Event candidates of one symbol."""
         return self._of_symbol(self.candidates, symbol, _PARQUET)
+
+    @cached_property
+    def condition_bars(self) -> Path:
+        """Folder of the condition bars of all symbols."""
+        return self.root / "events" / "condition_bars"
+
+    def condition_bars_of(self, symbol: str) -> Path:
+        """Condition bars of the candidates of one symbol."""
+        return self._of_symbol(self.condition_bars, symbol, _PARQUET)
 
     @cached_property
     def shard_coverages(self) -> Path:

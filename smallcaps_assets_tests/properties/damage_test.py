@@ -57,12 +57,14 @@ REGROWN = {
     "candidates": "detected again with the next session, or when they are needed",
     "reports": "written again by the next job",
     "research tables": "computed again from bars and tape",
+    "condition bars": "the candidates, which have them too, are read instead",
     "capture reports": "written again with the next ledger",
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",
     "labels": "the exported files are the user's",
     "trade conditions": "asked for again, and the pinned copy holds until then",
     "splits": "asked for again when they are next materialized",
+    "flat files": "downloaded again when they are next materialized",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}

@@ -92,6 +92,20 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"bars/flat/minute/(?P<day>[^/]+)\.parquet",
+        (
+            "Restore it, or materialize flat_minute_bars of {day}, which sets it aside in the quarantine and downloads "
+            "the file of that session again; without it, published bars of symbols stay."
+        ),
+    ),
+    (
+        r"bars/flat(?:/minute)?",
+        (
+            "Restore it, or materialize flat_minute_bars, which sets aside what is damaged in it and downloads the "
+            "files of these sessions again."
+        ),
+    ),
+    (
         rf"events/shards/{_SYMBOL}\.parquet",
         (
             f"Materialize event_shards of {{symbol}}, which sets it aside in the quarantine and detects its events "
@@ -112,6 +126,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"events/candidates",
         f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
+    ),
+    (
+        rf"events/condition_bars(?:/{_SYMBOL}\.parquet)?",
+        (
+            "Remove what is damaged: experiments read the candidates instead, and it is made again with the next "
+            f"session {_FREE}."
+        ),
     ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
@@ -181,7 +202,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         (
             r"(?:reference(?:/listings(?:/snapshots)?)?|"
-            r"bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"bars|events(?:/(?:coverage|candidates|condition_bars))?|reports|manifests(?:/[^/.]+)?|"
+            r"review(?:/[^/.]+(?:/marks)?)?|"
             r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
             r"quarantine(?:/[^/.]+)?)"
         ),

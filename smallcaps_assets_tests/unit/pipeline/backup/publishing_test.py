@@ -22,8 +22,10 @@ IN_MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), 
 # one night, in the order in which its files are published: each names those before it
 NIGHT = (
     "reference/imports.json",
+    "bars/flat/minute/2025-11-12.parquet",
     "bars/minute/symbol=AVLO/2025-11.parquet",
     "events/candidates/symbol=AVLO.parquet",
+    "events/condition_bars/symbol=AVLO.parquet",
     "events/shards/symbol=AVLO.parquet",
     "events/coverage/A.json",
     "events/master.parquet",
@@ -43,6 +45,7 @@ NIGHT = (
 )
 # what is proved by the other of its pair: both must have been in the lake at the same time
 TOGETHER = (
+    ("events/candidates/symbol=AVLO.parquet", "events/condition_bars/symbol=AVLO.parquet"),
     ("events/candidates/symbol=AVLO.parquet", "events/shards/symbol=AVLO.parquet"),
     ("review/core/core_20251202_031500.html", "review/core/core_20251202_031500.json"),
     ("research/core/cohorts.parquet", "research/core/cohort_members.parquet"),
