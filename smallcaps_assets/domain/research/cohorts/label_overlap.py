@@ -159,9 +159,7 @@ def effective_n(overlap: Overlap, dates: slice, rows: slice) -> CohortFloats:
     return total
 
 
-def finest_effective_n(
-    overlap: Overlap, dates: slice, rows: slice, tercile: Terciles, n: CohortInts
-) -> CohortFloats:
+def finest_effective_n(overlap: Overlap, dates: slice, rows: slice, tercile: Terciles, n: CohortInts) -> CohortFloats:
     """Sum of the uniqueness of the labels of some dates by cohort of level 3.
 
     Args:

@@ -158,7 +158,8 @@ def number_events(events: pl.DataFrame) -> NumberedEvents:
     for name in _TEXTS:
         if missing := events[name].null_count():
             raise ValueError(f"{missing:,} events have no {name}: compute their labels again")
-    texts = {name: events[name].unique().sort() for name in _TEXTS}
+    distinct = events.select(pl.col(_TEXTS).unique().sort().implode())
+    texts = {name: distinct[name].item() for name in _TEXTS}
     numbers = {name: pl.col(name).cast(pl.Enum(found)).to_physical() for name, found in texts.items()}
     combined = pl.lit(0, pl.Int64)
     for name in GROUP_KEYS:
