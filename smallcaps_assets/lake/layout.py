@@ -1,6 +1,7 @@
 """Paths of the files in the lake, a public interface: names are valid on every system."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -112,6 +113,30 @@ class Lake:
     def splits(self) -> Path:
         """Splits of all symbols."""
         return self.root / "reference" / "splits.parquet"
+
+    @property
+    def listings(self) -> Path:
+        """Listings: the days on which each security was listed under each ticker."""
+        return self.root / "reference" / "listings.parquet"
+
+    @property
+    def listing_facts(self) -> Path:
+        """Type, exchange and name of the listings through time."""
+        return self.root / "reference" / "listing_facts.parquet"
+
+    @property
+    def listing_snapshots(self) -> Path:
+        """Folder of the vendor's lists of tickers, one file per session."""
+        return self.root / "reference" / "listings" / "snapshots"
+
+    def listing_snapshot(self, day: date) -> Path:
+        """The vendor's list of tickers of one session."""
+        return self.listing_snapshots / f"{day}{_PARQUET}"
+
+    @property
+    def listing_observations(self) -> Path:
+        """What the vendor answered about single tickers on single days."""
+        return self.root / "reference" / "listings" / "observations.parquet"
 
     @property
     def imports(self) -> Path:

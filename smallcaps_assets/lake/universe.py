@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.coverage import LISTINGS
+from smallcaps_assets.domain.bars.coverage import LISTING_DATES
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import UNIVERSE, UniverseParams
@@ -77,8 +77,8 @@ class UniverseStore:
         return ExchangeTestSymbols(tuple(params.test_symbols), frozenset((*named, *self.followed())))
 
     def listings(self) -> pl.DataFrame:
-        """Every symbol ever seen, whether it is followed, and its days of listing and delisting (LISTINGS)."""
-        return self._known().select(*LISTINGS)
+        """Every symbol ever seen, whether it is followed, and its days of listing and delisting (LISTING_DATES)."""
+        return self._known().select(*LISTING_DATES)
 
     def _known(self) -> pl.DataFrame:
         """Every symbol ever seen (UNIVERSE); empty before the first materialization.

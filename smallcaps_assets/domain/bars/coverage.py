@@ -12,7 +12,9 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.words import count_clause
 
 # whether a symbol is followed, and its listing dates; null if unknown, or still listed
-LISTINGS: Final = pl.Schema({"symbol": pl.String(), "active": pl.Boolean(), "listed": pl.Date(), "delisted": pl.Date()})
+LISTING_DATES: Final = pl.Schema(
+    {"symbol": pl.String(), "active": pl.Boolean(), "listed": pl.Date(), "delisted": pl.Date()}
+)
 # per symbol and session: volumes whose parity is informative, and how many of these are odd
 VOLUMES: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date(), "judged": pl.Int64(), "odd": pl.Int64()})
 # one row per symbol and ET month with expected sessions or with bars
@@ -50,21 +52,21 @@ MONTH: Final = pl.col("day").dt.month_start()
 
 
 def symbols_to_report(listings: pl.DataFrame, here: pl.DataFrame) -> pl.DataFrame:
-    """The symbols to report on (LISTINGS): followed symbols, and others with published sessions.
+    """The symbols to report on (LISTING_DATES): followed symbols, and others with published sessions.
 
     For a symbol that is not followed nothing is expected before its first bar or after its last.
 
     Args:
-        listings: LISTINGS of the universe.
+        listings: LISTING_DATES of the universe.
         here: SESSION_BARS.
     """
     known = listings.join(_first_and_last(here), on="symbol", how="full", coalesce=True).with_columns(
         pl.col("active").fill_null(False)
     )
-    followed = known.filter("active").select(*LISTINGS)
+    followed = known.filter("active").select(*LISTING_DATES)
     others = known.filter(~pl.col("active"), pl.col("symbol").is_in(here["symbol"].unique().implode()))
     bounded = others.with_columns(listed=pl.coalesce("first", pl.lit(date.max)), delisted="last")
-    return pl.concat([followed, bounded.select(*LISTINGS)]).sort("symbol")
+    return pl.concat([followed, bounded.select(*LISTING_DATES)]).sort("symbol")
 
 
 def _first_and_last(here: pl.DataFrame) -> pl.DataFrame:
@@ -82,7 +84,7 @@ def session_states(
     for any other symbol those between its first and last bar.
 
     Args:
-        symbols: LISTINGS as of `symbols_to_report`.
+        symbols: LISTING_DATES as of `symbols_to_report`.
         here: SESSION_BARS.
         due: the completed XNYS sessions of the history.
         calendar: the XNYS sessions from the first expected or published one to the last.
@@ -120,7 +122,7 @@ def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         states: STATES.
-        symbols: LISTINGS; listing dates are kept for followed symbols only.
+        symbols: LISTING_DATES; listing dates are kept for followed symbols only.
     """
     expected, bars, missing = pl.col("expected"), pl.col("bars"), pl.col("hole") == "missing"
     days = pl.col("day").filter(missing)

@@ -53,6 +53,24 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         "Restore it, or remove it and materialize {table}, which costs one or two requests.",
     ),
     (
+        r"reference/listing(?:s|_facts)\.parquet",
+        f"Materialize listings, which makes it from the stored lists of tickers {_FREE}.",
+    ),
+    (
+        r"reference/listings/snapshots/(?P<day>[^/]+)\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks for the list of {day} again, about one "
+            "request per 1,000 tickers."
+        ),
+    ),
+    (
+        r"reference/listings/observations\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks again for the days on which listings begin "
+            "and end; the asset states the number of requests before it sends them."
+        ),
+    ),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '
@@ -162,7 +180,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     ),
     (
         (
-            r"(?:reference|bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"(?:reference(?:/listings(?:/snapshots)?)?|"
+            r"bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
             r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
             r"quarantine(?:/[^/.]+)?)"
         ),

@@ -15,7 +15,7 @@ from smallcaps_assets.domain.bars.checks import SESSION_BARS
 from smallcaps_assets.domain.bars.coverage import (
     COVERAGE,
     HOLES,
-    LISTINGS,
+    LISTING_DATES,
     VOLUMES,
     by_symbol,
     coverage_table,
@@ -45,7 +45,7 @@ PARAMS = default_settings().checks.bars
 
 
 def listed(*rows: tuple[str, bool, date | None, date | None]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=LISTINGS, orient="row")
+    return pl.DataFrame(rows, schema=LISTING_DATES, orient="row")
 
 
 def here(**bars: str) -> pl.DataFrame:
@@ -297,7 +297,7 @@ def doubled(day: str, symbol: str) -> pl.DataFrame:
 
 def publish_universe(lake: Lake, **days: tuple[bool, date | None, date | None]) -> None:
     rows = [(symbol, *what) for symbol, what in days.items()]
-    known = pl.DataFrame(rows, schema=LISTINGS, orient="row")
+    known = pl.DataFrame(rows, schema=LISTING_DATES, orient="row")
     UniverseStore(lake).replace(known.match_to_schema(UNIVERSE, missing_columns="insert"), {})
 
 

@@ -1,0 +1,97 @@
+"""The listings of a lake, and the vendor's lists of tickers that they are made of."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Final
+
+import polars as pl
+
+from smallcaps_assets.domain.listings.lookup import listed_on
+from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
+from smallcaps_assets.lake.files.listing import list_paths
+from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
+from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
+from smallcaps_assets.lake.layout import Lake
+
+# keys of the provenance: the first and the last session of which the vendor's list was read
+FIRST: Final = "first"
+LAST: Final = "last"
+
+
+@dataclass(frozen=True)
+class ListingStore:
+    """The listings of a lake; a lake has none until the asset `listings` is materialized."""
+
+    lake: Lake
+
+    def table(self) -> pl.DataFrame | None:
+        """Every listing (LISTINGS), sorted by symbol and active_from; None if they were never made."""
+        path = self.lake.listings
+        return read_table(path, LISTINGS) if is_stored(path) else None
+
+    def facts(self) -> pl.DataFrame | None:
+        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made."""
+        path = self.lake.listing_facts
+        return read_table(path, LISTING_FACTS) if is_stored(path) else None
+
+    def at(self, day: date) -> pl.DataFrame | None:
+        """The listings of one session (LISTINGS) with their name, type and exchange then; None if never made."""
+        table, facts = self.table(), self.facts()
+        return None if table is None or facts is None else listed_on(table, facts, day)
+
+    def covers(self) -> tuple[date, date] | None:
+        """The first and the last session of which the vendor's list was read; None if listings were never made.
+
+        Whoever was listed before the first or is listed after the last is unknown.
+        """
+        inputs = self.inputs()
+        return None if inputs is None else (date.fromisoformat(inputs[FIRST]), date.fromisoformat(inputs[LAST]))
+
+    def inputs(self) -> dict[str, Any] | None:
+        """What the listings were made of; None if they were never made."""
+        return (provenance_of(self.lake.listings) or {}) if is_stored(self.lake.listings) else None
+
+    def publish(self, listings: pl.DataFrame, facts: pl.DataFrame, provenance: dict[str, Any]) -> None:
+        """Publish LISTINGS and LISTING_FACTS made of the same lists, unless they are stored already.
+
+        Args:
+            listings: LISTINGS.
+            facts: LISTING_FACTS.
+            provenance: with `first` and `last`, the sessions (ISO dates) of the first and the last list.
+        """
+        below = self.lake.root
+        publish_changed(self.lake.listing_facts, facts.match_to_schema(LISTING_FACTS), provenance, below=below)
+        publish_changed(self.lake.listings, listings.match_to_schema(LISTINGS), provenance, below=below)
+
+    def snapshot_days(self) -> list[date]:
+        """The sessions of which the vendor's whole list is stored, in order."""
+        paths = list_paths(self.lake.listing_snapshots, "*.parquet")
+        return sorted(date.fromisoformat(path.stem) for path in paths)
+
+    def snapshot(self, day: date) -> pl.DataFrame:
+        """The vendor's whole list of one session (SNAPSHOT).
+
+        Raises:
+            LakeError: it is not stored, or damaged.
+        """
+        return read_table(self.lake.listing_snapshot(day), SNAPSHOT)
+
+    def add_snapshot(self, day: date, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
+        """Publish the vendor's whole list of one session (SNAPSHOT)."""
+        path = self.lake.listing_snapshot(day)
+        publish_frame(path, rows.match_to_schema(SNAPSHOT), provenance, below=self.lake.root)
+
+    def remove_snapshot(self, day: date) -> None:
+        """Remove the list of a session that later ones, and observations, say everything of."""
+        self.lake.listing_snapshot(day).unlink(missing_ok=True)
+
+    def observations(self) -> pl.DataFrame:
+        """What the vendor answered about single tickers on single days (OBSERVATIONS), by symbol and day."""
+        path = self.lake.listing_observations
+        return read_table(path, OBSERVATIONS) if is_stored(path) else OBSERVATIONS.to_frame()
+
+    def add_observations(self, rows: pl.DataFrame, source: str) -> None:
+        """Publish more of them (OBSERVATIONS); of the same symbol and day the last one counts."""
+        all_rows = pl.concat([self.observations(), rows.match_to_schema(OBSERVATIONS)])
+        kept = all_rows.unique(["symbol", "day"], keep="last", maintain_order=True).sort("symbol", "day")
+        publish_frame(self.lake.listing_observations, kept, {"source": source}, below=self.lake.root)
