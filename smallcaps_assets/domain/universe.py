@@ -236,8 +236,10 @@ class Composition(NamedTuple):
 
 
 def measure_composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
-    """The composition of the active symbols of a universe (UNIVERSE)."""
-    active = universe.filter("active").with_columns(known_reference(universe.columns))
+    """The composition of the active symbols of a universe (UNIVERSE) that no filter excludes."""
+    # those that a filter of today excludes are followed for their earlier events only
+    followed = universe.filter(pl.col("active"), pl.col("excluded_by").is_null())
+    active = followed.with_columns(known_reference(universe.columns))
     large = active.filter(pl.col("market_cap_usd") >= limits.large_cap_usd).sort(
         "market_cap_usd", "symbol", descending=[True, False]
     )

@@ -18,8 +18,15 @@ from smallcaps_assets.domain.universe import UniverseParams
 LISTED_EVENT: Final = pl.Schema(
     {"event_id": pl.String(), "symbol": pl.String(), "date": pl.String(), "close": pl.Float64()}
 )
-# Shares outstanding as the vendor gives them for a day; null where it gives none.
-SHARES: Final = pl.Schema({"symbol": pl.String(), "asked_for": pl.Date(), "shares_outstanding": pl.Float64()})
+# Shares outstanding and market cap as the vendor gives them for a day; null where it gives none.
+SHARES: Final = pl.Schema(
+    {
+        "symbol": pl.String(),
+        "asked_for": pl.Date(),
+        "shares_outstanding": pl.Float64(),
+        "market_cap_usd": pl.Float64(),
+    }
+)
 # One row per event, in the order of the events.
 EVENT_LISTINGS: Final = pl.Schema(
     {

@@ -21,6 +21,8 @@ from smallcaps_assets.pipeline.universe.ticker_details import Unanswered
 
 # Answers published together: at most so many are requested again after a kill.
 _BATCH: Final = 100
+# of SHARES
+Answer = tuple[str, date, float | None, float | None]
 _AGAIN: Final = "shares outstanding are unknown, and are"
 
 
@@ -75,9 +77,9 @@ class SharesUpdate:
         client = self.client.until(stop)
         progress = Progress(len(days), "shares outstanding", self.log, self.client)
         unexpected = UnexpectedErrors(self.store.lake, "shares outstanding", client.clean)
-        answered, answers = list[tuple[str, date, float | None]](), 0
+        answered, answers = list[Answer](), 0
 
-        def ask(day: tuple[str, date]) -> tuple[str, date, float | None] | str:
+        def ask(day: tuple[str, date]) -> Answer | str:
             try:
                 found = unexpected.attempt(day[0], partial(_answer, client, *day))
             except (NotAuthenticated, NotEntitled):
@@ -103,7 +105,7 @@ class SharesUpdate:
         finally:
             self._publish(answered)
 
-    def _publish(self, answered: list[tuple[str, date, float | None]]) -> None:
+    def _publish(self, answered: list[Answer]) -> None:
         """Publish answers and clear the list."""
         if answered:
             self.store.add_shares(pl.DataFrame(answered, schema=SHARES, orient="row"), self.source)
@@ -119,9 +121,9 @@ def describe_requests(requests: int, per_minute: float | None) -> str:
     )
 
 
-def _answer(client: MarketDataClient, symbol: str, day: date) -> tuple[str, date, float | None]:
+def _answer(client: MarketDataClient, symbol: str, day: date) -> Answer:
     try:
         found = client.reference.ticker_details(symbol, day).frame
     except NotFound:
-        return symbol, day, None
-    return symbol, day, found["shares_outstanding"][0]
+        return symbol, day, None, None
+    return symbol, day, found["shares_outstanding"][0], found["market_cap_usd"][0]

@@ -52,7 +52,7 @@ def market(
     return KnownListings(
         pl.DataFrame(listings, schema=LISTINGS).sort("symbol", "active_from"),
         frame.match_to_schema(LISTING_FACTS, missing_columns="insert").sort("symbol", "valid_from"),
-        pl.DataFrame([(symbol, day(on), count) for symbol, on, count in shares or []], SHARES, orient="row"),
+        pl.DataFrame([(symbol, day(on), count, None) for symbol, on, count in shares or []], SHARES, orient="row"),
         None
         if splits is None
         else pl.DataFrame([(symbol, day(on), *ratio) for symbol, on, *ratio in splits], SPLITS, orient="row"),
