@@ -2,10 +2,11 @@
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import tolerated
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.event_listings import event_listings_metadata
-from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
+from smallcaps_assets.defs.recording.events import RECORDED
+from smallcaps_assets.defs.recording.group_recorder import tolerated
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTING_COLUMNS, EVENT_LISTINGS, LISTED_EVENT
@@ -14,6 +15,8 @@ from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.lake.files.proven_files import prove_once
+from smallcaps_assets.lake.reference_tables import ReferenceTables
+from smallcaps_assets.pipeline.reference import ReferenceUpdate
 from smallcaps_assets.pipeline.source import source_identity
 from smallcaps_assets.pipeline.universe.as_of import NO_LISTINGS, EventJudge
 from smallcaps_assets.pipeline.universe.shares import SharesUpdate
@@ -29,7 +32,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
-    deps=["master_events", "listings"],
+    deps=["master_events"],
     metadata=column_schema(EVENT_LISTINGS, EVENT_LISTING_COLUMNS, below=True),
 )
 def event_listings(
@@ -42,7 +45,7 @@ def event_listings(
     """The listing of each event of MASTER, its market cap, and whether its symbol was in the universe on that date.
 
     Without `listings` there is no table, and nothing is requested. Shares outstanding are requested once for each
-    symbol and quarter with events that a limit of the market cap decides about.
+    symbol and quarter with events that a limit of the market cap decides about, and splits once a day.
     """
     with tolerated(context, continue_on_failure=config.go_on):
         version, figures = _make(context, settings, lake, market_data)
@@ -63,6 +66,9 @@ def _make(
     client = market_data.reference_client(lake, context.instance)
     before = client.totals().requests_sent
     source = source_identity(loaded.source)
+    # shares outstanding that were given before a split are those of another company's worth
+    reference = ReferenceUpdate(ReferenceTables(lake.lake), client, source, context.log.info)
+    reference.splits(loaded.history.first_session, settings.now().date())
     update = SharesUpdate(store, client, source, loaded.fetch_threads, context.log.info)
     unanswered = update.run(judge.days_of_shares(events))
     known = store.known()

@@ -76,13 +76,14 @@ class KnownListings(NamedTuple):
         listings: LISTINGS.
         facts: LISTING_FACTS.
         shares: SHARES.
-        splits: SPLITS; None if they are not known: then no number of shares is adjusted.
+        splits: SPLITS; None if they are not known: then no number of shares given before an event is known at it, since
+            a reverse split would make a company of millions one of billions.
     """
 
     listings: pl.DataFrame
     facts: pl.DataFrame
     shares: pl.DataFrame
-    splits: pl.DataFrame | None = None
+    splits: pl.DataFrame | None
 
 
 def judge_events(events: pl.DataFrame, known: KnownListings, params: UniverseParams) -> pl.DataFrame:
@@ -171,12 +172,15 @@ def _with_shares(rows: pl.DataFrame, known: KnownListings) -> pl.DataFrame:
         )
         .sort("_row")
     )
-    if known.splits is not None and not known.splits.is_empty():
+    if known.splits is None:
+        adjusted = pl.lit(None, pl.Float64)
+    else:
         factor = _split_factors(found.select("_row", "symbol", "_since", _DAY), known.splits)
-        found = found.join(factor, on="_row", how="left", maintain_order="left").with_columns(
-            shares_outstanding=pl.col("shares_outstanding") * pl.col("_factor").fill_null(1.0)
-        )
-    return found.drop("_row", "_since", "_factor", strict=False)
+        found = found.join(factor, on="_row", how="left", maintain_order="left")
+        adjusted = pl.col("shares_outstanding") * pl.col("_factor").fill_null(1.0)
+    found = found.with_columns(shares_outstanding=adjusted)
+    known_on = pl.when(pl.col("shares_outstanding").is_not_null()).then("shares_known_on")
+    return found.with_columns(shares_known_on=known_on).drop("_row", "_since", "_factor", strict=False)
 
 
 def _split_factors(rows: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:

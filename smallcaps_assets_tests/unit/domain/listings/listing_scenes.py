@@ -1,5 +1,6 @@
 """Listings of a small market, as rows that tests write."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -35,7 +36,7 @@ def market(
     *listings: dict[str, Any],
     facts: list[tuple[str, str, str | None, str, str]] | None = None,
     shares: list[tuple[str, str, float | None]] | None = None,
-    splits: list[tuple[str, str, float, float]] | None = None,
+    splits: Sequence[tuple[str, str, float, float]] | None = (),
 ) -> KnownListings:
     """What is known of listings; `facts` are (listing_id, valid_from, valid_to, type, exchange) in place of theirs."""
     given = {fact[0] for fact in facts or []}
