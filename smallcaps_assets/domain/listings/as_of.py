@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.listings.lookup import with_listing, with_listing_facts
+from smallcaps_assets.domain.listings.presence import absences
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.universe import UniverseParams
 
@@ -100,7 +101,7 @@ def judge_events(events: pl.DataFrame, known: KnownListings, params: UniversePar
     rows = with_listing_facts(rows, known.facts, _DAY)
     of_listing = known.listings.select("listing_id", "former_symbol", "next_symbol")
     rows = rows.join(of_listing, on="listing_id", how="left", maintain_order="left")
-    rows = _with_shares(_with_absence(rows, known.listings), known)
+    rows = _with_shares(rows.with_columns(absences(rows, known.listings, _DAY).alias("_absent")), known)
     rows = rows.with_columns(market_cap_at_event=pl.col("close") * pl.col("shares_outstanding"))
     filters = dict(_filters(params, ExchangeTestSymbols(params.test_symbols).among(rows["symbol"].unique())))
     excluded = pl.coalesce(
@@ -132,20 +133,6 @@ def quarter_starts(events: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame
     listed = with_listing(days, listings, _DAY).drop_nulls("listing_id").join(first, on="listing_id")
     asked = pl.max_horizontal(pl.col(_DAY).dt.truncate("1q"), "active_from")
     return listed.select("symbol", asked_for=asked).unique().sort("symbol", "asked_for")
-
-
-def _with_absence(rows: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
-    """`rows` with `_absent`: whether a symbol is known to be listed under no security on the day, null if unknown."""
-    ended = listings.select("symbol", "active_to", "to_is_exact", _from="active_from").sort("_from")
-    begins = listings.select("symbol", "from_is_exact", _next="active_from").sort("_next")
-    numbered = rows.with_row_index("_row").sort(_DAY)
-    numbered = numbered.join_asof(
-        ended, left_on=_DAY, right_on="_from", by="symbol", strategy="backward", check_sortedness=False
-    ).join_asof(begins, left_on=_DAY, right_on="_next", by="symbol", strategy="forward", check_sortedness=False)
-    known = pl.col("_from").is_not_null() | pl.col("_next").is_not_null()
-    certain = pl.col("to_is_exact").fill_null(value=True) & pl.col("from_is_exact").fill_null(value=True)
-    absent = pl.when(pl.col("listing_id").is_null() & known & certain).then(pl.lit(value=True))
-    return numbered.sort("_row").with_columns(_absent=absent).select(*rows.columns, "_absent")
 
 
 def _with_shares(rows: pl.DataFrame, known: KnownListings) -> pl.DataFrame:
@@ -200,7 +187,7 @@ def _filters(params: UniverseParams, tests: list[str]) -> Iterator[tuple[str, pl
     if params.is_named:
         return
     yield "test_symbol", pl.col("symbol").is_in(tests)
-    yield NOT_LISTED, pl.col("_absent").fill_null(value=False)
+    yield NOT_LISTED, pl.col("_absent")
     listed = pl.col("listing_id").is_not_null()
     for by, column, wanted in (
         ("type", "ticker_type", params.ticker_types),
