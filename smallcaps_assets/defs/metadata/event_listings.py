@@ -8,7 +8,7 @@ from smallcaps_assets.defs.metadata.entries import Metadata, in_words, round_val
 from smallcaps_assets.domain.listings.survivorship import ONLY_THEN, ONLY_TODAY, count_differing
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.pipeline.universe.as_of import count_unknown
+from smallcaps_assets.pipeline.universe.as_of import count_unknown_verdicts
 
 _CASES: Final = {ONLY_TODAY: "only today's list", ONLY_THEN: "only the list of its date"}
 
@@ -18,9 +18,9 @@ def event_listings_metadata(rows: pl.DataFrame, differences: pl.DataFrame, param
     by = rows.group_by("excluded_by").len("events").drop_nulls().sort("excluded_by")
     different = differences.filter(pl.col("case").is_in(list(_CASES)))
     counts = count_differing(differences)
-    unknown = count_unknown(rows)
+    unknown = count_unknown_verdicts(rows)
     return {
-        "verdict": describe_differences(differences, params),
+        "verdict": describe_survivorship(differences, params),
         "survivorship": table(
             different.select(
                 "year", in_words("reason"), "events", "symbols", has=pl.col("case").replace_strict(_CASES)
@@ -35,7 +35,7 @@ def event_listings_metadata(rows: pl.DataFrame, differences: pl.DataFrame, param
     }
 
 
-def describe_differences(differences: pl.DataFrame, params: UniverseParams) -> str:
+def describe_survivorship(differences: pl.DataFrame, params: UniverseParams) -> str:
     """SURVIVORSHIP in one sentence."""
     counts = count_differing(differences)
     if params.is_named:

@@ -55,8 +55,8 @@ def eligible_symbols(facts: pl.DataFrame, params: UniverseParams, first_session:
 
 def add_past_symbols(listed: pl.DataFrame, eligible: pl.DataFrame) -> pl.DataFrame:
     """`listed` (LISTED and SOURCE_REJECTION) with the eligible symbols (ELIGIBLE) that it lacks, as delisted ones."""
-    lacking = eligible.join(listed, on="symbol", how="anti")
-    rows = lacking.select("symbol", "name", "ticker_type", "primary_exchange", delisted="last")
+    missing = eligible.join(listed, on="symbol", how="anti")
+    rows = missing.select("symbol", "name", "ticker_type", "primary_exchange", delisted="last")
     schema = pl.Schema({**LISTED, SOURCE_REJECTION: pl.String()})
     return pl.concat([listed, rows.match_to_schema(schema, missing_columns="insert").select(listed.columns)])
 

@@ -19,7 +19,7 @@ SURVIVORSHIP: Final = pl.Schema(
 ONLY_TODAY: Final = "only_today"
 ONLY_THEN: Final = "only_then"
 # Why a symbol that was in the universe is not in today's: its ticker is another one now, or it is listed no more.
-RENAMED: Final = "renamed"
+_RENAMED: Final = "renamed"
 _NOT_FOLLOWED: Final = "not_followed"
 
 
@@ -63,7 +63,7 @@ def survivorship(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
     )
     why_not_now = (
         pl.when(pl.col("next_symbol").is_not_null())
-        .then(pl.lit(RENAMED))
+        .then(pl.lit(_RENAMED))
         .otherwise(pl.col("today_excluded_by").fill_null(_NOT_FOLLOWED))
     )
     reason = (

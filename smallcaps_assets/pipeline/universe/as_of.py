@@ -107,7 +107,7 @@ def describe_universe(judged: pl.DataFrame, params: UniverseParams) -> Mapping[s
     return {"as_of": params.as_of, **filters, "sha256": rows_digest(judged.select(_DIGEST_OF))}
 
 
-def count_unknown(judged: pl.DataFrame) -> dict[str, int]:
+def count_unknown_verdicts(judged: pl.DataFrame) -> dict[str, int]:
     """How many events (EVENT_LISTINGS) pass because something is not known, by what it is."""
     counts = dict(judged["unknown"].drop_nulls().value_counts().iter_rows())
     return {f"unknown_{name}": counts.get(name, 0) for name in (MARKET_CAP, "listing")}

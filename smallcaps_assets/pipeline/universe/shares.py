@@ -22,7 +22,7 @@ from smallcaps_assets.pipeline.universe.ticker_details import Unanswered
 # Answers published together: at most so many are requested again after a kill.
 _BATCH: Final = 100
 # of SHARES
-Answer = tuple[str, date, float | None, float | None]
+_GivenShares = tuple[str, date, float | None, float | None]
 _AGAIN: Final = "shares outstanding are unknown, and are"
 
 
@@ -77,9 +77,9 @@ class SharesUpdate:
         client = self.client.until(stop)
         progress = Progress(len(days), "shares outstanding", self.log, self.client)
         unexpected = UnexpectedErrors(self.store.lake, "shares outstanding", client.clean)
-        answered, answers = list[Answer](), 0
+        answered, answers = list[_GivenShares](), 0
 
-        def ask(day: tuple[str, date]) -> Answer | str:
+        def ask(day: tuple[str, date]) -> _GivenShares | str:
             try:
                 found = unexpected.attempt(day[0], partial(_answer, client, *day))
             except (NotAuthenticated, NotEntitled):
@@ -105,7 +105,7 @@ class SharesUpdate:
         finally:
             self._publish(answered)
 
-    def _publish(self, answered: list[Answer]) -> None:
+    def _publish(self, answered: list[_GivenShares]) -> None:
         """Publish answers and clear the list."""
         if answered:
             self.store.add_shares(pl.DataFrame(answered, schema=SHARES, orient="row"), self.source)
@@ -121,7 +121,7 @@ def describe_requests(requests: int, per_minute: float | None) -> str:
     )
 
 
-def _answer(client: MarketDataClient, symbol: str, day: date) -> Answer:
+def _answer(client: MarketDataClient, symbol: str, day: date) -> _GivenShares:
     try:
         found = client.reference.ticker_details(symbol, day).frame
     except NotFound:
