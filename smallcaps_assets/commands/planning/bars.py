@@ -17,7 +17,7 @@ from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.flat_files.client import FlatFiles
-from smallcaps_assets.pipeline.bars.roads import ASSUMED_BARS, SYMBOLS_AT_ONCE, BarsPlan, plan_bars
+from smallcaps_assets.pipeline.bars.roads import ASSUMED_BARS, PLANNED_AT_ONCE, BarsPlan, plan_bars
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import flat_files
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB
@@ -101,7 +101,7 @@ def _access(bucket: FlatFiles, plan: BarsPlan) -> str:
 
 def _watched(batches: Sequence[str]) -> Iterable[str]:
     log = log_if_long(lambda line: show(line, file=sys.stderr))
-    return with_progress(batches, len(batches), f"batches of {SYMBOLS_AT_ONCE} symbols read", log)
+    return with_progress(batches, len(batches), f"batches of {PLANNED_AT_ONCE} symbols read", log)
 
 
 def _document(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> dict[str, Any]:

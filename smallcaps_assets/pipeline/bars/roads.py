@@ -33,7 +33,7 @@ ASSUMED_BARS: Final = 300.0
 # symbols of the vendor's list that pass the filters, until the lake has a universe
 ASSUMED_SYMBOLS: Final = 2_000
 # symbols whose footers are read together
-SYMBOLS_AT_ONCE: Final = 200
+PLANNED_AT_ONCE: Final = 200
 _LAST: Final = {"last": pl.Date()}
 
 
@@ -87,7 +87,7 @@ def plan_bars(  # noqa: PLR0913 -- what is asked for
         symbols: plan for so many symbols without bars instead of those that are followed.
         assumed: about vendor and connection; the bars per session of the lake replace those in it.
         bucket: is listed for the files that exist and their sizes; without it they are assumed.
-        watched: wraps the first symbols of the batches of SYMBOLS_AT_ONCE symbols whose footers are read.
+        watched: wraps the first symbols of the batches of PLANNED_AT_ONCE symbols whose footers are read.
 
     Raises:
         MarketDataError: the bucket does not answer.
@@ -159,9 +159,9 @@ def _missing(
     found: list[pl.DataFrame] = [MISSING_SESSIONS.to_frame()]
     bars = sessions = 0
     names = sorted(followed)
-    for first in watched(names[::SYMBOLS_AT_ONCE]):
+    for first in watched(names[::PLANNED_AT_ONCE]):
         at = names.index(first)
-        batch = names[at : at + SYMBOLS_AT_ONCE]
+        batch = names[at : at + PLANNED_AT_ONCE]
         here = store.session_bars(batch)
         bars, sessions = bars + int(here["bars"].sum()), sessions + here.height
         last = pl.DataFrame({"symbol": batch, "last": [followed[name] for name in batch]}, schema_overrides=_LAST)
