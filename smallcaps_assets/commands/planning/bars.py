@@ -143,8 +143,8 @@ def _text(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> Iterator
         f"each over REST; {assumed.bits_per_second / _BITS_PER_MEGABIT:,.0f} megabits a second (--megabits)"
     )
     yield f"  now: source.bars is {settings.source.bars}"
-    for lacking in missing_flat_file_keys(settings.source):
-        yield Line(f"  {lacking}", "note")
+    for problem in missing_flat_file_keys(settings.source):
+        yield Line(f"  {problem}", "note")
     for name, answer in check.items():
         yield Line(f"  check of {name}: {answer}", "good" if answer == "allowed" else "bad")
 
