@@ -189,7 +189,7 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
     begun(fresh)
     result = night(fresh, "2025-11-24")
     steps = [event.step_key for event in result.all_events if event.is_step_success]
-    order = ["universe", "minute_bars", "event_shards", "master_events", "core__manifest", REPORT]
+    order = ["universe", "minute_bars", "event_shards", "master_events", "event_listings", "core__manifest", REPORT]
     assert [step for step in steps if step in order] == order
     assert sorted({path.split("/")[4] for path, _ in fresh.gate.requests if "/aggs/" in path}) == SYMBOLS_OF_MARKET
     figures = report_of(result)
@@ -322,6 +322,6 @@ def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_fa
 def test_nights_of_those_who_only_capture_make_no_research_tables(fresh: Platform) -> None:
     selected = fresh.definitions.resolve_job_def("nightly").asset_layer.selected_asset_keys
     assert {key.to_user_string() for key in selected} == {
-        *("universe", "minute_bars", "event_shards", "master_events", REPORT),
+        *("universe", "minute_bars", "event_shards", "master_events", "event_listings", REPORT),
         *(f"{profile}/manifest" for profile in PROFILES),
     }

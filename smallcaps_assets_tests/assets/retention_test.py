@@ -14,11 +14,14 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from smallcaps_assets.defs.resources import SettingsResource
 from smallcaps_assets.defs.retention.event_log import EventLog
+from smallcaps_assets.defs.retention.job import retention_job
 from smallcaps_assets.defs.retention.removal import LOG_TAG, Removed, has_old_runs, remove_old
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.operations.notices import remove_old_notices, write_notice
 from smallcaps_assets.settings.operations import RetentionParams
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.assets.last_records_test import KEYS, LOWER, UPPER, World
 from smallcaps_assets_tests.postgresql import postgresql_server
 
@@ -187,6 +190,34 @@ def test_files_of_removed_runs_are_removed_and_nothing_is_done_to_a_log_of_anoth
         assert {file.stem for file in folder.glob("*.db")} == {"index", ".db", run.run_id}
         assert EventLog(state).first_since(datetime.now(UTC)) > 0
         assert records(world, dg.AssetKey("elsewhere")) == [None]
+
+
+def test_the_job_removes_whole_runs_that_recorded_nothing_and_later_those_whose_history_of_tables_is_over(
+    tmp_path: Path,
+) -> None:
+    def retention(days: int) -> dict[str, Any]:
+        """Run the job in so many days; returns what it says."""
+        settings = load_settings(overrides={"notices": {"file": str(tmp_path / "notices.jsonl")}})
+        at = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        resources = {"settings": SettingsResource(document=settings.model_dump_json(), at=at)}
+        job = dg.Definitions(jobs=[retention_job()], resources=resources).resolve_job_def("retention")
+        result = job.execute_in_process(instance=world.instance)
+        (said,) = (event.event_specific_data for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
+        return {name: value.value for name, value in said.metadata.items() if value.value}  # type: ignore[union-attr]
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        world = World(instance)
+        for version in "12":
+            world.table = version
+            world.run("of_table")
+        assert retention(0) == {}
+        assert runs(world) == ["of_table", "of_table", "retention"]
+        # the figures of a table are drawn over 400 days, so its runs stay, without their logs
+        found = retention(31)
+        assert (found["runs removed"], found["logs removed of runs that stay"]) == (1, 2)
+        assert runs(world) == ["of_table*", "of_table*", "retention"]
+        assert retention(401)["runs removed"] == 2
+        assert runs(world) == ["of_table*", "retention"]
 
 
 def test_old_notices_are_removed_and_lines_without_a_time_stay(tmp_path: Path) -> None:
