@@ -8,8 +8,8 @@ import polars as pl
 
 from smallcaps_assets.simulated.source import Market, Row
 
-# Names that are read as a missing value, a Boolean or a number unless tickers are read as text; a preferred share, whose
-# letter case is part of its name; a symbol with which an exchange tests its systems.
+# Names that are read as a missing value, a Boolean or a number unless tickers are read as text; a preferred share, in
+# whose name the letter case counts; a symbol with which an exchange tests its systems.
 ODD_TICKERS: Final = ("NULL", "nan", "TRUE", "1E5", "BFpA", "ZVZZT")
 
 

@@ -1,7 +1,10 @@
 """The client of flat files against the bucket of the exchange in a box, over HTTP."""
 
+import socket
+import threading
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +18,7 @@ from smallcaps_assets.errors import (
     Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.market_data.flat_files.client import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
 from smallcaps_assets.market_data.flat_files.keys import remote_key
 from smallcaps_assets.simulated.bucket.files import GivenFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
@@ -187,6 +190,19 @@ def test_a_silent_server_is_left(bench: Bench) -> None:
         client_of(bench.server, timeout_s=0.1, max_retries=0).list_days(DAY, DAY)
 
 
+def test_an_answer_without_end_is_left_and_what_arrived_is_kept(
+    bench: Bench, to: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallcaps_assets.market_data.flat_files.client._PIECE_BYTES", 1000)
+    file = bench.only()
+    bench.fail(Fault("drip", rate=1.0, seconds=3.0))
+    with pytest.raises(VendorUnavailable, match="no answer in time"):
+        client_of(bench.server, deadline_s=0.3, max_retries=1).download(file, to)
+    bench.fail()
+    assert 0 < bench.client.download(file, to).resumed_bytes < file.size
+    assert to.read_bytes() == csv_of(NOISE)
+
+
 def test_a_page_of_a_proxy_is_not_a_file(bench: Bench, to: Path) -> None:
     file = bench.only()
     bench.fail(Fault("html", rate=1.0))
@@ -198,6 +214,10 @@ def test_another_size_than_listed_is_not_kept(bench: Bench, to: Path) -> None:
     file = bench.only()
     with pytest.raises(BadPage, match=rf"has {file.size:,} bytes, {file.size + 1:,} were listed"):
         bench.client.download(file._replace(size=file.size + 1), to)
+    with pytest.raises(BadPage, match=rf"has more than {file.size - 1:,} bytes, {file.size - 1:,} were listed"):
+        bench.client.download(file._replace(size=file.size - 1), to)
+    with pytest.raises(BadPage, match="has 0 bytes, 0 were listed"):
+        bench.client.download(file._replace(size=0), to)
     assert [*to.parent.iterdir()] == []
 
 
@@ -236,6 +256,37 @@ def test_wrong_keys_are_named_and_never_quoted(bench: Bench, to: Path, keys: Key
         assert keys.access not in shown.replace("AccessKeyId", "")
         assert keys.secret not in shown
     assert client.clean(f"{keys.secret}\n{keys.access} http://user:pass@host") == "*** *** http://***@host"
+
+
+@pytest.mark.parametrize(("excluded", "proxied"), [("", True), ("bucket.test", False)])
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, excluded: str, proxied: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.5)
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://user:password@127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, excluded)
+        keys = Keys(EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY)
+        client = FlatFiles(
+            "https://bucket.test", bucket="flatfiles", prefix=PREFIX, keys=keys, timeout_s=0.3, max_retries=0
+        )
+        asked: list[bytes] = []
+
+        def answer() -> None:
+            with suppress(TimeoutError):
+                connection, _ = proxy.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(VendorUnavailable) as caught:
+            client.list_days(DAY, DAY)
+        thread.join()
+        assert "password" not in "".join(traceback.format_exception(caught.value))
+    assert [text.split(b" HTTP")[0] for text in asked] == [b"CONNECT bucket.test:443"] * proxied
+    if proxied:
+        assert b"Proxy-Authorization: Basic dXNlcjpwYXNzd29yZA==" in asked[0].replace(b"proxy-auth", b"Proxy-Auth")
 
 
 def test_variables_of_other_buckets_have_no_effect(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
