@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,34 +21,31 @@ from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.operations.notices import remove_old_notices, write_notice
 from smallcaps_assets.settings.operations import RetentionParams
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 from smallcaps_assets_tests.assets.last_records_test import KEYS, LOWER, UPPER, World
-from smallcaps_assets_tests.postgresql import postgresql_server
 
 DAYS = RetentionParams(log_days=30, table_days=30)
 TABLE = dg.AssetKey("table")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def state(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dg.DagsterInstance]:
+# of the clock that events are stamped with, in whose steps they are stored
+APART = timedelta(microseconds=10)
+
+
+@pytest.fixture
+def state(storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
-    if request.param == "sqlite":
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            yield instance
-        return
-    with postgresql_server() as server:
-        url = f"postgresql+psycopg2://{server['PGUSER']}@{server['PGHOST']}:{server['PGPORT']}/{server['PGDATABASE']}"
-        overrides = {"storage": {"postgres": {"postgres_url": url}}}
-        with dg.DagsterInstance.local_temp(str(tmp_path), overrides) as instance:
-            yield instance
+    with dg.DagsterInstance.local_temp(str(tmp_path), storage) as instance:
+        yield instance
 
 
 def moment() -> datetime:
-    """Now, and no event is as old: the clock of events counts microseconds."""
-    time.sleep(0.002)
-    found = datetime.now(UTC)
-    time.sleep(0.002)
+    """Now: later than every event so far and earlier than every one to come, however coarse the clock is."""
+    last = datetime.now(UTC)
+    while (found := datetime.now(UTC)) < last + APART:
+        pass
+    while datetime.now(UTC) < found + APART:
+        pass
     return found
 
 
@@ -102,6 +98,7 @@ def records(world: World, asset: dg.AssetKey) -> list[str | None]:
     return [record.partition_key for record in reversed(world.instance.fetch_materializations(asset, limit=99).records)]
 
 
+@IN_BOTH
 def test_counts_failed_missing_and_stale_partitions_stay_as_they_were(state: dg.DagsterInstance) -> None:
     world = World(state)
     world.run("of_table")  # 1
@@ -142,6 +139,7 @@ def test_counts_failed_missing_and_stale_partitions_stay_as_they_were(state: dg.
     assert records(world, UPPER) == ["B", "A", "A", "B"]
 
 
+@IN_BOTH
 def test_the_history_of_tables_is_kept_longer_than_logs_and_unfinished_runs_are_not_touched(
     state: dg.DagsterInstance,
 ) -> None:
