@@ -81,9 +81,7 @@ class ShardStore:
             return self.coverage(symbol)
         return self._coverage(symbol, self._require_own(symbol, footer), proven=True)
 
-    def _coverage(
-        self, symbol: str, footer: Mapping[str, Any] | None, *, proven: bool = False
-    ) -> ShardCoverage | None:
+    def _coverage(self, symbol: str, footer: Mapping[str, Any] | None, *, proven: bool = False) -> ShardCoverage | None:
         if footer is None or CONTENT not in footer:
             return None
         content, document = footer[CONTENT], footer.get(FOOTER_COVERAGE)
