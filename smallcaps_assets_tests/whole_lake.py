@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.flat_files import FlatDay
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
@@ -31,6 +32,8 @@ from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame, sha256
+from smallcaps_assets.lake.flat_bars.origins import FlatOrigin
+from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
@@ -49,6 +52,7 @@ from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
+from smallcaps_assets_tests.flat_scenes import flat_file
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars
 
@@ -152,7 +156,12 @@ def _fill_bars(lake: Lake) -> None:
             days = [day for day in DAYS if day.replace(day=1) == month]
             bars = BARS.filter(pl.col("symbol") == symbol, DAY.is_in(days))
             rejected = bars.head(1).with_columns(reason=pl.lit("bad")).select(*QUARANTINED_BARS)
-            BarsStore(lake).add(symbol, month, days, bars, rejected)
+            origin = {days[0]: FlatOrigin("etag", is_source=True)}
+            BarsStore(lake).add(symbol, month, days, bars, rejected, origin)
+    for day in DAYS[:2]:
+        bars = BARS.filter(day == DAY)
+        rows = FlatDay(bars.drop("vwap"), bars.head(1).with_columns(reason=pl.lit("bad")), bars.height + 1, 0)
+        FlatBarsStore(lake).publish(flat_file(day, rows=bars.height + 1, rejected=1), rows)
 
 
 def _fill_profile(lake: Lake, profile: str) -> None:

@@ -20,6 +20,7 @@ from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.prices import PriceScale
+from smallcaps_assets.domain.listings.borders import NO_BORDERS
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.outcomes.barriers import LABEL_SPECS
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
@@ -29,6 +30,7 @@ from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
@@ -143,6 +145,7 @@ def run(arguments: Namespace) -> int:
         last=arguments.last,
         configurations=configurations,
         reference=None if arguments.bars else UniverseStore(lake).reference(),
+        borders=NO_BORDERS if arguments.bars else load_borders(lake),
         candidates=road.candidates,
         keeps_candidates=arguments.outcomes,
     )

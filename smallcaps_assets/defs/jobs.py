@@ -20,15 +20,11 @@ from smallcaps_assets.defs.checks.asset_checks import capture_checks, check_eval
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.metadata.entries import Metadata
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.defs.recording import (
-    ContinueOnFailure,
-    Tags,
-    data_version_tags,
-    log_materializations,
-    provenance_of_asset,
-    record_failures,
-    require_complete,
-)
+from smallcaps_assets.defs.recording.completeness import require_complete
+from smallcaps_assets.defs.recording.events import log_materializations, record_failures
+from smallcaps_assets.defs.recording.last_records import LastRecords
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
+from smallcaps_assets.defs.recording.provenance import Tags, data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
@@ -233,18 +229,16 @@ def _capture_wave(step: TapeStep, wave: str, config: WavesConfig, before: Captur
     """Capture one wave, recording each partition when it is done; problems are returned, not raised."""
     pairs = [(symbol, wave) for symbol in step.context.instance.get_dynamic_partitions(SYMBOLS.name or "")]
     allowance = Allowance(config.max_requests, before["requests"])
-    problems, left, fetched = list(before["problems"]), dict(before["left"]), set[str]()
+    problems, left = list(before["problems"]), dict(before["left"])
     for kind in TAPE_KINDS:
         for outcome in _record_outcomes(step, kind, step.outcomes(kind, pairs, config, allowance), pairs):
             problems += outcome.problems
-            if outcome.figures["spans_fetched"]:
-                fetched.add(tape_key(*outcome.partition))
             if outcome.left:
                 left[f"{wave} {kind}"] = left.get(f"{wave} {kind}", 0) + outcome.left
     research = list(before["research"])
     if step.settings.load().research.enabled:
         parts = PartsStep(step.profile, step.context, step.settings, step.lake, step.tick)
-        research += parts.wave(wave, [symbol for symbol, _ in pairs], fetched)
+        research += parts.wave(wave, [symbol for symbol, _ in pairs])
     return CaptureTally(requests=allowance.spent, problems=problems, left=left, research=research)
 
 
@@ -253,16 +247,16 @@ def _record_outcomes(
 ) -> Iterator[Outcome]:
     """Record complete partitions that changed, and pass all outcomes on; failed partitions are marked at the end.
 
-    A partition that is shown as materialized and had nothing to fetch is not recorded again, since recording costs more
-    than looking. If its record is older than the manifest, it is recorded once more, at the end, because it is complete
-    under the new manifest as well.
+    A partition that is shown as materialized and had nothing to fetch is recorded again only where its last record
+    names another manifest or other tape, since recording costs more than looking. This is done at the end: it is
+    complete under the new manifest as well, and would be shown as stale otherwise.
     """
     asset, manifest = dg.AssetKey([step.profile, f"tape_{kind}"]), dg.AssetKey([step.profile, "manifest"])
     provenance = provenance_of_asset(step.context, step.settings.load(), asset, [manifest.path])
     materialized = materialized_keys(step.context.instance, asset, [tape_key(*pair) for pair in pairs])
-    current = _recorded_since(step.context.instance, asset, manifest)
+    before = LastRecords(step.context.instance, asset, [manifest], provenance)
     failed: dict[str, Outcome] = {}
-    older: dict[str, Outcome] = {}
+    complete: dict[str, Outcome] = {}
     try:
         for outcome in outcomes:
             key = tape_key(*outcome.partition)
@@ -270,18 +264,14 @@ def _record_outcomes(
                 failed[key] = outcome
             elif not outcome.left and (outcome.figures["spans_fetched"] or key not in materialized):
                 log_materializations(step.context, asset, {key: outcome}, provenance)
-            elif not outcome.left and key not in current:
-                older[key] = outcome
+            elif not outcome.left:
+                complete[key] = outcome
             yield outcome
     finally:
-        log_materializations(step.context, asset, older, provenance)
+        same = before.unchanged(complete)
+        changed = {key: outcome for key, outcome in complete.items() if key not in same}
+        log_materializations(step.context, asset, changed, provenance)
         record_failures(step.context, asset, failed, provenance)
-
-
-def _recorded_since(instance: dg.DagsterInstance, asset: dg.AssetKey, upstream: dg.AssetKey) -> set[str]:
-    """Partitions recorded since the last materialization of `upstream`."""
-    made = instance.fetch_materializations(upstream, limit=1).records
-    return set(instance.get_materialized_partitions(asset, after_cursor=made[0].storage_id if made else None))
 
 
 def _parse_tally(output: dict[str, Any]) -> CaptureTally:

@@ -21,7 +21,8 @@ from smallcaps_assets.defs.checks.asset_checks import (
 from smallcaps_assets.defs.failures import explain_failures
 from smallcaps_assets.defs.jobs import publish_table
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import PartitionRecorder, data_version_tags, provenance_of_asset
+from smallcaps_assets.defs.recording.partition_recorder import PartitionRecorder
+from smallcaps_assets.defs.recording.provenance import data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.pipeline.checks import Checks, run_checks

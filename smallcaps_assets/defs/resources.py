@@ -19,6 +19,7 @@ from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -117,6 +118,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
             reference,
             test_symbols,
             keeps_candidates=settings.research.enabled,
+            borders=load_borders(self.lake),
         )
 
     def symbol_research(self, settings: Settings) -> SymbolResearch:
@@ -157,7 +159,7 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def control_choice(self, profile: Profile, settings: Settings) -> ControlChoice:
         """What chooses the controls of a profile."""
         limits, params = settings.profiles[profile], settings.research.params
-        return ControlChoice(self.lake, profile, limits, params, settings.sessions)
+        return ControlChoice(self.lake, profile, limits, params, settings.sessions, load_borders(self.lake))
 
     def control_features(self, profile: Profile, settings: Settings, log: Callable[[str], None]) -> ControlFeatures:
         """What computes the features of the controls of a profile."""

@@ -4,7 +4,7 @@ What fails here is named at the end of the run and takes nothing from the captur
 """
 
 import traceback
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -13,12 +13,9 @@ from smallcaps_assets.defs.checks.asset_checks import check_evaluation, report_f
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
 from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
-from smallcaps_assets.defs.recording import (
-    data_version_tags,
-    log_materializations,
-    provenance_of_asset,
-    record_failures,
-)
+from smallcaps_assets.defs.recording.events import log_materializations, record_failures
+from smallcaps_assets.defs.recording.last_records import LastRecords
+from smallcaps_assets.defs.recording.provenance import data_version_tags, provenance_of_asset
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.errors import SmallcapsError
@@ -44,22 +41,25 @@ class PartsStep:
     lake: LakeResource
     tick: Callable[[], None] = lambda: None
 
-    def wave(self, wave: str, symbols: Sequence[str], fetched: Collection[str] = ()) -> list[str]:
+    def wave(self, wave: str, symbols: Sequence[str]) -> list[str]:
         """Bring the research tables of the tape of a wave up to date and record them; returns what failed, and why.
 
-        Partitions without events are neither computed nor recorded, unless there is a file of them.
-
-        Args:
-            wave: the wave.
-            symbols: all symbols.
-            fetched: partitions with other tape since they were last recorded, such as that of controls. They are
-                recorded even if no row of them changes: else the web UI shows them as stale.
+        Partitions without events are neither computed nor recorded, unless there is a file of them. One of which no row
+        changes is recorded again where its record names another manifest or former tape: else the web UI shows it as
+        stale.
         """
-        return self._attempt(f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols), fetched))
+        return self._attempt(
+            f"research of wave {wave}", lambda: self._compute(self._pairs(wave, symbols), is_captured=True)
+        )
 
     def all_waves(self) -> list[str]:
-        """The same of all partitions of which there is tape or a file; the others are not recorded."""
-        return self._attempt(f"research of the tape of {self.profile}", lambda: self._compute(self._present_pairs()))
+        """The same of all partitions of which there is tape or a file.
+
+        One of which no row changes is not recorded: its tape is stale under another manifest as well, until a capture.
+        """
+        return self._attempt(
+            f"research of the tape of {self.profile}", lambda: self._compute(self._present_pairs(), is_captured=False)
+        )
 
     def _attempt(self, what: str, compute: Callable[[], list[str]]) -> list[str]:
         try:
@@ -68,7 +68,7 @@ class PartsStep:
             _log_failure(self.context, what, error)
             return [f"{what}: {error}"]
 
-    def _compute(self, pairs: Sequence[Pair], fetched: Collection[str] = ()) -> list[str]:
+    def _compute(self, pairs: Sequence[Pair], *, is_captured: bool) -> list[str]:
         context, profile, loaded = self.context, self.profile, self.settings.load()
         if not pairs:
             return []
@@ -78,7 +78,12 @@ class PartsStep:
         upstream = [[profile, "manifest"], *([profile, f"tape_{kind}"] for kind in TAPE_KINDS)]
         provenance = {asset: provenance_of_asset(context, loaded, key, upstream) for asset, key in assets.items()}
         known = {asset: materialized_keys(context.instance, key, keys) for asset, key in assets.items()}
-        failed = {asset: dict[str, Outcome]() for asset in assets}
+        made_from = [dg.AssetKey(path) for path in upstream]
+        before = {
+            asset: LastRecords(context.instance, key, made_from, provenance[asset])
+            for asset, key in (assets if is_captured else {}).items()
+        }
+        failed, kept = ({asset: dict[str, Outcome]() for asset in assets} for _ in range(2))
         problems = dict[str, None]()
         for result in self.lake.tape_research(profile, loaded, context.log.info, self.tick).run(manifest, pairs):
             partition = tape_key(*result.pair)
@@ -86,8 +91,14 @@ class PartsStep:
                 if outcome.problems:
                     failed[asset][partition] = outcome
                     problems |= dict.fromkeys(outcome.problems)
-                elif asset in result.written or partition not in known[asset] or partition in fetched:
+                elif asset in result.written or partition not in known[asset]:
                     log_materializations(context, assets[asset], {partition: outcome}, provenance[asset])
+                else:
+                    kept[asset][partition] = outcome
+        for asset, records in before.items():
+            same = records.unchanged(kept[asset])
+            changed = {partition: outcome for partition, outcome in kept[asset].items() if partition not in same}
+            log_materializations(context, assets[asset], changed, provenance[asset])
         for asset, outcomes in failed.items():
             record_failures(context, assets[asset], outcomes, provenance[asset])
         return list(problems)

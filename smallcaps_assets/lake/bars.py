@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -25,7 +26,15 @@ from smallcaps_assets.lake.files.locks import symbol_lock
 from smallcaps_assets.lake.files.misplaced import file_in_the_way
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
-from smallcaps_assets.lake.import_records import IMPORTS, CompleteImport, ImportRecord, Imports, complete_imports
+from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, FlatOrigins, read_origins
+from smallcaps_assets.lake.import_records import (
+    IMPORTS,
+    CompleteImport,
+    ImportRecord,
+    Imports,
+    complete_imports,
+    imported_days,
+)
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import (
     DAY,
@@ -268,29 +277,53 @@ class BarsStore:
             found = bars.collect().rechunk()
         return _in_order(found)
 
-    def add(
-        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, rejected: pl.DataFrame
+    def add(  # noqa: PLR0913, PLR0917 -- what is published, and where it is from
+        self,
+        symbol: str,
+        month: date,
+        sessions: Collection[date],
+        bars: pl.DataFrame,
+        rejected: pl.DataFrame,
+        origins: Mapping[date, FlatOrigin] = MappingProxyType({}),
     ) -> None:
         """Publish the vendor's bars of `sessions`, which all lie in the ET month of `month`.
 
         Bars of other published sessions stay; those of `sessions` are replaced. Rejected rows go to the quarantine
-        first, so that a row is never lost between both. Holds the lock of the symbol.
+        first, so that a row is never lost between both. `origins` of sessions of the month are recorded; those of
+        `sessions` without one are of no flat file. Holds the lock of the symbol.
         """
         with symbol_lock(self.lake, symbol):
-            self._add(symbol, month, sessions, bars, rejected)
+            self._add(symbol, month, sessions, bars, rejected, origins)
 
-    def _add(
-        self, symbol: str, month: date, sessions: Collection[date], bars: pl.DataFrame, rejected: pl.DataFrame
+    def flat_origins(self, symbol: str) -> tuple[FlatOrigins, set[date]]:
+        """What flat files have to do with the sessions of `symbol`, and the sessions with imported bars."""
+        origins, imported = FlatOrigins(), set[date]()
+        for path in self._files(symbol):
+            provenance = month_provenance(path)
+            origins |= read_origins(provenance)
+            imported |= imported_days(provenance.get(IMPORTS, {}))
+        return origins, imported
+
+    def _add(  # noqa: PLR0913, PLR0917 -- as `add`
+        self,
+        symbol: str,
+        month: date,
+        sessions: Collection[date],
+        bars: pl.DataFrame,
+        rejected: pl.DataFrame,
+        origins: Mapping[date, FlatOrigin],
     ) -> None:
         path = self.lake.bars(symbol) / f"{month:%Y-%m}.parquet"
         new = DAY.is_in(list(sessions))
         here = read_month(path)
         kept = here.bars.filter(~new)
         known = {day: mark for day, mark in here.sessions.items() if day not in sessions}
-        BarQuarantine(self.lake).replace(symbol, month, sessions, rejected)
+        if sessions:
+            BarQuarantine(self.lake).replace(symbol, month, sessions, rejected)
         fresh = bars.filter(new)
+        others = {day: origin for day, origin in here.origins.items() if day not in sessions}
         marks = known | dict.fromkeys(sessions, NO_BARS) | fingerprint_sessions(fresh)
-        self._publish(path, symbol, pl.concat([kept, fresh]), marks, here.imports)
+        self._publish(path, symbol, pl.concat([kept, fresh]), marks, here.imports, others | dict(origins))
 
     def merge(  # noqa: PLR0913 -- what to merge, and how
         self,
@@ -348,7 +381,9 @@ class BarsStore:
         imports = here.imports if import_record is None else here.imports | import_record.record(merged)
         if fresh.height or uncovered or imports != here.imports:
             marks = dict.fromkeys(uncovered, NO_BARS) | here.sessions | merged
-            self._publish(path, symbol, stored, marks, imports)
+            # sessions with other bars than the file's are no longer its
+            origins = {day: one for day, one in here.origins.items() if marks.get(day) == here.sessions.get(day)}
+            self._publish(path, symbol, stored, marks, imports, origins)
         return Merged(
             found.new.height, found.equal, found.differing.height, found.filled.height, len(uncovered), merged
         )
@@ -380,8 +415,14 @@ class BarsStore:
             if symbol is not None and good is not None:
                 quarantine.release(symbol, None, good, rejected)
 
-    def _publish(
-        self, path: Path, symbol: str, bars: pl.DataFrame, marks: Mapping[date, str], imports: Imports
+    def _publish(  # noqa: PLR0913, PLR0917 -- the contents of a month file
+        self,
+        path: Path,
+        symbol: str,
+        bars: pl.DataFrame,
+        marks: Mapping[date, str],
+        imports: Imports,
+        origins: Mapping[date, FlatOrigin],
     ) -> None:
         stored = bars.sort("timestamp")
         problems = bar_problems(stored, symbol)
@@ -391,7 +432,7 @@ class BarsStore:
                 f"materialize minute_bars of {symbol} again.",
                 path,
             )
-        publish_month(path, symbol, PublishedMonth(stored, dict(marks), imports), below=self.lake.root)
+        publish_month(path, symbol, PublishedMonth(stored, dict(marks), imports, origins), below=self.lake.root)
 
     def _files_of(self, symbols: Collection[str], months: Collection[str] | None) -> list[Path]:
         paths = (path for symbol in symbols for path in self._files(symbol))

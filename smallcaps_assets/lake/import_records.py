@@ -68,12 +68,21 @@ class ImportRecord:
 def complete_imports(imports: Imports, fingerprints: Mapping[date, str]) -> Iterator[CompleteImport]:
     """The imports of a footer whose sessions are all unchanged."""
     for signature, record in imports.items():
-        first, days = date.fromisoformat(record["first"]), int(record["days"], 16)
-        numbers = [number for number in range(days.bit_length()) if days >> number & 1]
-        known = {day: fingerprints.get(day, "") for day in (first + timedelta(days=number) for number in numbers)}
+        known = {day: fingerprints.get(day, "") for day in _days_of(record)}
         if _digest(known) == record["bars"]:
             left = tuple(record.get("left", ()))
-            yield CompleteImport(signature, record["symbols"], first, max(known), left, _rejections(record))
+            yield CompleteImport(signature, record["symbols"], min(known), max(known), left, _rejections(record))
+
+
+def imported_days(imports: Imports) -> set[date]:
+    """The sessions that the imports of a footer brought bars of."""
+    return {day for record in imports.values() for day in _days_of(record)}
+
+
+def _days_of(record: Mapping[str, Any]) -> list[date]:
+    """The sessions of a record, in order."""
+    first, days = date.fromisoformat(record["first"]), int(record["days"], 16)
+    return [first + timedelta(days=number) for number in range(days.bit_length()) if days >> number & 1]
 
 
 def _rejections(record: Mapping[str, Any]) -> Rejections:

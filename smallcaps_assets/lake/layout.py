@@ -43,6 +43,11 @@ class Lake:
         """Folder with one folder of minute bars for each symbol."""
         return self.root / "bars" / "minute"
 
+    @cached_property
+    def flat_bars(self) -> Path:
+        """Folder with one table of the whole market's minute bars for each session with a flat file."""
+        return self.root / "bars" / "flat" / "minute"
+
     def bars(self, symbol: str) -> Path:
         """Folder of one symbol's month files."""
         return self._of_symbol(self.minute_bars, symbol)

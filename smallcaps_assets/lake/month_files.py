@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -14,6 +15,7 @@ from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, prove
+from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, origins_entry, read_origins
 from smallcaps_assets.lake.import_records import IMPORTS, Imports
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
@@ -26,11 +28,12 @@ _PATH: Final = " path"
 
 
 class PublishedMonth(NamedTuple):
-    """Contents of a month file."""
+    """Contents of a month file; `origins` are those of sessions that flat files are about."""
 
     bars: pl.DataFrame
     sessions: dict[date, str]
     imports: Imports
+    origins: Mapping[date, FlatOrigin] = MappingProxyType({})
 
 
 def scan_months(files: Sequence[Path], columns: Collection[str], what: str) -> pl.LazyFrame:
@@ -78,7 +81,9 @@ def read_month(path: Path) -> PublishedMonth:
     if not is_stored(path):
         return PublishedMonth(BARS.to_frame(), {}, {})
     proven = prove(path)
-    month = PublishedMonth(_read_bars(path), read_fingerprints(path), month_provenance(path).get(IMPORTS, {}))
+    provenance = month_provenance(path)
+    imports, origins = provenance.get(IMPORTS, {}), read_origins(provenance)
+    month = PublishedMonth(_read_bars(path), read_fingerprints(path), imports, origins)
     if proven is None:
         _require_fingerprints(path, month)
     return month
@@ -109,7 +114,7 @@ def publish_month(path: Path, symbol: str, month: PublishedMonth, below: Path) -
     """
     sessions = {f"{day:%Y-%m-%d}": month.sessions[day] for day in sorted(month.sessions)}
     provenance = {SYMBOL_OF_MONTH: symbol, "sessions": sessions} | ({IMPORTS: month.imports} if month.imports else {})
-    publish_frame(path, month.bars.drop("symbol"), provenance, below=below)
+    publish_frame(path, month.bars.drop("symbol"), provenance | origins_entry(month.origins), below=below)
 
 
 def is_of_earlier_release(provenance: Mapping[str, Any] | None) -> bool:

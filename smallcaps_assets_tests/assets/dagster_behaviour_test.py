@@ -10,7 +10,8 @@ from dagster._core.definitions.data_version import CachingStaleStatusResolver
 from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from smallcaps_assets.defs.recording import RECORDED, data_version_tags, mark_failed, provenance_tags
+from smallcaps_assets.defs.recording.events import RECORDED, mark_failed
+from smallcaps_assets.defs.recording.provenance import data_version_tags, provenance_tags
 from smallcaps_assets_tests.assets.conftest import IN_BOTH_LONG
 
 LETTERS = dg.DynamicPartitionsDefinition(name="letters")

@@ -9,7 +9,7 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from smallcaps_assets.defs.partitions import range_tags
-from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.runs.run_tags import NIGHTLY
 from smallcaps_assets.pipeline.outcome import Outcome
 

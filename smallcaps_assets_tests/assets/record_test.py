@@ -12,7 +12,8 @@ import pytest
 from dagster._core.storage.partition_status_cache import AssetPartitionStatus
 
 from smallcaps_assets.defs.partitions import range_tags, tape_key
-from smallcaps_assets.defs.recording import RECORD_EVERY_S, ContinueOnFailure, PartitionRecorder, step_provenance
+from smallcaps_assets.defs.recording.partition_recorder import RECORD_EVERY_S, ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.recording.provenance import step_provenance
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
-from smallcaps_assets.defs.recording import PROBLEMS
+from smallcaps_assets.defs.recording.completeness import PROBLEMS
 from smallcaps_assets.domain.research.columns import ResearchColumn
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_table import RESEARCH_TABLE, RESEARCH_TABLE_COLUMNS, TABLE_KEYS

@@ -25,6 +25,7 @@ from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
+from smallcaps_assets_tests.assets.staleness_test import stale
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
@@ -210,6 +211,34 @@ def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
     assert files_below(planned.root / "tape" / PROFILE / "trades") == before
     recorded = [event.partition for event in again.get_asset_materialization_events() if event.partition]
     assert recorded == [], "what is green and had nothing to fetch is not recorded again"
+
+
+@pytest.mark.long
+def test_after_another_manifest_all_is_shown_as_fresh_and_after_the_same_one_nothing_is_recorded(
+    planned: Platform,
+) -> None:
+    def recorded() -> set[tuple[str, str]]:
+        made = waves(planned).get_asset_materialization_events()
+        return {(event.asset_key.path[-1], event.partition) for event in made if event.asset_key and event.partition}
+
+    waves(planned)
+    planned.gate.requests.clear()
+    with_events = {str(tape_key(*pair)) for pair in manifest(planned).select("symbol", "session").iter_rows()}
+    of_tape = {(f"tape_{kind}", key) for kind in ("trades", "quotes") for key in EVERYTHING}
+    of_research = {(asset, key) for asset in ASSET_TABLES for key in with_events}
+    planned.run([PROFILE, "manifest"])
+    assert recorded() == set(), "the manifest was recorded again, and says the same"
+    assert stale(planned, PROFILE) == {}
+    best = manifest(planned).height - 1
+    planned.overrides |= {"profiles": {PROFILE: {"max_events": best}}}
+    planned.run([PROFILE, "manifest"])
+    assert manifest(planned).height == best
+    partitions = {name.rpartition(" ")[2] for name in stale(planned, PROFILE) if "tape_trades" in name}
+    assert partitions == EVERYTHING, "each was complete under the former manifest"
+    assert recorded() == of_tape | of_research
+    assert stale(planned, PROFILE) == {}
+    assert recorded() == set()
+    assert requested(planned) == []
 
 
 def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Platform) -> None:

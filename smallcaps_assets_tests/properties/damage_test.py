@@ -63,6 +63,7 @@ REGROWN = {
     "labels": "the exported files are the user's",
     "trade conditions": "asked for again, and the pinned copy holds until then",
     "splits": "asked for again when they are next materialized",
+    "flat files": "downloaded again when they are next materialized",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}

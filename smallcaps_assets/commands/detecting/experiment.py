@@ -20,6 +20,7 @@ from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.stricter import detect_in_candidates
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
@@ -78,6 +79,7 @@ class Experiment:
     last: date | None
     configurations: list[Settings]
     reference: pl.DataFrame | None
+    borders: ListingBorders = NO_BORDERS
     candidates: KeptCandidates | None = None
     keeps_candidates: bool = False
 
@@ -176,7 +178,8 @@ class Experiment:
 
     def _detect(self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings) -> Found:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
-        detected = _detect_events(bars, settings, self.reference, earlier, keep_candidates=self.keeps_candidates)
+        rules = settings, self.reference, self.borders, earlier
+        detected = _detect_events(bars, *rules, keep_candidates=self.keeps_candidates)
         return _found(detected, settings)
 
     def _earlier_days(
@@ -218,10 +221,11 @@ def _daily(bars: pl.DataFrame, settings: Settings) -> pl.DataFrame:
     return _detect_events(bars, settings).daily if bars.height else DAILY.to_frame()
 
 
-def _detect_events(
+def _detect_events(  # noqa: PLR0913 -- all but the first two are optional
     bars: pl.DataFrame,
     settings: Settings,
     reference: pl.DataFrame | None = None,
+    borders: ListingBorders = NO_BORDERS,
     earlier_days: pl.DataFrame | None = None,
     *,
     keep_candidates: bool = False,
@@ -237,6 +241,7 @@ def _detect_events(
         reference=reference,
         earlier_days=earlier_days,
         keep_candidates=keep_candidates,
+        borders=borders,
     )
 
 

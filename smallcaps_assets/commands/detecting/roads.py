@@ -10,6 +10,7 @@ from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.events.kept_candidates import KeptCandidates
@@ -75,6 +76,7 @@ def survey_road(lake: Lake, in_force: Settings, configurations: Sequence[Setting
         in_force.sessions,
         universe.reference(),
         universe.test_symbols(in_force.universe),
+        borders=load_borders(lake),
     )
     symbols = bars.symbols()
     progress = Progress(len(symbols), "symbols looked at", log)

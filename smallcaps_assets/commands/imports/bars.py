@@ -18,7 +18,7 @@ from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.metadata.entries import limit_lines
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import report_imported
+from smallcaps_assets.defs.recording.events import report_imported
 from smallcaps_assets.domain.bars.unknown import describe_unknown
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone

@@ -18,7 +18,7 @@ from smallcaps_assets.commands.inspecting.report import describe_damaged
 from smallcaps_assets.commands.services.state import open_state_as_is
 from smallcaps_assets.commands.workplace import add_data_flags, enter
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
-from smallcaps_assets.defs.recording import report_imported
+from smallcaps_assets.defs.recording.events import report_imported
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.tables import MANIFEST, match_columns
 from smallcaps_assets.domain.tape.nbbo import Thinning

@@ -12,6 +12,7 @@ from smallcaps_assets.lake.cohorts import COHORTS_TABLE, load_cohorts
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -32,13 +33,12 @@ def research_status(lake: Lake, settings: Settings) -> tuple[list[Printable], in
         return [], 0
     universe = UniverseStore(lake)
     try:
-        splits = ReferenceTables(lake).splits()
+        splits, borders = ReferenceTables(lake).splits(), load_borders(lake)
     except LakeError as error:
         return [Line(f"research: {error}", "bad")], 1
     test_symbols = universe.test_symbols(settings.universe)
-    detector = Detector(
-        BarsStore(lake), shards, settings.detection, settings.sessions, universe.reference(), test_symbols
-    )
+    rules = settings.detection, settings.sessions, universe.reference(), test_symbols
+    detector = Detector(BarsStore(lake), shards, *rules, borders=borders)
     try:
         behind = SymbolResearch(detector, settings.research.params, splits).behind(symbols)
     except LakeError as error:  # of the imported events

@@ -25,6 +25,7 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.universe import UniverseStore
@@ -206,7 +207,8 @@ def count_history(lake: Lake, settings: Settings, now: datetime) -> History:
     followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.followed().items()}
     bars, shards = BarsStore(lake), ShardStore(lake)
     reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
-    detector = Detector(bars, shards, settings.detection, settings.sessions, reference, test_symbols)
+    rules = settings.detection, settings.sessions, reference, test_symbols
+    detector = Detector(bars, shards, *rules, borders=load_borders(lake))
     counts = Counter[str](followed=len(followed), sessions=len(expected), expected=sum(map(len, followed.values())))
     without_bars = []
     for symbol, days in followed.items():

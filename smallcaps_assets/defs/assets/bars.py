@@ -7,7 +7,7 @@ from pydantic import Field
 
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import BARS

@@ -9,7 +9,7 @@ import dagster as dg
 
 from smallcaps_assets.defs.metadata.controls import choice_metadata, features_metadata
 from smallcaps_assets.defs.metadata.entries import column_schema
-from smallcaps_assets.defs.recording import require_complete
+from smallcaps_assets.defs.recording.completeness import require_complete
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.controls.features import (

@@ -8,7 +8,7 @@ from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.events import master_metadata
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import ContinueOnFailure, PartitionRecorder
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.tables import EVENTS, SHARD

@@ -6,10 +6,10 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from smallcaps_assets.defs.group_recording import REPORT_PRIORITY
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema, in_words, limit_lines, round_value, table
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
-from smallcaps_assets.defs.recording import PROBLEMS
+from smallcaps_assets.defs.recording.completeness import PROBLEMS
+from smallcaps_assets.defs.recording.group_recorder import REPORT_PRIORITY
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete

@@ -9,11 +9,13 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, AssetFailures
 from smallcaps_assets.defs.joined_tables import make_table, upstream_of
 from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
-from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure, require_complete
+from smallcaps_assets.defs.recording.completeness import require_complete
+from smallcaps_assets.defs.recording.events import RECORDED
+from smallcaps_assets.defs.recording.group_recorder import RESEARCH_PRIORITY, AssetFailures
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.wave_research import PartsStep
 from smallcaps_assets.domain.research.columns import describe_columns

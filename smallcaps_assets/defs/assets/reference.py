@@ -4,9 +4,10 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import tolerated
 from smallcaps_assets.defs.metadata.entries import column_schema
-from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
+from smallcaps_assets.defs.recording.events import RECORDED
+from smallcaps_assets.defs.recording.group_recorder import tolerated
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.descriptions import COLUMNS

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
 from smallcaps_assets.defs.joined_tables import make_table
 from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.metadata.outcomes import upstream_of_outcomes
 from smallcaps_assets.defs.metadata.research import scores_metadata
-from smallcaps_assets.defs.recording import RECORDED, ContinueOnFailure
+from smallcaps_assets.defs.recording.events import RECORDED
+from smallcaps_assets.defs.recording.group_recorder import OUTCOME_PRIORITY, RESEARCH_PRIORITY, tolerated
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.tables.bar_descriptions import SCORE_TEXTS

@@ -5,10 +5,10 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import RESEARCH_PRIORITY, GroupRecorder, tolerated
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.defs.recording import ContinueOnFailure
+from smallcaps_assets.defs.recording.group_recorder import RESEARCH_PRIORITY, GroupRecorder, tolerated
+from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import describe_columns
 from smallcaps_assets.domain.research.tables.bar_descriptions import (

@@ -14,7 +14,7 @@ from smallcaps_assets.defs.checks.asset_checks import capture_checks, capture_sp
 from smallcaps_assets.defs.metadata.capture import ledger_metadata, report_metadata
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
-from smallcaps_assets.defs.recording import PartitionRecorder
+from smallcaps_assets.defs.recording.partition_recorder import PartitionRecorder
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.manifests.selection import profile_hash, trial

@@ -8,9 +8,9 @@ from typing import Final
 
 import dagster as dg
 
-from smallcaps_assets.defs.group_recording import GroupRecorder
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import TAPE_PARTITIONS, tape_key, tape_pairs
+from smallcaps_assets.defs.recording.group_recorder import GroupRecorder
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.research.columns import ResearchColumn, describe_columns
 from smallcaps_assets.domain.research.micro.tables import MICRO_COLUMNS

@@ -19,6 +19,7 @@ _REASONS: Final = {
     "other_session": "other session on all days",
     "early_close": "early close on one day only",
     "split_since": "split since then",
+    "other_listing": "another company's ticker then",
     "event_near": "events near the minute",
     "few_bars": "fewer bars than needed",
     "beyond_share": "after the last control allowed",

@@ -23,6 +23,7 @@ from smallcaps_assets.domain.events.features import (
     with_features,
 )
 from smallcaps_assets.domain.events.score import ScoreParams, score, tier
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.params import Params
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import BARS, CANDIDATES, REFERENCE, SHARD
@@ -124,6 +125,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     types: Collection[str] = EVENT_TYPES,
     keep_candidates: bool = False,
     keep_conditions: bool = False,
+    borders: ListingBorders = NO_BORDERS,
 ) -> Detection:
     """Detect events in clean bars (BARS, sorted by symbol and timestamp), all days of all symbols in one pass.
 
@@ -137,6 +139,7 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
         types: event types to detect.
         keep_candidates: also return every edge, on all days; the events are the same.
         keep_conditions: return the candidates with their `condition_bars` (KEPT_CANDIDATES).
+        borders: where tickers change their owners; no baseline reaches over one.
 
     Returns:
         Events sorted by symbol, timestamp, event_type, and DETECTION_COUNTS.
@@ -155,7 +158,8 @@ def detect(  # noqa: PLR0913 -- all but the first three are optional
     edges = rows.filter("begins")
     found = edges.join(daily.filter(eligible), on=["symbol", "day"], how="semi") if keep_candidates else edges
     history = DAILY.to_frame() if earlier_days is None else earlier_days.match_to_schema(DAILY)
-    days = relative_volume(pl.concat([history, daily]).sort("symbol", "day"), sessions, params.features)
+    every_day = pl.concat([history, daily]).sort("symbol", "day")
+    days = relative_volume(every_day, sessions, params.features, borders)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     judged = judge_edges(_with_days(edges, days), verdicts, params)
     candidates = _as_candidates(judged, params.tier_min_scores) if keep_candidates else None

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import Field, model_validator
 
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.params import Params
 
 Integers = npt.NDArray[np.integer]
@@ -112,21 +113,26 @@ def select_days(days: pl.DataFrame, selected: pl.Series) -> pl.DataFrame:
     return kept.with_columns(bar=bar, day_start=_flag_sorted(pl.col("day_start") - pl.col("bar") + bar))
 
 
-def relative_volume(daily: pl.DataFrame, sessions: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
+def relative_volume(
+    daily: pl.DataFrame, sessions: pl.DataFrame, params: FeatureParams, borders: ListingBorders = NO_BORDERS
+) -> pl.DataFrame:
     """`daily` (DAILY, sorted) with `rvol_day`: dollar volume over the mean of the preceding days with bars.
 
-    These are the last `rvol_days` among the `rvol_sessions` sessions before; null with fewer than `rvol_min_days`.
+    These are the last `rvol_days` among the `rvol_sessions` sessions before; null with fewer than `rvol_min_days`. Days
+    of another owner of the ticker are none of them.
 
     Args:
         daily: the days; those outside `sessions` are left out.
         sessions: SESSION_TABLE of every session from the first day of a baseline on.
         params: look-back lengths.
+        borders: where tickers change their owners.
     """
     calendar = sessions.select(day=pl.col("date").sort()).with_row_index("number")
     days = daily.join(calendar, on="day", how="inner", maintain_order="left")
-    # days of different symbols are more sessions apart than a baseline reaches
+    # days of different symbols, or owners of one, are more sessions apart than a baseline reaches
     apart = sessions.height + params.rvol_sessions
-    number = days["number"].to_numpy().astype(np.int64) + apart * days["symbol"].rle_id().to_numpy().astype(np.int64)
+    owner = borders.by_owner(days.select("symbol", "day"))["symbol"].rle_id().to_numpy().astype(np.int64)
+    number = days["number"].to_numpy().astype(np.int64) + apart * owner
     earlier = _preceding(number, params.rvol_days, filler=-apart)
     in_reach = number[:, None] - earlier <= params.rvol_sessions
     dollars = np.where(in_reach, _preceding(days["dollar_volume_day"].to_numpy(), params.rvol_days, filler=0), 0.0)

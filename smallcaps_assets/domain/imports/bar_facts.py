@@ -12,6 +12,7 @@ from smallcaps_assets.domain.events.features import (
     with_features,
     with_windows,
 )
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.sessions import with_session
 from smallcaps_assets.domain.tables import EVENTS
 
@@ -31,7 +32,13 @@ FACTS: Final = pl.Schema(
 )
 
 
-def bar_facts(bars: pl.DataFrame, sessions: pl.DataFrame, minutes: pl.DataFrame, params: FeatureParams) -> pl.DataFrame:
+def bar_facts(
+    bars: pl.DataFrame,
+    sessions: pl.DataFrame,
+    minutes: pl.DataFrame,
+    params: FeatureParams,
+    borders: ListingBorders = NO_BORDERS,
+) -> pl.DataFrame:
     """FACTS of each of `minutes` (symbol, timestamp) that has a bar.
 
     Args:
@@ -39,11 +46,12 @@ def bar_facts(bars: pl.DataFrame, sessions: pl.DataFrame, minutes: pl.DataFrame,
         sessions: SESSION_TABLE that covers their dates.
         minutes: the minutes of events, without repeats.
         params: look-back lengths.
+        borders: where tickers change their owners; `rvol_day` does not look back over one.
     """
     inside = with_session(bars, sessions).filter(pl.col("session").is_not_null())
     features = with_features(with_days(inside), params)
     rows = features.join(minutes, on=["symbol", "timestamp"], how="semi", maintain_order="left")
-    days = relative_volume(daily_dollar_volume(features), sessions, params)
+    days = relative_volume(daily_dollar_volume(features), sessions, params, borders)
     return (
         with_windows(rows, features, params)
         .lazy()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.backup.flushed_files import digest_of
 from smallcaps_assets.lake.backup.inventory import Entry, read_inventory
-from smallcaps_assets.lake.backup.objects import ObjectStore, digest_of
+from smallcaps_assets.lake.backup.objects import ObjectStore
 from smallcaps_assets.lake.backup.snapshots import Backup
 from smallcaps_assets.lake.files.publish import disk_errors
 

@@ -7,24 +7,30 @@ reach the backup.
 
 import hashlib
 import os
-import stat
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
 
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.backup.flushed_files import (
+    PART,
+    digest_of,
+    flush_file,
+    flush_folder,
+    read_all,
+    reader_of,
+    remove_file,
+    write_hashed,
+)
 from smallcaps_assets.lake.backup.listed_files import ListedState
 from smallcaps_assets.lake.files.content_hash import ProofState, document_proof, proof_and_sha256
 from smallcaps_assets.lake.files.documents import parse_json_object
 from smallcaps_assets.lake.files.publish import disk_errors
 
 OBJECTS: Final = "objects"
-_PART: Final = ".part"
-_CHUNK_BYTES: Final = 1 << 22
 # shorter files are hashed in memory first, and written only where their content is not stored yet
 _SHORT_BYTES: Final = 1 << 20
 _TRIES: Final = 3
@@ -115,7 +121,7 @@ class ObjectStore:
                 raise
             with file:
                 state = ListedState.of(os.fstat(file.fileno()))
-                read = _reader(source, file.read)
+                read = reader_of(source, file.read)
                 stored = self._put(read, state, suffix)
                 if stored and ListedState.of(os.fstat(file.fileno())).has_content_of(state):
                     return stored
@@ -129,11 +135,11 @@ class ObjectStore:
         if state.size > _SHORT_BYTES:
             part = self.part()
             try:
-                sha256, size = _write(part, read)
+                sha256, size = write_hashed(part, read)
                 return self._keep(part, sha256, state, suffix) if size == state.size else None
             finally:
                 remove_file(part)
-        content = _read_all(read, state.size)
+        content = read_all(read, state.size)
         if len(content) != state.size:
             return None
         sha256 = hashlib.sha256(content).hexdigest()
@@ -161,7 +167,7 @@ class ObjectStore:
         """A name for a file in the making."""
         with disk_errors("written", self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / f".{uuid.uuid4().hex}{_PART}"
+        return self.folder / f".{uuid.uuid4().hex}{PART}"
 
     def _keep(self, part: Path, sha256: str, state: ListedState, suffix: str) -> Stored:
         """Make a file in the making an object, unless there is one of its content."""
@@ -205,7 +211,7 @@ class ObjectStore:
     def sweep(self) -> None:
         """Remove files in the making; nobody else may be writing to the backup."""
         if self.folder.is_dir():
-            for part in self.folder.glob(f".*{_PART}"):
+            for part in self.folder.glob(f".*{PART}"):
                 remove_file(part)
 
     def flush(self) -> None:
@@ -219,107 +225,3 @@ class ObjectStore:
             return []
         with disk_errors("read", self.folder), os.scandir(self.folder) as listed:
             return sorted(self.folder / entry.name for entry in listed if entry.is_dir())
-
-
-def digest_of(path: Path) -> str:
-    """The SHA-256 of a file, in hex, from the disk where the system lets its own copy in memory be dropped.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    with path.open("rb", buffering=0) as file:
-        forget_cached(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def copy_whole(source: Path, target: Path, sha256: str, modified_ns: int) -> None:
-    """Copy a file, prove the copy by its SHA-256, and rename it to `target`, whose folder is created.
-
-    Raises:
-        LakeError: the source is not what it was, or the copy cannot be written or does not read back.
-    """
-    part = target.with_name(f".{uuid.uuid4().hex}{_PART}")
-    try:
-        with disk_errors("written", target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-        with disk_errors("read", source), source.open("rb", buffering=0) as file:
-            found, _ = _write(part, _reader(source, file.read))
-        flush_file(part)
-        with disk_errors("read", part):
-            if found != sha256 or digest_of(part) != sha256:
-                raise LakeError(
-                    f"{source}: was read with SHA-256 {found}, not {sha256}, or its copy does not read back. Check "
-                    "both disks, then run again.",
-                    source,
-                )
-        with disk_errors("written", target):
-            os.utime(part, ns=(modified_ns, modified_ns))
-            os.replace(part, target)  # noqa: PTH105 -- of the files below it is the last step
-    finally:
-        remove_file(part)
-
-
-def flush_file(path: Path) -> None:
-    """Flush a file to disk, and drop the system's copy of it in memory, so that what is read next is on the disk."""
-    with disk_errors("written", path), path.open("rb+") as file:
-        os.fsync(file.fileno())
-        forget_cached(file.fileno())
-
-
-def forget_cached(descriptor: int) -> None:
-    """Have the next reader read from the disk, where the system can do that."""
-    if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def flush_folder(folder: Path) -> None:
-    """Flush the names in a folder to disk; Windows has no such call and needs none."""
-    if os.name == "nt":
-        return
-    with disk_errors("written", folder):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
-
-
-def remove_file(path: Path) -> None:
-    """Remove a file, also one that is marked as read-only, which Windows keeps otherwise."""
-    with disk_errors("written", path):
-        try:
-            path.unlink(missing_ok=True)
-        except PermissionError:
-            path.chmod(stat.S_IWRITE | stat.S_IREAD)
-            path.unlink(missing_ok=True)
-
-
-def _reader(source: Path, read: Callable[[int], bytes | None]) -> Callable[[int], bytes]:
-    def read_named(size: int) -> bytes:
-        with disk_errors("read", source):
-            return read(size) or b""
-
-    return read_named
-
-
-def _read_all(read: Callable[[int], bytes], size: int) -> bytes:
-    """Everything, one byte beyond the size that it should have at most."""
-    chunks, left = list[bytes](), size + 1
-    while left and (chunk := read(left)):
-        chunks.append(chunk)
-        left -= len(chunk)
-    return b"".join(chunks)
-
-
-def _write(part: Path, read: Callable[[int], bytes]) -> tuple[str, int]:
-    """Write what is read; returns its SHA-256 and its size."""
-    digest, size = hashlib.sha256(), 0
-    with disk_errors("written", part), part.open("xb", buffering=0) as file:
-        while chunk := read(_CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[file.write(view) :]
-    return digest.hexdigest(), size

@@ -58,7 +58,9 @@ _OF_LAKE: Final = (
     _group(r"events/coverage/.*", "events/coverage"),
     # candidates are of the settings of their shard
     _group(r"events/.*", "events", unit=r"events/(?:shards|candidates)/(.*)\.parquet"),
-    _group(r"bars/.*", "bars"),
+    # months of a symbol name the flat files that their bars are from
+    ReadingGroup(("bars",), re.compile(r"bars/(?!flat/).*"), but=("flat",)),
+    _group(r"bars/.*", "bars/flat"),
     _group(r"reference/.*", "reference"),
     # what is set aside comes from the folders above
     _group(r"quarantine/.*", "quarantine"),

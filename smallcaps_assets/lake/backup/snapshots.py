@@ -18,8 +18,9 @@ from typing import Any, Final
 from filelock import FileLock, Timeout
 
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.backup.flushed_files import flush_folder
 from smallcaps_assets.lake.backup.inventory import Journal, sha256s_of
-from smallcaps_assets.lake.backup.objects import ObjectStore, flush_folder
+from smallcaps_assets.lake.backup.objects import ObjectStore
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.files.publish import disk_errors
 

@@ -221,19 +221,20 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def publish_frame(
+def publish_frame(  # noqa: PLR0913 -- a table and how it is written
     path: Path,
     frame: pl.DataFrame,
     provenance: Mapping[str, Any] | None = None,
     *,
     sweeps: bool = True,
     below: Path | None = None,
+    rows_per_group: int | None = None,
 ) -> str:
     """Publish `frame` as parquet (zstd, statistics), with `provenance` and its content hash in its footer.
 
     Schema and row count of what was written are verified. Returns the SHA-256 of the file.
 
-    See `publish` for `sweeps` and `below`.
+    See `publish` for `sweeps` and `below`; `rows_per_group` is the size of its row groups, by default that of Polars.
 
     Raises:
         LakeError: the file cannot be written, or the written file has another schema or row count.
@@ -241,7 +242,14 @@ def publish_frame(
 
     def write(part: Path) -> str:
         metadata = _metadata(provenance)
-        frame.write_parquet(part, compression="zstd", statistics=True, metadata=metadata, mkdir=False)
+        frame.write_parquet(
+            part,
+            compression="zstd",
+            statistics=True,
+            row_group_size=rows_per_group,
+            metadata=metadata,
+            mkdir=False,
+        )
         _verify_written(path, part, frame.schema, frame.height)
         return seal(part)
 

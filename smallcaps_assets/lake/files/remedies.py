@@ -92,6 +92,20 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"bars/flat/minute/(?P<day>[^/]+)\.parquet",
+        (
+            "Restore it, or materialize flat_minute_bars of {day}, which sets it aside in the quarantine and downloads "
+            "the file of that session again; without it, published bars of symbols stay."
+        ),
+    ),
+    (
+        r"bars/flat(?:/minute)?",
+        (
+            "Restore it, or materialize flat_minute_bars, which sets aside what is damaged in it and downloads the "
+            "files of these sessions again."
+        ),
+    ),
+    (
         rf"events/shards/{_SYMBOL}\.parquet",
         (
             f"Materialize event_shards of {{symbol}}, which sets it aside in the quarantine and detects its events "

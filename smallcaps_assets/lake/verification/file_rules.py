@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.bars.flat_files import FLAT_BARS
 from smallcaps_assets.domain.research.cohorts.selecting import identity_of_cohorts
 from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, SELECTING_COHORTS
 from smallcaps_assets.domain.versions import rows_digest
@@ -16,6 +17,7 @@ from smallcaps_assets.lake.events.shard_coverage import CONTENT, SYMBOL_OF_SHARD
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.documents import parse_json_object, read_document
 from smallcaps_assets.lake.files.publish import provenance_of
+from smallcaps_assets.lake.flat_bars.store import FlatFile
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
 from smallcaps_assets.lake.research import PLACE, research_place
@@ -135,6 +137,21 @@ def month_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
     if others := [f"{day}" for day in sorted(found | published) if found.get(day) != published.get(day)]:
         words = f"others in {len(others):,} of {len(sessions):,}, such as {others[0]}"
         yield FileFault("has bars other than its footer records", "the fingerprints of its sessions", words)
+
+
+def flat_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
+    """The bars of a flat file: its footer names the file that it was made of, of the session of its name."""
+    yield from _column_faults(path, FLAT_BARS.names())
+    try:
+        file = FlatFile.from_json(provenance_of(path) or {})
+    except (KeyError, TypeError, ValueError):
+        yield FileFault("does not name its file", "key, ETag and rows of a flat file in the footer", "no such record")
+        return
+    if f"{file.day}" != path.stem:
+        yield FileFault("has bars of another session", path.stem, f"{file.day}")
+    rows = pl.scan_parquet(path, hive_partitioning=False, glob=False).select(pl.len()).collect().item()
+    if rows != file.bars:
+        yield FileFault("has other rows than its footer records", f"{file.bars:,} bars", f"{rows:,}")
 
 
 def shard_faults(path: Path, state: ProofState) -> Iterator[FileFault]:

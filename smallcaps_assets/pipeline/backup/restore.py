@@ -16,8 +16,8 @@ from typing import Any, Final
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.backup.checking import ObjectFault, check_backup, entries_of
+from smallcaps_assets.lake.backup.flushed_files import copy_whole, flush_folder
 from smallcaps_assets.lake.backup.inventory import LAKE, STATE, Entry
-from smallcaps_assets.lake.backup.objects import copy_whole, flush_folder
 from smallcaps_assets.lake.backup.snapshots import Backup, Snapshot, open_backup
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.files.publish import disk_errors, require_writable

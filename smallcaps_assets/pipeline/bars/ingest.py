@@ -5,16 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 from itertools import groupby
-from threading import Event, Lock
+from threading import Event
 from typing import Final
 
-import polars as pl
-
-from smallcaps_assets.domain.bars.impossible import find_impossible_sessions
-from smallcaps_assets.domain.bars.lengths import is_of_other_length
-from smallcaps_assets.domain.bars.minutes import CONFLICT
-from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars, reasons
-from smallcaps_assets.domain.bars.unknown import OPTIONAL, count_unknown
+from smallcaps_assets.domain.bars.quality import clean_bars, reasons
+from smallcaps_assets.domain.bars.unknown import OPTIONAL
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import (
     BadPage,
@@ -29,18 +24,18 @@ from smallcaps_assets.errors import (
     VendorUnavailable,
 )
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.month_files import DAY, combine_fingerprints, count_bars
+from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
+from smallcaps_assets.pipeline.bars.denials import Denials
+from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
-# after so many denials and no served request, the plan has no minute bars at all
-DENIALS: Final = 3
 # sessions of one month
 _MANY: Final = 4
 _FIGURES: Final = (
@@ -79,7 +74,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     stop = Event()
     stoppable = client.until(stop)
 
-    plan = _Plan()
+    plan = Denials()
     of_months = UnexpectedErrors(store.lake, "minute_bars", client.clean)
     # apart: a symbol without anything to fetch does not show that months can be fetched
     of_symbols = UnexpectedErrors(store.lake, "minute_bars of symbol", client.clean)
@@ -103,30 +98,6 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         yield outcome
 
 
-class _Plan:
-    """What the vendor's plan includes: a few denials and no served request mean that it has no minute bars."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._served = False
-        self._denials = 0
-
-    def served(self) -> None:
-        """Record a served request."""
-        self._served = True
-
-    def denied(self, error: NotEntitled) -> None:
-        """Record a denied request.
-
-        Raises:
-            NotEntitled: repeated denials without a served request.
-        """
-        with self._lock:
-            self._denials += 1
-            if self._denials >= DENIALS and not self._served:
-                raise error
-
-
 class _Ingest:
     """The fetching of one symbol."""
 
@@ -135,7 +106,7 @@ class _Ingest:
         symbol: str,
         client: MarketDataClient,
         store: BarsStore,
-        plan: _Plan,
+        plan: Denials,
         log: Callable[[str], None],
         unexpected: UnexpectedErrors,
     ) -> None:
@@ -218,44 +189,28 @@ class _Ingest:
                 self._publish(month, part.parts, part.answer)
                 is_served = True
             else:
-                self._fail(f"{month:%Y-%m}" if part.parts == sessions else _name(part.parts), part.error)
+                self._fail(f"{month:%Y-%m}" if part.parts == sessions else name_days(part.parts), part.error)
         if not is_served and len(sessions) >= _MANY:
             self._further = 0
 
     def _publish(self, month: date, sessions: list[date], fetched: BarsDownload) -> None:
-        clean = clean_bars(fetched.frame)
-        conflicting = fetched.conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
-        rejected = pl.concat([clean.quarantined, conflicting])
-        of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
-        impossible = find_impossible_sessions(clean.good, clean.quarantined)
-        # the other rows of a session that is wrong as a whole are not to be believed
-        faults = {**impossible, **dict(of_other_length.sort("day").iter_rows())}
-        stored = [day for day in sessions if day not in faults]
-        for day in (day for day in sessions if day in faults):
-            bad = BadPage(f"the vendor answered with {faults[day]}. Nothing of this session was kept.")
-            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {faults[day]}"))
-        wanted, aside = clean.good.filter(DAY.is_in(stored)), rejected.filter(DAY.is_in(stored).fill_null(value=True))
-        if stored:
-            self._store.add(self._symbol, month, stored, wanted, rejected)
-        if aside.height or fetched.repeats:
-            causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(aside).items())
+        found = judge_sessions(clean_bars(fetched.frame), fetched.conflicting, sessions)
+        for day, fault in found.faults.items():
+            bad = BadPage(f"the vendor answered with {fault}. Nothing of this session was kept.")
+            self._fail(f"{day}", bad.with_facts(f"the vendor answered with {fault}"))
+        if found.stored:
+            self._store.add(self._symbol, month, found.stored, found.bars, found.rejected)
+        if found.aside.height or fetched.repeats:
+            causes = "".join(f"; {count:,} rejected: {reason}" for reason, count in reasons(found.aside).items())
             self._log(
-                f"{self._symbol}, {_name(sessions)}: "
+                f"{self._symbol}, {name_days(sessions)}: "
                 f"{count_clause(fetched.repeats, 'row repeats', 'rows repeat')} another exactly{causes}"
             )
         self._figures.update(
-            sessions_fetched=len(stored),
-            rows=wanted.height,
-            rows_quarantined=aside.height,
+            sessions_fetched=len(found.stored),
             rows_repeated=fetched.repeats,
-            rows_on_other_days=clean.good.filter(~DAY.is_in(sessions)).height,
-            **count_unknown(clean.unknown.filter(DAY.is_in(stored))),
             requests=fetched.requests,
             retries=fetched.retries,
             throttled=fetched.throttled,
         )
-
-
-def _name(sessions: Sequence[date]) -> str:
-    first, last = sessions[0], sessions[-1]
-    return f"{first}" if first == last else f"{first} to {last}"
+        self._figures.update(found.figures)

@@ -10,6 +10,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.lengths import select_minutes
 from smallcaps_assets.domain.events.detection import BARS_READ, DetectionParams, detect, with_tiers
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
@@ -40,6 +41,7 @@ class CandidateKeeper:
     sessions: SessionParams
     reference: pl.DataFrame
     test_symbols: ExchangeTestSymbols
+    borders: ListingBorders = NO_BORDERS
 
     def renew(
         self, works: Iterable[SymbolWork], found: pl.DataFrame, coverages: Mapping[str, ShardCoverage]
@@ -129,6 +131,7 @@ class CandidateKeeper:
             self.params,
             reference=self.reference.filter(symbol=symbol),
             keep_conditions=True,
+            borders=self.borders.of_symbols([symbol]),
         ).candidates
         assert found is not None  # noqa: S101 -- as asked for
         return found

@@ -24,6 +24,7 @@ from smallcaps_assets.domain.events.detection import (
 )
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
@@ -67,7 +68,8 @@ class DetectionBacklog(NamedTuple):
 class Detector:
     """Detects the events of symbols in a lake and publishes their shards; those of test symbols stay empty.
 
-    Beside the shards it publishes their candidates, unless `keeps_candidates` is false.
+    Beside the shards it publishes their candidates, unless `keeps_candidates` is false. No baseline reaches over a
+    border of listings; where the borders of a symbol change, its shard is stale.
     """
 
     bars: BarsStore
@@ -77,6 +79,7 @@ class Detector:
     reference: pl.DataFrame
     test_symbols: ExchangeTestSymbols = NO_TEST_SYMBOLS
     keeps_candidates: bool = True
+    borders: ListingBorders = NO_BORDERS
 
     def run(self, symbols: Sequence[str], tick: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
         """Bring the shards of `symbols` up to date; one outcome per symbol, in order of completion.
@@ -332,6 +335,7 @@ class Detector:
             earlier_days=history(to_detect, self.params.features.rvol_days),
             types=to_detect[0].types,
             keep_conditions=self.keeps_candidates,
+            borders=self.borders.of_symbols([work.symbol for work in works]),
         )
         none = dict.fromkeys(DETECTION_COUNTS, 0)
         counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}
@@ -346,8 +350,13 @@ class Detector:
         return coverage.tiers != self.params.tier_min_scores
 
     def identities(self, symbol: str) -> dict[str, str]:
-        """By event type, a digest of all that determines its events: code, settings, sessions, reference verdicts."""
+        """By event type, a digest of all that determines its events: code, settings, sessions, reference verdicts.
+
+        Borders of listings are part of it where the symbol has some.
+        """
         verdict = _TEST_SYMBOL if symbol in self.test_symbols else self._verdicts.get(symbol, "unknown")
+        if borders := self.borders.text(symbol):
+            verdict += f"\nlistings change on {borders}"
         if verdict not in self._identities:
             self._identities[verdict] = {
                 name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
@@ -357,7 +366,8 @@ class Detector:
     @cached_property
     def _candidates(self) -> CandidateKeeper:
         store = CandidateStore(self.bars.lake)
-        return CandidateKeeper(store, self.bars, self.params, self.sessions, self.reference, self.test_symbols)
+        rules = self.params, self.sessions, self.reference, self.test_symbols, self.borders
+        return CandidateKeeper(store, self.bars, *rules)
 
     @cached_property
     def _unexpected(self) -> UnexpectedErrors:

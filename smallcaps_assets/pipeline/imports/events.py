@@ -39,6 +39,7 @@ from smallcaps_assets.lake.files.publish import provenance_of, publish_changed
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.imports.bar_tables import require_unaltered
 from smallcaps_assets.pipeline.imports.symbol_names import symbol_of_path
@@ -293,10 +294,11 @@ class EventsImport:
         known = set(self.bars.symbols())
         of_symbols = [own for own in minutes.partition_by("symbol", maintain_order=True) if own["symbol"][0] in known]
         found, days = [FACTS.to_frame()], [_DAYS.to_frame()]
+        borders = load_borders(self.bars.lake)
         for own in with_progress(of_symbols, len(of_symbols), "symbols compared with their bars", self.log):
             first, last = self._days_of(own)
             bars, _ = select_minutes(self.bars.read(own["symbol"][0], first - self._before(), last))
-            found.append(bar_facts(bars, sessions, own, self.params.features))
+            found.append(bar_facts(bars, sessions, own, self.params.features, borders))
             days.append(_days_with(bars).join(_days_with(own), on=list(_DAYS), how="semi"))
         return pl.concat(found), pl.concat(days)
 

@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from smallcaps_assets.defs.failures import describe_error, foreseen_errors
-from smallcaps_assets.defs.recording import _metadata as metadata_of
-from smallcaps_assets.defs.recording import require_complete
+from smallcaps_assets.defs.recording.completeness import require_complete
+from smallcaps_assets.defs.recording.events import metadata_of
 from smallcaps_assets.defs.runs.run_log import say_failures_once
 from smallcaps_assets.errors import CaptureIncomplete, LakeError, NotEntitled, SmallcapsError, VendorUnavailable
 from smallcaps_assets.pipeline.outcome import Outcome

@@ -1,12 +1,13 @@
 """What the bars say of an event when its minute is over (research specification, section 8)."""
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import polars as pl
 from pydantic import Field
 
 from smallcaps_assets.domain.events.features import FeatureParams, before, with_days, with_features, with_windows
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders, by_symbol_again
 from smallcaps_assets.domain.research.bars.bar_windows import (
     amihud,
     edge_spread_bps,
@@ -18,7 +19,7 @@ from smallcaps_assets.domain.research.bars.halts import HaltParams, bar_runs, wi
 from smallcaps_assets.domain.research.bars.market_state import MarketStateParams, day_states
 from smallcaps_assets.domain.research.prices import micro
 from smallcaps_assets.domain.research.tables.bar_tables import BAR_FEATURES
-from smallcaps_assets.domain.sessions import NEW_YORK, with_session
+from smallcaps_assets.domain.sessions import NEW_YORK, new_york_date, with_session
 
 # Share counts and the dates from which they were known.
 FLOATS: Final = pl.Schema({"symbol": pl.String(), "known_from": pl.Date(), "float_shares": pl.Float64()})
@@ -46,6 +47,7 @@ class MarketData(NamedTuple):
         candidates: CANDIDATES with `in_causal_sample`; None if detection kept none.
         splits: SPLITS; None if they were not asked for.
         floats: FLOATS; None if they are not known.
+        borders: where tickers change their owners; nothing looks back over one.
     """
 
     bars: pl.DataFrame
@@ -53,6 +55,19 @@ class MarketData(NamedTuple):
     candidates: pl.DataFrame | None = None
     splits: pl.DataFrame | None = None
     floats: pl.DataFrame | None = None
+    borders: ListingBorders = NO_BORDERS
+
+    def by_owner(self) -> Self:
+        """The same with a symbol for each owner of a ticker, see `ListingBorders.by_owner`, and without borders."""
+        of = self.borders.by_owner
+        minute = new_york_date(pl.col("timestamp"))
+        return self._replace(
+            bars=of(self.bars, minute),
+            candidates=None if self.candidates is None else of(self.candidates, minute),
+            splits=None if self.splits is None else of(self.splits, "execution_date"),
+            floats=None if self.floats is None else of(self.floats, "known_from"),
+            borders=NO_BORDERS,
+        )
 
 
 def event_bar_features(
@@ -66,6 +81,9 @@ def event_bar_features(
         features: look-backs of detection, whose features are repeated here.
         params: look-backs.
     """
+    if market.borders:
+        owned = market.borders.by_owner(events, new_york_date(pl.col("timestamp")))
+        return by_symbol_again(event_bar_features(owned, market.by_owner(), features, params))
     labeled = with_session(market.bars, market.sessions)
     labeled = labeled.filter(pl.col("day").is_not_null())
     states = day_states(labeled, market.sessions, market.splits, params)

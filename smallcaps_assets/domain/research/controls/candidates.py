@@ -5,13 +5,14 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.research.controls.intervals import count_inside
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams, with_session
 from smallcaps_assets.domain.tables import UTC_US
 
 # Why a day cannot hold a control, in the order in which it is judged; the first that holds is its reason.
-REASONS: Final = ("other_session", "early_close", "split_since", "event_near", "few_bars")
+REASONS: Final = ("other_session", "early_close", "split_since", "other_listing", "event_near", "few_bars")
 # `lost` is one of REASONS, null where the day passes; `day` the ET date, `timestamp` the control's minute, null where
 # the clock has no such time on that day.
 CANDIDATE_DAYS: Final = pl.Schema(
@@ -37,12 +38,14 @@ class ControlMarket(NamedTuple):
         splits: SPLITS; None if they are not known: then no day is lost to one.
         sessions: SESSION_TABLE of the dates of the events and of at least `control_days` sessions before the first.
         bounds: the bounds of the sessions.
+        borders: where tickers change their owners: a day of another owner holds no control.
     """
 
     master: pl.DataFrame
     splits: pl.DataFrame | None
     sessions: pl.DataFrame
     bounds: SessionParams
+    borders: ListingBorders = NO_BORDERS
 
 
 def candidate_days(events: pl.DataFrame, market: ControlMarket, params: ControlParams) -> pl.DataFrame:
@@ -65,6 +68,7 @@ def candidate_days(events: pl.DataFrame, market: ControlMarket, params: ControlP
         "other_session": (session != days["session"]).fill_null(value=True),
         "early_close": days["closes_early"] != days["event_closes_early"],
         "split_since": _splits_between(days, market.splits) > 0,
+        "other_listing": pl.Series(market.borders.owners(days) != market.borders.owners(days, "event_day")),
         "event_near": near > 0,
     }
     lost = pl.lit(None, pl.String)

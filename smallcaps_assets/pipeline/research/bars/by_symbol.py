@@ -122,9 +122,10 @@ class SymbolResearch:
         )
         splits = self._splits_of(symbols)
         splits = None if splits is None else _renamed(asked, splits, ["symbol"])
-        market = MarketData(bars, self._calendar(works), sampled, splits)
-        features = event_bar_features(own, market, self.detector.params.features, self.params)
         of_names = dict(asked.select("name", "symbol").iter_rows())
+        borders = self.detector.borders.renamed(of_names)
+        market = MarketData(bars, self._calendar(works), sampled, splits, borders=borders)
+        features = event_bar_features(own, market, self.detector.params.features, self.params)
         return features.with_columns(pl.col("symbol").replace_strict(of_names, return_dtype=pl.String))
 
     def markets(self, since: Mapping[str, date]) -> Iterator[MarketData]:
@@ -252,7 +253,9 @@ class SymbolResearch:
             works = [work.whole() if work.symbol in short else work for work in works]
             bars, sessions = self._bars(works), self._calendar(works)
         sampled = with_causal_sample(self._candidates(works), self.detector.params.filters, self.params)
-        return MarketData(bars, sessions, sampled, self._splits_of([work.symbol for work in works])), sampled
+        symbols = [work.symbol for work in works]
+        borders = self.detector.borders.of_symbols(symbols)
+        return MarketData(bars, sessions, sampled, self._splits_of(symbols), borders=borders), sampled
 
     def _tables(self, events: pl.DataFrame, market: MarketData) -> BarTables:
         return tables_of_events(events, market, BarRules(market.sessions, self.detector.params, self.params))

@@ -6,6 +6,7 @@ import polars as pl
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, clean_bars
 from smallcaps_assets.domain.events.detection import DetectionParams, detect
+from smallcaps_assets.domain.listings.borders import by_symbol_again
 from smallcaps_assets.domain.research.bars.bar_features import MarketData, event_bar_features
 from smallcaps_assets.domain.research.bars.halts import bar_halts, bar_runs
 from smallcaps_assets.domain.research.bars.market_state import day_states, market_state_day
@@ -15,7 +16,7 @@ from smallcaps_assets.domain.research.outcomes.event_labels import event_labels
 from smallcaps_assets.domain.research.outcomes.waves import event_waves
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import research_events, with_causal_sample
-from smallcaps_assets.domain.sessions import with_session
+from smallcaps_assets.domain.sessions import new_york_date, with_session
 from smallcaps_assets.domain.tables import EVENTS
 
 _SCORED: Final = ("event_id", "event_type", "session", "date", "score", "in_master")
@@ -80,6 +81,10 @@ def tables_of_bars(bars: pl.DataFrame, events: pl.DataFrame, rules: BarRules) ->
 
 def tables_of_events(events: pl.DataFrame, market: MarketData, rules: BarRules) -> BarTables:
     """The tables of the usable bars of a market and of events (RESEARCH_EVENTS); none are rejected."""
+    if market.borders:
+        owned = market.borders.by_owner(events, new_york_date(pl.col("timestamp")))
+        made = tables_of_events(owned, market.by_owner(), rules)
+        return BarTables(*map(by_symbol_again, made))
     labeled = with_session(market.bars, rules.sessions).filter(pl.col("day").is_not_null())
     runs = bar_runs(labeled, rules.sessions, rules.params)
     states = day_states(labeled, rules.sessions, market.splits, rules.params)

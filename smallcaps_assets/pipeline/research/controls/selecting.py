@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.manifests.selection import ProfileParams
 from smallcaps_assets.domain.research.controls.candidates import (
     CANDIDATE_DAYS,
@@ -68,6 +69,7 @@ class ControlChoice:
         limits: its settings.
         params: the rules.
         sessions: bounds of the sessions.
+        borders: where tickers change their owners.
         tick: called after each batch of bars.
     """
 
@@ -76,6 +78,7 @@ class ControlChoice:
     limits: ProfileParams
     params: ControlParams
     sessions: SessionParams
+    borders: ListingBorders = NO_BORDERS
     tick: Callable[[], None] = lambda: None
 
     def publish(self) -> ChosenControls:
@@ -104,6 +107,8 @@ class ControlChoice:
             "master": rows_digest(master),
             SPLITS_INPUT: SPLITS_UNKNOWN if splits is None else rows_digest(splits),
         }
+        if borders := self.borders.of_symbols(events["symbol"].unique().sort()):
+            made_from["listings"] = digest(f"{symbol} {borders.text(symbol)}" for symbol in borders.by_symbol)
         sha256 = ControlStore(self.lake, self.profile).publish(selection.controls, made_from)
         long_windows = describe_long_windows(self.limits, self.params)
         return ChosenControls(selection, manifest_id, sha256, splits is not None, long_windows)
@@ -141,7 +146,7 @@ class ControlChoice:
             first=new_york_date(pl.col("timestamp")).min(), last=new_york_date(pl.col("timestamp")).max()
         ).row(0)
         calendar = sessions_and_earlier(first, last, self.params.control_days, self.sessions)
-        market = ControlMarket(master, splits, calendar, self.sessions)
+        market = ControlMarket(master, splits, calendar, self.sessions, self.borders)
         days = candidate_days(events, market, self.params).sort("symbol", maintain_order=True)
         return pl.concat([CANDIDATE_DAYS.to_frame(), *self._with_bars(days)])
 

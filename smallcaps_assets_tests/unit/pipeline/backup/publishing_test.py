@@ -22,6 +22,7 @@ IN_MEMORY = next((folder for folder in ("/dev/shm",) if Path(folder).is_dir()), 
 # one night, in the order in which its files are published: each names those before it
 NIGHT = (
     "reference/imports.json",
+    "bars/flat/minute/2025-11-12.parquet",
     "bars/minute/symbol=AVLO/2025-11.parquet",
     "events/candidates/symbol=AVLO.parquet",
     "events/shards/symbol=AVLO.parquet",

@@ -1,5 +1,6 @@
 """The baseline of relative volume where shards grow: over months without a bar, and with a gap inside the baseline."""
 
+from dataclasses import replace
 from datetime import date
 from itertools import groupby
 
@@ -9,6 +10,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
+from smallcaps_assets.domain.listings.borders import ListingBorders
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -58,3 +60,33 @@ def test_days_detected_one_by_one_after_a_gap_have_the_baseline_of_all_days(
     assert_frame_equal(shards.read("AEMD"), whole, rel_tol=1e-9)
     spikes = whole.filter(pl.col("event_type") == "volume_spike", pl.col("date") >= f"{late[0]}")
     assert spikes["rvol_day"].to_list() == pytest.approx(expected)
+
+
+def test_borders_of_listings_make_only_their_symbol_stale(lake: Lake) -> None:
+    """Twelve days of one volume and six of twice as much; on the first of these the ticker had a new owner."""
+    store, shards = BarsStore(lake), ShardStore(lake)
+    days, bars = SESSIONS[:18], pl.DataFrame()
+    for symbol in ("AEMD", "BTAI"):
+        rows = pl.concat(bars_of(day, 1.0 if day < days[12] else 2.0) for day in days)
+        bars = rows.with_columns(symbol=pl.lit(symbol))
+        store.add(symbol, days[0].replace(day=1), days, bars, QUARANTINED_BARS.to_frame())
+    detector = Detector(store, shards, SETTINGS.detection, SETTINGS.sessions, REFERENCE.to_frame())
+    list(detector.run(["AEMD", "BTAI"]))
+    before = {symbol: lake.shard(symbol).read_bytes() for symbol in ("AEMD", "BTAI")}
+    # no listings, or one listing a symbol: nothing is detected again
+    assert detector.survey()["current"].all()
+    known = replace(detector, borders=ListingBorders({"BTAI": (days[12],)}))
+    assert known.survey().filter(~pl.col("current"))["symbol"].to_list() == ["BTAI"]
+    outcomes = {outcome.partition[0]: outcome.figures["sessions_detected"] for outcome in known.run(["AEMD", "BTAI"])}
+    assert outcomes == {"AEMD": 0, "BTAI": 18}
+    assert lake.shard("AEMD").read_bytes() == before["AEMD"]
+    assert known.survey()["current"].all()
+    spikes = shards.read("BTAI").filter(event_type="volume_spike")
+    # of each owner the first five days have no baseline
+    assert spikes["rvol_day"].to_list() == [*[None] * 5, *[1.0] * 7, *[None] * 5, 1.0]
+    whole = detect(bars, CALENDAR, SETTINGS.detection, borders=known.borders)
+    assert_frame_equal(shards.read("BTAI"), whole.events)
+    assert known.candidates_of("BTAI").filter("kept_by_cooldown")["rvol_day"].equals(whole.events["rvol_day"])
+    # the borders are gone again: the shard has the bytes it had
+    list(detector.run(["BTAI"]))
+    assert lake.shard("BTAI").read_bytes() == before["BTAI"]

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.candidates import ControlMarket, candidate_days, judge_bars
 from smallcaps_assets.domain.research.controls.params import ControlParams
@@ -73,6 +74,8 @@ def days_of(
     others: list[Moment] | None = None,
     splits: list[tuple[str, date]] | None = None,
     params: ControlParams | None = None,
+    *,
+    borders: ListingBorders = NO_BORDERS,
 ) -> pl.DataFrame:
     """The judged days of events; MASTER holds the events and `others`."""
     found = params or ControlParams()
@@ -84,7 +87,8 @@ def days_of(
     if splits is not None:
         known = pl.DataFrame([(*split, 1.0, 2.0) for split in splits], schema=SPLITS, orient="row")
     master = moments([(row["symbol"], row["timestamp"]) for row in events] + (others or []))
-    return judge_bars(candidate_days(rows, ControlMarket(master, known, sessions, hours), found), moments(bars), found)
+    market = ControlMarket(master, known, sessions, hours, borders)
+    return judge_bars(candidate_days(rows, market, found), moments(bars), found)
 
 
 def select(

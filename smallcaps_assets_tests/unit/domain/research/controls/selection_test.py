@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from smallcaps_assets.domain.listings.borders import ListingBorders
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets_tests.slow_spec.controls import controls as slow_controls
@@ -81,6 +82,14 @@ def test_no_split_after_the_day_up_to_the_event(executed: date, lost: int) -> No
     assert passing(found) == EARLIER[lost:]
     assert passing(days_of([event(at(FRIDAY, "10:15"))], bars, splits=[("AA", executed)])) == EARLIER
     assert passing(days_of([event(at(FRIDAY, "10:15"))], bars)) == EARLIER
+
+
+def test_no_day_of_another_owner_of_the_ticker() -> None:
+    # a new owner on 2025-11-03: the eleven days of October are of the one before
+    bars, borders = bars_on(EARLIER, "10:15"), ListingBorders({"AAA": (NOVEMBER[0],), "AAB": (NOVEMBER[5],)})
+    found = days_of([event(at(FRIDAY, "10:15"))], bars, borders=borders)
+    assert passing(found) == NOVEMBER
+    assert set(found["lost"].drop_nulls()) == {"other_listing"}
 
 
 def test_early_closes_match_early_closes_and_sessions_sessions() -> None:

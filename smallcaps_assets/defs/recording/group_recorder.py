@@ -8,14 +8,10 @@ from typing import Final
 import dagster as dg
 
 from smallcaps_assets.defs.failures import describe_error
-from smallcaps_assets.defs.recording import (
-    PROBLEMS,
-    RECORDED,
-    PartitionRecorder,
-    provenance_tags,
-    require_complete,
-    upstream_in_night,
-)
+from smallcaps_assets.defs.recording.completeness import PROBLEMS, require_complete
+from smallcaps_assets.defs.recording.events import RECORDED
+from smallcaps_assets.defs.recording.partition_recorder import PartitionRecorder
+from smallcaps_assets.defs.recording.provenance import provenance_tags, upstream_in_night
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import SmallcapsError
 from smallcaps_assets.pipeline.outcome import Outcome
