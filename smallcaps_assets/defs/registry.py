@@ -155,6 +155,18 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         version="1",
         decided_by=lambda settings: (settings.history.first_session,),
     ),
+    "listings": AssetFacts(
+        path=lambda lake: lake.listings,
+        stage="reference",
+        paid=True,
+        group="reference",
+        version="1",
+        decided_by=lambda settings: (
+            settings.history.first_session,
+            settings.universe.test_symbols,
+            settings.universe.listing_borders,
+        ),
+    ),
     "minute_bars": AssetFacts(
         path=lambda lake: lake.minute_bars,
         stage="bars",

@@ -54,7 +54,7 @@ _BILLION: Final = 1e9
 
 
 # Settings of the universe that do not change its table: others use them.
-WITHOUT_EFFECT: Final = {"limits", "test_symbols"}
+WITHOUT_EFFECT: Final = {"limits", "test_symbols", "listing_borders"}
 
 
 class UniverseLimits(Params):
@@ -83,6 +83,8 @@ class UniverseParams(Params):
     reference_data: bool
     # of configurations that were written before this setting
     test_symbols: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=lambda: list(KNOWN_TEST_SYMBOLS))
+    # of configurations that were written before this setting
+    listing_borders: Literal["exact", "monthly"] = "exact"
     limits: UniverseLimits
 
     @property

@@ -27,6 +27,7 @@ from smallcaps_assets.defs.checks.texts import EMPTY_WINDOWS, KPI_CHECKS
 from smallcaps_assets.defs.metadata.entries import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS, tape_key
 from smallcaps_assets.domain.bars.coverage import COVERAGE
+from smallcaps_assets.domain.listings.tables import LISTINGS
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.tables import (
@@ -476,6 +477,7 @@ def all_keys() -> set[dg.AssetKey]:
 @pytest.mark.parametrize(
     ("asset", "upstream"),
     [
+        ("listings", set()),
         ("universe", set()),
         ("trade_conditions", set()),
         ("splits", set()),
@@ -519,7 +521,7 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 
 def test_groups_owners_and_kinds() -> None:
     groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
-    assert groups["universe"] == groups["trade_conditions"] == groups["splits"] == "reference"
+    assert groups["universe"] == groups["listings"] == groups["trade_conditions"] == groups["splits"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
@@ -558,7 +560,8 @@ def test_partitions_and_backfill_policies() -> None:
 def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
     for key in all_keys():
-        talks = key.path[-1] in ("universe", "trade_conditions", "splits", "minute_bars", "tape_trades", "tape_quotes")
+        reference = ("listings", "universe", "trade_conditions", "splits")
+        talks = key.path[-1] in (*reference, "minute_bars", "tape_trades", "tape_quotes")
         op = definitions.resolve_assets_def(key).op
         assert op.pool == ("vendor" if talks else None), key
 
@@ -567,6 +570,7 @@ def test_paid_steps_are_in_the_vendor_pool() -> None:
     ("asset", "schema"),
     [
         ("universe", UNIVERSE),
+        ("listings", LISTINGS),
         ("minute_bars", BARS),
         ("event_shards", SHARD),
         ("master_events", EVENTS),

@@ -77,6 +77,9 @@ SINGLE = {
     "record of imports",
     "trade conditions",
     "splits",
+    "listings",
+    "listing facts",
+    "answers on tickers",
 }
 
 

@@ -49,6 +49,11 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
     "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
+LISTING_CHECKS: Final[Mapping[str, str]] = {
+    "borders": "The first and the last session of every listing are known, but of those that began before the first "
+    "list. Where universe.listing_borders is monthly, or the universe does not follow the type of a ticker, they are "
+    "not asked for; what the vendor failed to answer is asked for again by the next materialization.",
+}
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "
     "minute_bars: only missing sessions are fetched.",
