@@ -55,6 +55,7 @@ from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.pipeline.sketches import INLINE_CHARACTERS
 from smallcaps_assets.settings.settings import PROFILES, load_settings
+from smallcaps_assets.simulated.corporate.market import CorporateMarket
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -153,7 +154,7 @@ class Platform:
         return set(self.instance.get_materialized_partitions(key))
 
 
-def opened(folder: Path, market: SimulatedMarket, state: Path | None = None) -> Iterator[Platform]:
+def opened(folder: Path, market: SimulatedMarket | CorporateMarket, state: Path | None = None) -> Iterator[Platform]:
     """A platform with Dagster's state in a folder, as sensors and schedules need it, or in memory if none is given."""
     gate = Gate(Exchange(market, clock=lambda: LATER))
     if state:

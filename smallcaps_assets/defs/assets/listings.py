@@ -93,8 +93,9 @@ def listings(
 def _borders(made: ListingsMade | None) -> Finding:
     """Whether each border is known to the session, except of listings that began before the first list."""
     rows = LISTINGS.to_frame() if made is None else made.tables.listings
-    since = rows["active_from"].min()
-    inexact = rows.filter(~pl.col("to_is_exact") | (~pl.col("from_is_exact") & (pl.col("active_from") > since)))
+    inexact = rows.filter(
+        ~pl.col("to_is_exact") | (~pl.col("from_is_exact") & (pl.col("active_from") > pl.col("active_from").min()))
+    )
     shown = inexact.select("symbol", "listing_id", "active_from", "active_to", "from_is_exact", "to_is_exact")
     found = finding("borders", shown, {"listings": rows.height}, severe=False)
     return found.unjudged_if(rows.is_empty(), "there are no listings")
