@@ -71,6 +71,15 @@ class Lake:
         return self._of_symbol(self.candidates, symbol, _PARQUET)
 
     @cached_property
+    def condition_bars(self) -> Path:
+        """Folder of the condition bars of all symbols."""
+        return self.root / "events" / "condition_bars"
+
+    def condition_bars_of(self, symbol: str) -> Path:
+        """Condition bars of the candidates of one symbol."""
+        return self._of_symbol(self.condition_bars, symbol, _PARQUET)
+
+    @cached_property
     def shard_coverages(self) -> Path:
         """Folder of what the shards cover beyond their footers."""
         return self.root / "events" / "coverage"
@@ -142,6 +151,16 @@ class Lake:
     def listing_observations(self) -> Path:
         """What the vendor answered about single tickers on single days."""
         return self.root / "reference" / "listings" / "observations.parquet"
+
+    @property
+    def shares_outstanding(self) -> Path:
+        """Shares outstanding of single symbols, by the day for which the vendor gave them."""
+        return self.root / "reference" / "shares_outstanding.parquet"
+
+    @property
+    def event_listings(self) -> Path:
+        """The listing of each event of MASTER, and whether it was in the universe then."""
+        return self.root / "events" / "listings.parquet"
 
     @property
     def imports(self) -> Path:

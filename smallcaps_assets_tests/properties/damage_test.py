@@ -57,6 +57,7 @@ REGROWN = {
     "candidates": "detected again with the next session, or when they are needed",
     "reports": "written again by the next job",
     "research tables": "computed again from bars and tape",
+    "condition bars": "the candidates, which have them too, are read instead",
     "capture reports": "written again with the next ledger",
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",
@@ -64,6 +65,8 @@ REGROWN = {
     "trade conditions": "asked for again, and the pinned copy holds until then",
     "splits": "asked for again when they are next materialized",
     "flat files": "downloaded again when they are next materialized",
+    "shares outstanding": "asked for again when event_listings is next materialized",
+    "listings of events": "made again when event_listings is next materialized",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}
@@ -80,6 +83,8 @@ SINGLE = {
     "listings",
     "listing facts",
     "answers on tickers",
+    "shares outstanding",
+    "listings of events",
 }
 
 

@@ -50,6 +50,8 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
+    # a night follows the symbols that the lists of the day have
+    op_tags={"dagster/priority": "10"},
     metadata=column_schema(LISTINGS, LISTING_COLUMNS, below=True),
     check_specs=check_specs(dg.AssetKey("listings"), LISTING_CHECKS, independent=False),
 )

@@ -4,6 +4,7 @@ A file at its final path is complete by definition. A killed process leaves at m
 next publication of the same file removes.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -71,7 +72,7 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         needs: approximate size in bytes, for the message on a full disk.
 
     Raises:
-        DiskFull: there is no room for the file.
+        DiskFull: there is no room for the file, or its disk is mounted for reading only.
         LakeError: any other failure; a file that is read lacks columns.
     """
     try:
@@ -84,7 +85,7 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         raise LakeError(f"{error} {how_to_restore(path)}", path).with_facts("has other columns") from error
     except UNREADABLE_FILE as error:
         reason = _reason(error)
-        if action == "written" and is_full(error):
+        if action == "written" and (is_full(error) or getattr(error, "errno", None) == errno.EROFS):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
         remedy = _CHECK_THE_DISK if action == "written" else _how_to_read(path, error)

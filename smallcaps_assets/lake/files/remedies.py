@@ -71,6 +71,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/shares_outstanding\.parquet",
+        (
+            "Restore it, or remove it and materialize event_listings, which asks for it again: one request per symbol "
+            "and quarter with events."
+        ),
+    ),
+    (r"events/listings\.parquet", f"Materialize event_listings, which makes it from MASTER and listings {_FREE}."),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '
@@ -126,6 +134,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"events/candidates",
         f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
+    ),
+    (
+        rf"events/condition_bars(?:/{_SYMBOL}\.parquet)?",
+        (
+            "Remove what is damaged: experiments read the candidates instead, and it is made again with the next "
+            f"session {_FREE}."
+        ),
     ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
@@ -195,7 +210,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         (
             r"(?:reference(?:/listings(?:/snapshots)?)?|"
-            r"bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"bars|events(?:/(?:coverage|candidates|condition_bars))?|reports|manifests(?:/[^/.]+)?|"
+            r"review(?:/[^/.]+(?:/marks)?)?|"
             r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
             r"quarantine(?:/[^/.]+)?)"
         ),
