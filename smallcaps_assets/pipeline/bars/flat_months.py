@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from itertools import groupby
@@ -27,6 +27,7 @@ from smallcaps_assets.lake.flat_bars.store import FlatBarsStore, FlatFile
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
@@ -55,6 +56,15 @@ class FlatFigures:
 
     figures: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+
+    def added_to(self, outcome: Outcome) -> Outcome:
+        """An outcome of the symbol with what was done here as well."""
+        if not self.figures and not self.problems:
+            return outcome
+        figures = {**outcome.figures}
+        for name, count in self.figures.items():
+            figures[name] = figures.get(name, 0) + count
+        return replace(outcome, figures=figures, problems=tuple(dict.fromkeys((*self.problems, *outcome.problems))))
 
 
 class _Month(NamedTuple):
@@ -97,7 +107,12 @@ class FlatMonths:
     unexpected: UnexpectedErrors
 
     def run(
-        self, symbols: Sequence[str], due: Callable[[str], Sequence[date]], tick: Callable[[], None]
+        self,
+        symbols: Sequence[str],
+        due: Callable[[str], Sequence[date]],
+        tick: Callable[[], None],
+        *,
+        refetch_damaged: bool = False,
     ) -> Iterator[dict[str, FlatFigures]]:
         """Store what is missing of `symbols` and in a file; yields what was done, a batch of symbols at a time.
 
@@ -108,16 +123,30 @@ class FlatMonths:
             symbols: the symbols.
             due: the sessions that are expected of a symbol.
             tick: called at least once a second while bars are stored.
+            refetch_damaged: set damaged month files aside first, so that their sessions are missing.
         """
         ordered = sorted(symbols)
         for start in range(0, len(ordered), _SYMBOLS_AT_ONCE):
             batch = ordered[start : start + _SYMBOLS_AT_ONCE]
             done = {symbol: FlatFigures() for symbol in batch}
+            if refetch_damaged:
+                for symbol in batch:
+                    self._set_aside_damaged(symbol, done[symbol])
             plans = {symbol: self._plan(symbol, due(symbol), done[symbol]) for symbol in batch}
             for month in sorted({month for plan in plans.values() for month in plan}, reverse=True):
                 of_month = {symbol: plan[month] for symbol, plan in plans.items() if month in plan}
                 self._make_month(month, of_month, done, tick)
             yield done
+
+    def _set_aside_damaged(self, symbol: str, done: FlatFigures) -> None:
+        try:
+            reasons_of = self.bars.set_aside_damaged(symbol)
+        except LakeError as error:
+            done.problems.append(Problem.of(symbol, error, symbol=symbol))
+            return
+        for name, reason in reasons_of.items():
+            self.log(f"{symbol}, {name}: set aside in the quarantine, and made again: {reason}")
+            done.figures["files_set_aside"] += 1
 
     def _plan(self, symbol: str, due: Sequence[date], done: FlatFigures) -> dict[date, _Month]:
         """What to do for a symbol, by the first day of the month."""
