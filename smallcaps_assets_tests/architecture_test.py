@@ -22,7 +22,16 @@ MAY_IMPORT = {
         *("pipeline", "lake", "market_data", "domain", "settings", "simulated"),
         *("runtime.user_files", "runtime.system_errors", "runtime.long_paths", "runtime.databases"),
     },
-    "defs": {"defs", "pipeline", "lake", "runtime", "domain", "settings", "market_data.client"},
+    "defs": {
+        "defs",
+        "pipeline",
+        "lake",
+        "runtime",
+        "domain",
+        "settings",
+        "market_data.client",
+        "market_data.flat_files",
+    },
     "definitions": {"defs", "settings"},
     "commands": {
         "commands",

@@ -16,8 +16,11 @@ from smallcaps_assets.errors import InputError
 from smallcaps_assets.market_data.http.api_key import SHORTEST_KEY
 from smallcaps_assets.pipeline.source import build_market
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.bucket.faults import FILE_FAULTS
+from smallcaps_assets.simulated.bucket.folder import FolderFiles
+from smallcaps_assets.simulated.bucket.service import BUCKET, EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.protocol.exchange import ENDPOINTS, Exchange
+from smallcaps_assets.simulated.protocol.exchange import PLAN_PARTS, Exchange
 from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange, fault_script
 from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
 from smallcaps_assets.simulated.protocol.wire import Answering
@@ -46,7 +49,13 @@ def add_flags(parser: ArgumentParser) -> None:
         type=endpoint_names,
         default=[],
         metavar="NAMES",
-        help=f"answer 403, as for a plan without these: {', '.join(ENDPOINTS)}; separated by commas",
+        help=f"answer 403, as for a plan without these: {', '.join(PLAN_PARTS)}; separated by commas",
+    )
+    parser.add_argument(
+        "--flat-files",
+        type=Path,
+        metavar="DIR",
+        help="serve the files of a folder as the bucket of flat files, by path below it, instead of the market's bars",
     )
     parser.add_argument("--faults", metavar="FILE", help="JSON list of faults to answer with (see docs/faults.md)")
     parser.add_argument(
@@ -72,8 +81,8 @@ def endpoint_names(text: str) -> list[str]:
     """
     names = text.split(",")
     for name in names:
-        if name not in ENDPOINTS:
-            raise ArgumentTypeError(f"{name!r} is none of {', '.join(ENDPOINTS)}")
+        if name not in PLAN_PARTS:
+            raise ArgumentTypeError(f"{name!r} is none of {', '.join(PLAN_PARTS)}")
     return names
 
 
@@ -100,6 +109,9 @@ def run(arguments: Namespace) -> int:
         api_key=None if arguments.require_key is None else _key_in(arguments.require_key),
         requests_per_minute=arguments.requests_per_minute,
         denied=arguments.denied,
+        files=None if arguments.flat_files is None else _folder(arguments.flat_files),
+        file_faults=[fault for fault in faults if fault.fault in FILE_FAULTS],
+        fault_seed=arguments.fault_seed,
     )
     if faults:
         exchange = FaultyExchange(exchange, faults, arguments.fault_seed)
@@ -108,12 +120,22 @@ def run(arguments: Namespace) -> int:
         what = Path(params.replay).resolve() if params.replay else market_words
         key = "any key" if arguments.require_key is None else f"only the key in {arguments.require_key}"
         show(f"serving {what} at {server.base_url}; {key} is accepted; Ctrl-C ends it")
+        show(
+            f"flat files: bucket {BUCKET} at the same address, access key {EMBEDDED_ACCESS_KEY}, secret key "
+            f"{EMBEDDED_SECRET_KEY}"
+        )
         if arguments.denied:
             show(f"not in the plan, answered with 403: {', '.join(arguments.denied)}")
         if faults:
             show(f"faults, seed {arguments.fault_seed}: {'; '.join(str(fault) for fault in faults)}")
         while True:
             time.sleep(3600)
+
+
+def _folder(folder: Path) -> FolderFiles:
+    if not folder.is_dir():
+        raise InputError(f"--flat-files {folder}: there is no such folder. Give one with us_stocks_sip/ in it.")
+    return FolderFiles(folder)
 
 
 def _key_in(variable: str) -> str:

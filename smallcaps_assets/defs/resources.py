@@ -26,6 +26,7 @@ from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import extend_history
 from smallcaps_assets.pipeline.research.bars.by_symbol import SymbolResearch
@@ -35,7 +36,13 @@ from smallcaps_assets.pipeline.research.joined import JoinedResearch
 from smallcaps_assets.pipeline.research.joined_outcomes import JoinedOutcomes
 from smallcaps_assets.pipeline.research.tape.around_event import AroundEvents, around_events
 from smallcaps_assets.pipeline.research.tape.tape_step import TapeResearch
-from smallcaps_assets.pipeline.source import market_data_client, profile_tape, require_payable, require_same_source
+from smallcaps_assets.pipeline.source import (
+    flat_files,
+    market_data_client,
+    profile_tape,
+    require_payable,
+    require_same_source,
+)
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings
 
@@ -206,6 +213,17 @@ class MarketDataResource(dg.ConfigurableResource["MarketDataResource"]):
         source = self.settings.load().source
         require_same_source(lake.universe(), source)
         return client_of(source, instance)
+
+    def flat_files(self, lake: LakeResource) -> FlatFiles:
+        """The client of this process for the flat files of the source, to fetch for `lake`.
+
+        Raises:
+            InputError: the lake holds data of another source, or its universe exceeds the limits.
+            NotAuthenticated: a key of the flat files is not set.
+        """
+        settings = self.settings.load()
+        require_payable(lake.universe(), settings)
+        return flat_files(settings.source)
 
 
 def client_of(source: SourceParams, instance: dg.DagsterInstance) -> MarketDataClient:

@@ -12,10 +12,12 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
 from smallcaps_assets.market_data.http.pacing import TokenBucket
 from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams
-from smallcaps_assets.settings.settings import Profile, Settings, api_key
+from smallcaps_assets.settings.settings import Profile, Settings, api_key, flat_file_keys
+from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -57,6 +59,43 @@ def _client(document: str, slots: int) -> MarketDataClient:
             deadline_s=source.deadline_s,
             max_retries=source.max_retries,
         )
+    )
+
+
+def flat_files(source: SourceParams) -> FlatFiles:
+    """The client for the flat files of a source, one per process.
+
+    Raises:
+        NotAuthenticated: the source is the vendor and a key is not set.
+        SettingsError: the environment names a proxy or certificates that cannot be used.
+    """
+    return _flat_files(source.model_dump_json())
+
+
+@lru_cache(maxsize=4)
+def _flat_files(document: str) -> FlatFiles:
+    source = SourceParams.model_validate_json(document)
+    params = source.flat_files
+    given = flat_file_keys(source)
+    if given is None:
+        endpoint, keys = embedded_exchange(source.embedded), Keys(EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY)
+    else:
+        endpoint = params.endpoint
+        keys = Keys(
+            given[0].get_secret_value(),
+            given[1].get_secret_value(),
+            " or ".join(params.access_key_variables),
+            " or ".join(params.secret_key_variables),
+        )
+    return FlatFiles(
+        endpoint,
+        bucket=params.bucket,
+        prefix=params.prefix,
+        keys=keys,
+        region=params.region,
+        timeout_s=source.timeout_s,
+        deadline_s=source.deadline_s,
+        max_retries=source.max_retries,
     )
 
 

@@ -13,6 +13,11 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.tape.budget import SizeBudget
 from smallcaps_assets.domain.tape.cost_estimate import PlanAssumptions
 
+BarsFrom = Literal["rest", "flat_files", "both"]
+# a name or a path of names in a bucket's URL
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{0,62}$")]
+KeyPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)*$")]
+
 
 class EmbeddedParams(Params):
     """The simulated exchange: a simulated market, or files served over the same protocol."""
@@ -21,6 +26,32 @@ class EmbeddedParams(Params):
     symbols: int = Field(gt=0, le=20_000)
     replay: PathText | None
     drill: bool = True
+
+
+class FlatFilesParams(Params):
+    """The vendor's bucket of flat files: one file a session with the minute bars of the whole market.
+
+    Attributes:
+        endpoint: the address of the bucket's service; https, or http on this machine.
+        bucket: its name.
+        prefix: the folder of the minute bars.
+        region: part of the signature of requests.
+        access_key_variables: environment variables of the access key; the first one that is set counts.
+        secret_key_variables: the same of the secret key.
+        prefer: where `source.bars` is both and both have a session, whose bars are stored.
+    """
+
+    endpoint: Annotated[str, AfterValidator(check_base_url)] = "https://files.massive.com"
+    bucket: BucketName = "flatfiles"
+    prefix: KeyPrefix = "us_stocks_sip/minute_aggs_v1"
+    region: BucketName = "us-east-1"
+    access_key_variables: list[VariableName] = Field(
+        default=["MASSIVE_S3_ACCESS_KEY", "POLYGON_S3_ACCESS_KEY"], min_length=1
+    )
+    secret_key_variables: list[VariableName] = Field(
+        default=["MASSIVE_S3_SECRET_KEY", "POLYGON_S3_SECRET_KEY"], min_length=1
+    )
+    prefer: Literal["rest", "flat_files"] = "flat_files"
 
 
 class SourceParams(Params):
@@ -35,6 +66,19 @@ class SourceParams(Params):
     deadline_s: float = Field(gt=0, le=86_400)
     max_retries: int = Field(ge=0, le=20)
     embedded: EmbeddedParams
+    # files of earlier releases lack both
+    bars: BarsFrom = "rest"
+    flat_files: FlatFilesParams = Field(default_factory=FlatFilesParams)
+
+    @property
+    def uses_flat_files(self) -> bool:
+        """Whether minute bars come from flat files, at least where these exist."""
+        return self.bars != "rest"
+
+    @property
+    def stores_flat_files(self) -> bool:
+        """Whether the bars of a session that has a flat file are stored from it, else from REST."""
+        return self.bars == "flat_files" or (self.bars == "both" and self.flat_files.prefer == "flat_files")
 
     @model_validator(mode="after")
     def _burst_within_budget(self) -> Self:

@@ -317,7 +317,46 @@ def api_key(source: SourceParams) -> SecretStr:
 
 def key_variable(source: SourceParams) -> str | None:
     """The environment variable that the key is taken from; None if none is set."""
-    return next((name for name in source.key_variables if os.environ.get(name, "").strip()), None)
+    return _first_set(source.key_variables)
+
+
+def _first_set(variables: Sequence[str]) -> str | None:
+    return next((name for name in variables if os.environ.get(name, "").strip()), None)
+
+
+def flat_file_keys(source: SourceParams) -> tuple[SecretStr, SecretStr] | None:
+    """Access key and secret key of the vendor's flat files from the environment; None for the simulated exchange.
+
+    Raises:
+        NotAuthenticated: a variable is not set.
+    """
+    if source.kind == "embedded":
+        return None
+    missing = missing_flat_file_keys(source)
+    if missing:
+        raise NotAuthenticated(
+            f"no {' and no '.join(missing)}. The vendor's dashboard shows both keys of the flat files. "
+            "Or set source.bars to rest."
+        )
+    params = source.flat_files
+    access, secret = (_first_set(names) for names in (params.access_key_variables, params.secret_key_variables))
+    return SecretStr(os.environ[access or ""].strip()), SecretStr(os.environ[secret or ""].strip())
+
+
+def missing_flat_file_keys(source: SourceParams) -> list[str]:
+    """What the environment lacks to read flat files, such as `access key: set MASSIVE_S3_ACCESS_KEY`; empty if nothing.
+
+    Nothing is lacking for the simulated exchange.
+    """
+    if source.kind == "embedded":
+        return []
+    params = source.flat_files
+    needed = {"access key": params.access_key_variables, "secret key": params.secret_key_variables}
+    return [
+        f"{name} of flat files: set the environment variable {' or '.join(variables)}"
+        for name, variables in needed.items()
+        if _first_set(variables) is None
+    ]
 
 
 def notice_url(params: NoticeParams) -> SecretStr | None:

@@ -104,10 +104,15 @@ class Way:
         )
 
     @cached_property
+    def certificates(self) -> Path:
+        """The file or folder of the certificates that are trusted."""
+        verify = self._environment["verify"]
+        return Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
+
+    @cached_property
     def tls(self) -> ssl.SSLContext:
         """The certificates that are trusted, shared by all connections."""
-        verify = self._environment["verify"]
-        certificates = Path(verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH)
+        certificates = self.certificates
         context = create_urllib3_context()
         try:
             if certificates.is_dir():
@@ -115,7 +120,20 @@ class Way:
             else:
                 context.load_verify_locations(cafile=certificates)
         except OSError as error:
-            problem = f"{certificates}: no certificates can be read ({error})."
-        else:
-            return context
-        raise SettingsError(f"{problem} Correct or remove REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE).")
+            raise self._unreadable(error) from error
+        return context
+
+    def certificates_pem(self) -> bytes:
+        """The certificates that are trusted, one after the other, as PEM."""
+        found = self.certificates
+        try:
+            files = sorted(found.iterdir()) if found.is_dir() else [found]
+            return b"\n".join(file.read_bytes() for file in files if file.is_file())
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> SettingsError:
+        return SettingsError(
+            f"{self.certificates}: no certificates can be read ({error}). Correct or remove REQUESTS_CA_BUNDLE (or "
+            "CURL_CA_BUNDLE)."
+        )

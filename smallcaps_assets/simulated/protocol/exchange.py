@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from itertools import count
 from threading import Lock
@@ -11,6 +11,9 @@ from typing import Final
 from urllib.parse import unquote
 
 from smallcaps_assets.errors import SmallcapsError
+from smallcaps_assets.simulated.bucket.faults import FaultyFiles, ScriptedFileFault
+from smallcaps_assets.simulated.bucket.files import Bucket, MarketFiles
+from smallcaps_assets.simulated.bucket.service import BucketService, is_bucket_path
 from smallcaps_assets.simulated.hours import NEW_YORK_ZONE, utc_now
 from smallcaps_assets.simulated.protocol.aggregates import aggregates_page, grouped_page, open_close_body, previous_page
 from smallcaps_assets.simulated.protocol.catalogue import (
@@ -52,7 +55,8 @@ _RANGE: Final = "v2/aggs/ticker/*/range/*/*/*/*"
 _PREVIOUS: Final = "v2/aggs/ticker/*/prev"
 _OPEN_CLOSE: Final = "v1/open-close/*/*"
 _GROUPED: Final = "v2/aggs/grouped/locale/us/market/stocks/*"
-# What a plan may not include, and the routes of it.
+FLAT_FILES: Final = "flat_files"
+# What a plan may not include of the REST protocol, and the routes of it.
 ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "minute_bars": (_RANGE, _PREVIOUS, _OPEN_CLOSE),
     "daily_bars": (_GROUPED,),
@@ -66,6 +70,8 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     # asked for in this order
     "splits": ("stocks/v1/splits", "v3/reference/splits"),
 }
+# What a plan may not include: the endpoints, and GET of the bucket's files, whose LIST is answered.
+PLAN_PARTS: Final = (*ENDPOINTS, FLAT_FILES)
 
 Handler = Callable[[Request, list[str]], Reply]
 
@@ -79,7 +85,11 @@ class Exchange:
         requests_per_minute: requests accepted in any 60 seconds, None for no limit. Rejected ones do not count.
         retry_after: whether a 429 has a `Retry-After` header with the seconds to wait.
         clock: the current time, for the limit and for open-ended requests; give the market the same clock.
-        denied: names of ENDPOINTS that the plan behind the key does not include; they are answered with 403.
+        denied: names of PLAN_PARTS that the plan behind the key does not include; they are answered with 403.
+        files: the flat files; those of the market if not given. `self.files` answers for them, also while it is served.
+        file_keys: secret keys by access key of the flat files; those of the embedded exchange if not given.
+        file_faults: faults of the flat files, see `FaultyFiles`.
+        fault_seed: selects the flat files that are hit at the same rates.
     """
 
     def __init__(  # noqa: PLR0913
@@ -91,6 +101,10 @@ class Exchange:
         clock: Callable[[], datetime] = utc_now,
         *,
         denied: Collection[str] = (),
+        files: Bucket | None = None,
+        file_keys: Mapping[str, str] | None = None,
+        file_faults: Sequence[ScriptedFileFault] = (),
+        fault_seed: int = 0,
     ) -> None:
         self._market = market
         self._api_key = api_key
@@ -100,14 +114,23 @@ class Exchange:
         self._accepted: deque[datetime] = deque()
         self._lock = Lock()
         self._numbers = count(1)
-        self._denied = {tuple(route.split("/")) for name in denied for route in ENDPOINTS[name]}
+        self._denied = {tuple(route.split("/")) for name in denied for route in ENDPOINTS.get(name, ())}
         self._routes = self._all_routes()
+        files = MarketFiles(market, clock) if files is None else files
+        if file_faults:
+            files = FaultyFiles(files, file_faults, fault_seed)
+        self.files = BucketService(files, file_keys, denies_files=FLAT_FILES in denied)
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
-        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case."""
+        """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case.
+
+        Requests for the bucket of flat files are signed instead of having the key, and do not count for the limit.
+        """
         request_id = hashlib.sha256(str(next(self._numbers)).encode()).hexdigest()[:32]
         headers = {name.lower(): value for name, value in headers.items()}
         try:
+            if is_bucket_path(path):
+                return self.files.reply(request_id, path, query, headers)
             self._check_key(query, headers)
             self._check_rate()
             request = Request(

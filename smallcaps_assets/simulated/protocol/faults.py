@@ -10,6 +10,8 @@ from typing import Final, Literal, TypeGuard, cast, get_args
 
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.runtime.json_texts import parse_json
+from smallcaps_assets.simulated.bucket.faults import FILE_FAULTS
+from smallcaps_assets.simulated.bucket.service import error_reply, is_bucket_path
 from smallcaps_assets.simulated.protocol.fault_pages import PAGE_FAULTS, FaultRequest, apply_page_fault
 from smallcaps_assets.simulated.protocol.wire import (
     FORBIDDEN,
@@ -44,6 +46,10 @@ FaultKind = Literal[
     "republish",
     "bad_row",
     "impossible",
+    "file_cut",
+    "file_replaced",
+    "file_swapped",
+    "file_missing",
 ]
 FAULT_KINDS: Final[tuple[str, ...]] = get_args(FaultKind)
 SECONDS: Final[Mapping[str, float]] = {"429_retry_after": 1.0, "drip": 10.0, "latency": 0.04}
@@ -64,6 +70,13 @@ _HTML: Final = """\
 _EXAMPLE: Final = '[{"fault": "500", "rate": 0.02}]'
 _LONGEST: Final = 3600
 _UNIFORM_BITS: Final = 53
+# S3's words for a status
+_BUCKET_CODES: Final = {
+    FORBIDDEN: "AccessDenied",
+    TOO_MANY_REQUESTS: "SlowDown",
+    SERVER_ERROR: "InternalError",
+    _UNAVAILABLE: "SlowDown",
+}
 
 
 @dataclass(frozen=True)
@@ -72,9 +85,9 @@ class Fault:
 
     Attributes:
         fault: one of KINDS.
-        rate: share of all requests that the fault applies to, 0 to 1.
+        rate: share of all requests that the fault applies to, 0 to 1; of all flat files for the faults in FILE_FAULTS.
         requests: numbers of requests that it applies to whatever the rate; the first one is 1.
-        path: text that the decoded path must contain.
+        path: text that the decoded path must contain; for the faults in FILE_FAULTS the key.
         seconds: for the faults in SECONDS, which has the defaults; `Retry-After` is rounded up to whole seconds.
     """
 
@@ -126,6 +139,8 @@ def _rule(name: str, rule: object) -> Fault:
         raise _wrong(name, "rate", rate, "give a number from 0 to 1")
     if not isinstance(numbers, list) or not all(type(number) is int and number >= 1 for number in numbers):
         raise _wrong(name, "requests", numbers, "give a list of whole numbers from 1")
+    if kind in FILE_FAULTS and "requests" in rule:
+        raise _wrong(name, "requests", numbers, "leave it out: this fault is one of files, give their rate")
     if "rate" not in rule and not numbers:
         raise _wrong(name, "rate", None, "give a rate or requests, or the fault never applies")
     path = rule.get("path", "")
@@ -161,7 +176,7 @@ class FaultyExchange:
 
     Args:
         exchange: answers the other requests.
-        script: the rules.
+        script: the rules; those in FILE_FAULTS are the exchange's own (`file_faults`) and have no effect here.
         seed: selects the requests that are hit at the same rates.
     """
 
@@ -187,7 +202,8 @@ class FaultyExchange:
         rules = [rule for index, rule in enumerate(self._script) if self._applies(index, rule, number, request)]
         waits = [rule.length for rule in rules if rule.fault == "latency"]
         rule = next((rule for rule in rules if rule.fault != "latency"), None)
-        reply = None if rule is None else _refusal_of(rule, hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32])
+        request_id = hashlib.sha256(f"fault {number}".encode()).hexdigest()[:32]
+        reply = None if rule is None else _refusal_of(rule, request_id, of_bucket=is_bucket_path(path))
         if reply is not None and rule is not None:
             self._count(rule.fault)
         else:
@@ -199,6 +215,8 @@ class FaultyExchange:
 
     def _applies(self, index: int, rule: Fault, number: int, request: FaultRequest) -> bool:
         if rule.path not in request.path or (rule.fault == "repeat" and request.mark == "repeat"):
+            return False
+        if rule.fault in FILE_FAULTS:
             return False
         digest = hashlib.sha256(f"{self._seed}|{index}|{number}".encode()).digest()
         uniform = (int.from_bytes(digest[:8], "big") >> (64 - _UNIFORM_BITS)) / 2**_UNIFORM_BITS
@@ -232,7 +250,7 @@ def _delivery(rule: Fault) -> Delivery:
     )
 
 
-def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
+def _refusal_of(rule: Fault, request_id: str, *, of_bucket: bool) -> Reply | None:
     """The answer of a fault that does not involve the exchange; None for the others."""
     if rule.fault == "502":
         return _html_reply(request_id, _BAD_GATEWAY, "502 Bad Gateway", "<hr><center>nginx</center>\n")
@@ -246,7 +264,11 @@ def _refusal_of(rule: Fault, request_id: str) -> Reply | None:
         "503": Refusal(_UNAVAILABLE, "Service temporarily unavailable"),
     }
     refusal = refusals.get(rule.fault)
-    return None if refusal is None else refusal_reply(request_id, refusal)
+    if refusal is None:
+        return None
+    if of_bucket:
+        return error_reply(request_id, refusal.status, _BUCKET_CODES[refusal.status], refusal.message)
+    return refusal_reply(request_id, refusal)
 
 
 def _html_reply(request_id: str, status: int, title: str, foot: str) -> Reply:

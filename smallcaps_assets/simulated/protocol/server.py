@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Final, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from smallcaps_assets.simulated.bucket.service import METHOD
 from smallcaps_assets.simulated.protocol.wire import Answering, Delivery, Reply
 
 _log = logging.getLogger(__name__)
@@ -147,7 +148,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         address = urlsplit(self.path)
         query = dict(parse_qsl(address.query, keep_blank_values=True))
-        self._send(self.server.exchange.reply(address.path, query, dict(self.headers.items())))
+        headers = {**dict(self.headers.items()), METHOD: self.command}
+        self._send(self.server.exchange.reply(address.path, query, headers))
+
+    do_HEAD = do_GET  # noqa: N815
 
     def _refuse_method(self) -> None:
         body = {"status": "ERROR", "error": f"method {self.command} is not allowed"}
@@ -164,7 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
-        as_is = "Content-Encoding" in reply.headers
+        # with an ETag, what is sent is the file itself
+        as_is = "Content-Encoding" in reply.headers or "ETag" in reply.headers
         takes_gzip = len(body) > _SMALL_BODY and not as_is and "gzip" in self.headers.get("Accept-Encoding", "")
         if takes_gzip or delivery.truncated_gzip:
             body = gzip.compress(body, compresslevel=1, mtime=0)
@@ -173,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
             body = body[: len(body) // 2]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        if self.command == "HEAD":
+            return
         self._send_body(body[: len(body) // 2] if delivery.reset else body, delivery.drip)
         if delivery.reset:
             self._reset()
