@@ -70,7 +70,8 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
     if not takes_flat_files(settings) or not expected:
         return None
     store, log = lake.flat_bars(), step.log.info
-    listed, why = dict[date, int](), ""
+    listed: Mapping[date, int] = {}
+    why = ""
     try:
         work = FlatDays(market_data.flat_files(lake), store, log)
         remote = work.listed(expected[0], expected[-1])
@@ -78,7 +79,7 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
         backlog = [day for day in work.backlog(remote) if day in listed]
         if takes_files and backlog:
             log(f"To download: {describe_backlog(remote, backlog)}")
-            keys = {(f"{day}",): f"{day}" for day in backlog}
+            keys: Mapping[tuple[str, ...], str] = {(f"{day}",): f"{day}" for day in backlog}
             asset = dg.AssetKey(FLAT_BARS_ASSET)
             provenance = provenance_of_asset(step, settings, asset, [])
             recorder = PartitionRecorder(step, asset, keys, provenance)
@@ -90,11 +91,17 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
         step.log.warning("Not all flat files could be had: %s", error)
         if not listed:
             listed = _expected_files(store.days(), expected)
+    found = store.files(expected[0], expected[-1])
+    # a table that cannot be read is one that is not there: its session waits
+    listed = {**dict.fromkeys(found.unreadable, 0), **listed}
+    for unreadable in found.unreadable.values():
+        step.log.warning("%s", unreadable)
+        why = why or _why(unreadable)
     return FlatRoad(
         FlatMonths(
             bars=lake.bars(),
             flat=store,
-            files=store.files(expected[0], expected[-1]),
+            files=found.files,
             rules=FlatRules(
                 compares=settings.source.bars == "both",
                 prefers_files=settings.source.flat_files.prefer == "flat_files",

@@ -68,7 +68,7 @@ class FlatDays:
 
     def backlog(self, listed: Mapping[date, RemoteFile]) -> list[date]:
         """The listed sessions whose file is not in the lake, or is another one there; opens footers only."""
-        known = self._store.files()
+        known = self._store.files().files
         return [day for day, remote in sorted(listed.items()) if day not in known or known[day].etag != remote.etag]
 
     def take(
@@ -121,7 +121,8 @@ class FlatDays:
 
     def _take_day(self, remote: RemoteFile | None, day: date, *, proves: bool) -> Outcome:
         with self._store.lock(day):
-            aside = self._store.set_aside_damaged(day) if proves else None
+            is_unreadable = day in self._store.files(day, day).unreadable
+            aside = self._store.set_aside_damaged(day) if proves or is_unreadable else None
             if aside is not None:
                 self._log(f"{day}: its table was set aside in the quarantine, and is made again: {aside}")
             before = self._store.file(day)

@@ -184,6 +184,7 @@ class FlatMonths:
         self, month: date, plans: Mapping[str, _Month], done: Mapping[str, FlatFigures], tick: Callable[[], None]
     ) -> None:
         """Store and compare the sessions of one month, of several symbols."""
+        plans = self._without_damaged(plans, done)
         try:
             served = self.flat.read(plans, {day for plan in plans.values() for day in plan.days})
         except DiskFull:
@@ -197,6 +198,25 @@ class FlatMonths:
         work = partial(self._attempt, month, plans, judged, done)
         for _ in in_threads(work, plans, _STORED_AT_ONCE, tick=tick):
             pass
+
+    def _without_damaged(self, plans: Mapping[str, _Month], done: Mapping[str, FlatFigures]) -> Mapping[str, _Month]:
+        """Plans without the sessions whose table is damaged, which are reported."""
+        damaged = dict[date, LakeError]()
+        for day in sorted({day for plan in plans.values() for day in plan.days}):
+            try:
+                self.flat.prove(day)
+            except LakeError as error:
+                damaged[day] = error
+        if not damaged:
+            return plans
+        for symbol, plan in plans.items():
+            for day in damaged.keys() & set(plan.days):
+                done[symbol].problems.append(Problem.of(f"{symbol}, {day}", damaged[day], symbol=symbol))
+        left = {
+            symbol: _Month(*([day for day in days if day not in damaged] for days in plan))
+            for symbol, plan in plans.items()
+        }
+        return {symbol: plan for symbol, plan in left.items() if plan.days}
 
     def _attempt(
         self,
