@@ -20,6 +20,7 @@ from smallcaps_assets.market_data.http.pacing import TokenBucket
 from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.settings.sections import SourceParams
+from smallcaps_assets.simulated.corporate.market import CorporateMarket
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -230,7 +231,7 @@ def small_market() -> SimulatedMarket:
 
 
 @contextmanager
-def open_gate(market: SimulatedMarket) -> Iterator[Gate]:
+def open_gate(market: SimulatedMarket | CorporateMarket) -> Iterator[Gate]:
     """The exchange over HTTP on this machine, behind a gate."""
     opened = Gate(Exchange(market, clock=lambda: LATER))
     with serve(opened) as server:  # type: ignore[arg-type]

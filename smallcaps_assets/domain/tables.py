@@ -88,6 +88,15 @@ CONDITION_BAR: Final = pl.Struct(
 )
 # Candidates as the lake keeps them. `condition_bars` are empty on days too small for any event.
 KEPT_CANDIDATES: Final = pl.Schema({**CANDIDATES, "condition_bars": pl.List(CONDITION_BAR)})
+# The condition bars of candidates, one row each, with what they have of their candidate: read in a fifth of the time.
+# `timestamp` is that of the bar.
+CONDITION_BARS: Final = pl.Schema(
+    {
+        **{name: KEPT_CANDIDATES[name] for name in ("symbol", "event_type", "direction", "date")},
+        **{name: KEPT_CANDIDATES[name] for name in ("rvol_day", "dollar_volume_day")},
+        **{field.name: field.dtype for field in CONDITION_BAR.fields},
+    }
+)
 
 MANIFEST: Final = pl.Schema(
     {

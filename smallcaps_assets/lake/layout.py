@@ -71,6 +71,15 @@ class Lake:
         return self._of_symbol(self.candidates, symbol, _PARQUET)
 
     @cached_property
+    def condition_bars(self) -> Path:
+        """Folder of the condition bars of all symbols."""
+        return self.root / "events" / "condition_bars"
+
+    def condition_bars_of(self, symbol: str) -> Path:
+        """Condition bars of the candidates of one symbol."""
+        return self._of_symbol(self.condition_bars, symbol, _PARQUET)
+
+    @cached_property
     def shard_coverages(self) -> Path:
         """Folder of what the shards cover beyond their footers."""
         return self.root / "events" / "coverage"

@@ -7,10 +7,12 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.listings.lookup import listed_on
+from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
+from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
-from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove, read_table
 from smallcaps_assets.lake.layout import Lake
 
 # keys of the provenance: the first and the last session of which the vendor's list was read
@@ -76,6 +78,24 @@ class ListingStore:
         """
         return read_table(self.lake.listing_snapshot(day), SNAPSHOT)
 
+    def sightings(self) -> pl.DataFrame:
+        """The rows of all stored lists, each with the sessions on which the vendor listed it unchanged (SIGHTINGS)."""
+        days = self.snapshot_days()
+        if not days:
+            return SIGHTINGS.to_frame()
+        paths = [self.lake.listing_snapshot(day) for day in days]
+        for path in paths:
+            prove(path)
+        with naming_damaged(paths, self.lake.listing_snapshots, SNAPSHOT):
+            lists = [
+                match_columns(
+                    pl.scan_parquet(path, hive_partitioning=False, glob=False), SNAPSHOT, str(path)
+                ).with_columns(days=pl.lit(day))
+                for day, path in zip(days, paths, strict=True)
+            ]
+            rows = pl.concat(lists).group_by(list(SNAPSHOT)).agg(pl.col("days").sort())
+            return rows.sort("symbol", "days").collect(engine="streaming").match_to_schema(SIGHTINGS)
+
     def add_snapshot(self, day: date, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
         """Publish the vendor's whole list of one session (SNAPSHOT)."""
         path = self.lake.listing_snapshot(day)
@@ -93,5 +113,9 @@ class ListingStore:
     def add_observations(self, rows: pl.DataFrame, source: str) -> None:
         """Publish more of them (OBSERVATIONS); of the same symbol and day the last one counts."""
         all_rows = pl.concat([self.observations(), rows.match_to_schema(OBSERVATIONS)])
-        kept = all_rows.unique(["symbol", "day"], keep="last", maintain_order=True).sort("symbol", "day")
-        publish_frame(self.lake.listing_observations, kept, {"source": source}, below=self.lake.root)
+        self.replace_observations(all_rows.unique(["symbol", "day"], keep="last", maintain_order=True), source)
+
+    def replace_observations(self, rows: pl.DataFrame, source: str) -> None:
+        """Publish all that is kept of them (OBSERVATIONS)."""
+        ordered = rows.match_to_schema(OBSERVATIONS).sort("symbol", "day")
+        publish_changed(self.lake.listing_observations, ordered, {"source": source}, below=self.lake.root)

@@ -63,8 +63,8 @@ class Market(Protocol):
         """Quotes (schema QUOTES_ALL) with a SIP timestamp in [start_ns, end_ns), in SIP order."""
         ...
 
-    def tickers(self) -> list[Row]:
-        """One row per symbol as the vendor lists it, by symbol."""
+    def tickers(self, day: date | None = None) -> list[Row]:
+        """The rows of symbols as the vendor lists them on a date, today if not given, by symbol."""
         ...
 
     def details(self, symbol: str, day: date) -> Row | None:

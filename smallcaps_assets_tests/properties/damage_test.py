@@ -57,6 +57,7 @@ REGROWN = {
     "candidates": "detected again with the next session, or when they are needed",
     "reports": "written again by the next job",
     "research tables": "computed again from bars and tape",
+    "condition bars": "the candidates, which have them too, are read instead",
     "capture reports": "written again with the next ledger",
     "quarantine": "evidence only",
     "failed windows": "asked for again in any case",

@@ -21,6 +21,8 @@ QUANTILES: Final = (0.1, 0.25, 0.5, 0.75, 0.9)
 # Scores computed over different surrounding bars may differ in their last digits, which is not a change.
 SAME_SCORE: Final = 1e-9
 COMPARISON_EXAMPLES: Final = 5
+# Events, of both sides together, that are selected from at once.
+SELECTED_AT_ONCE: Final = 150_000
 
 _ORDER: Final = {
     "event_type": pl.Enum(EVENT_TYPES),
@@ -120,16 +122,27 @@ class SelectionComparison:
         """Start without events; both sides have the same profiles."""
         self._sides = (_without_cohorts(before), _without_cohorts(after))
         self._kept = [{name: [EVENTS.to_frame()] for name in side.profiles} for side in self._sides]
+        self._waiting: list[list[pl.DataFrame]] = [[EVENTS.to_frame()] for _ in self._sides]
 
     def add(self, before: pl.DataFrame, after: pl.DataFrame) -> None:
         """Add one part of both MASTER tables (EVENTS)."""
-        for (profiles, ranking), kept, master in zip(self._sides, self._kept, (before, after), strict=True):
+        for waiting, master in zip(self._waiting, (before, after), strict=True):
+            waiting.append(master)
+        if sum(master.height for waiting in self._waiting for master in waiting) >= SELECTED_AT_ONCE:
+            self._select()
+
+    def _select(self) -> None:
+        """Select of the parts that wait, together: a selection of few events takes as long as one of thousands."""
+        masters = [pl.concat(waiting) for waiting in self._waiting]
+        self._waiting = [[EVENTS.to_frame()] for _ in self._sides]
+        for (profiles, ranking), kept, master in zip(self._sides, self._kept, masters, strict=True):
             for name, profile in profiles.items():
                 unlimited = profile.model_copy(update={"max_events": max(1, master.height)})
                 kept[name].append(select_events(master, unlimited, ranking).manifest.select(*EVENTS))
 
     def rows(self) -> dict[str, dict[str, int]]:
         """Numbers of events that each profile selects on either side, and on both."""
+        self._select()
         counts = {}
         for name in self._kept[0]:
             before, after = (

@@ -9,8 +9,9 @@ from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.tables import CONDITION_BAR, KEPT_CANDIDATES
+from smallcaps_assets.domain.tables import CONDITION_BAR, CONDITION_BARS, KEPT_CANDIDATES
 
+_FIELDS: Final = frozenset(field.name for field in CONDITION_BAR.fields)
 _KEY: Final = ("symbol", "event_type", "timestamp", "direction")
 # Figures that the thresholds of some event types are compared with; null in those of others.
 _OF_TYPES: Final = {
@@ -50,4 +51,18 @@ def with_condition_bars(candidates: pl.DataFrame, rows: pl.DataFrame) -> pl.Data
         candidates.join(by_edge, on=_KEY, how="left", maintain_order="left")
         .with_columns(pl.col("condition_bars").fill_null(none))
         .match_to_schema(KEPT_CANDIDATES)
+    )
+
+
+def list_condition_bars(candidates: pl.DataFrame) -> pl.DataFrame:
+    """The condition bars (CONDITION_BARS) of `candidates` (KEPT_CANDIDATES), one row each, in their order.
+
+    Needs none but the columns that CONDITION_BARS has of candidates, and `condition_bars`.
+    """
+    of_candidate = [name for name in CONDITION_BARS if name not in _FIELDS]
+    return (
+        candidates.select(*of_candidate, "condition_bars")
+        .explode("condition_bars", empty_as_null=False, keep_nulls=False)
+        .unnest("condition_bars")
+        .match_to_schema(CONDITION_BARS)
     )

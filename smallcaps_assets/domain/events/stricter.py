@@ -40,8 +40,6 @@ RAISED: Final = frozenset(
 LOWERED: Final = frozenset({"price_momentum.down_max_return", "consolidation_break.max_flatness"})
 # more than the bars of a day
 _DAY_BARS: Final = 4096
-# What an edge has of its candidate; the rest is that of its bar.
-_OF_EDGE: Final = ("symbol", "event_type", "direction", "date", "rvol_day", "dollar_volume_day")
 
 
 def needs_bars(kept: DetectionParams, wanted: DetectionParams) -> list[str]:
@@ -74,12 +72,12 @@ def needs_bars(kept: DetectionParams, wanted: DetectionParams) -> list[str]:
 
 
 def detect_in_candidates(
-    candidates: pl.DataFrame, daily: pl.DataFrame, params: DetectionParams, reference: pl.DataFrame | None = None
+    condition_bars: pl.DataFrame, daily: pl.DataFrame, params: DetectionParams, reference: pl.DataFrame | None = None
 ) -> Detection:
     """The events that `detect` finds in the bars of the candidates, if `needs_bars` names no setting.
 
     Args:
-        candidates: KEPT_CANDIDATES of any symbols, symbol by symbol, each in order of time.
+        condition_bars: CONDITION_BARS of the candidates of any symbols, symbol by symbol, each in order of candidates.
         daily: DAILY of the same symbols and days, also of those without candidates.
         params: thresholds.
         reference: REFERENCE of the known symbols; unknown values pass and are counted.
@@ -89,7 +87,7 @@ def detect_in_candidates(
     """
     least = params.filters.least_dollar_volume_day_usd
     eligible = daily.filter(pl.col("dollar_volume_day") >= least)
-    edges = _find_edges(candidates.filter(pl.col("dollar_volume_day") >= least), params.detectors)
+    edges = _find_edges(condition_bars, params.detectors, least)
     verdicts = reference_verdicts(REFERENCE.to_frame() if reference is None else reference, params.filters)
     judged = judge_edges(edges, verdicts, params)
     counts = count_removed(
@@ -103,27 +101,28 @@ def detect_in_candidates(
     return Detection(as_shard(judged.kept, params.tier_min_scores), daily, counts)
 
 
-def _explode(candidates: pl.DataFrame) -> pl.DataFrame:
-    """The condition bars of candidates, in their order; `bar` counts on from day to day."""
+def _number(bars: pl.DataFrame) -> pl.DataFrame:
+    """Condition bars, in their order, whose `bar` counts on from day to day; `bar_of_day` is its number in the day."""
     another_day = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift(1)) for name in ("symbol", "date"))
-    return (
-        candidates.select(*_OF_EDGE, "condition_bars", day_start=another_day.cum_sum().cast(pl.Int64) * _DAY_BARS)
-        .explode("condition_bars", empty_as_null=False, keep_nulls=False)
-        .unnest("condition_bars")
-        .with_columns(bar_of_day="bar", bar=pl.col("day_start") + pl.col("bar"))
-    )
+    day_start = another_day.cum_sum().cast(pl.Int64) * _DAY_BARS
+    return bars.with_columns(day_start=day_start, bar_of_day="bar", bar=day_start + pl.col("bar"))
 
 
-def _find_edges(candidates: pl.DataFrame, params: DetectorParams) -> pl.DataFrame:
-    """The bars of candidates at which the conditions of `params` begin to hold."""
-    bars = _explode(candidates)
+def _find_edges(condition_bars: pl.DataFrame, params: DetectorParams, least_dollars: float) -> pl.DataFrame:
+    """The condition bars of days of that dollar volume at which the conditions of `params` begin to hold."""
+    bars = _number(condition_bars)
     kind, up = pl.col("event_type"), pl.col("direction") == "up"
     holds = [(kind == name) & reached.fill_null(value=False) for name, reached in _tests(params).items()]
     # the run of a break of the VWAP begins there
     run_begins = pl.col("bar") - pl.when(up).then("run_above").otherwise("run_below") + 1
     # only the columns of this test are copied until the edges are known
     holding = bars.select(
-        "event_type", "direction", "bar", "day_start", run_begins=run_begins, holds=pl.any_horizontal(holds)
+        "event_type",
+        "direction",
+        "bar",
+        "day_start",
+        run_begins=run_begins,
+        holds=pl.any_horizontal(holds) & (pl.col("dollar_volume_day") >= least_dollars),
     )
     holding = holding.with_row_index("row").filter("holds")
     since = {"vwap_break": pl.col("run_begins"), "opening_range_break": pl.col("day_start")}

@@ -56,8 +56,8 @@ _OF_LAKE: Final = (
     _group(_CONTROL_MANIFEST, "research", levels=2),
     _group(r"events/[^/]+", "events", levels=1),
     _group(r"events/coverage/.*", "events/coverage"),
-    # candidates are of the settings of their shard
-    _group(r"events/.*", "events", unit=r"events/(?:shards|candidates)/(.*)\.parquet"),
+    # candidates are of the settings of their shard, condition bars are those of candidates
+    _group(r"events/.*", "events", unit=r"events/(?:shards|candidates|condition_bars)/(.*)\.parquet"),
     # months of a symbol name the flat files that their bars are from
     ReadingGroup(("bars",), re.compile(r"bars/(?!flat/).*"), but=("flat",)),
     _group(r"bars/.*", "bars/flat"),

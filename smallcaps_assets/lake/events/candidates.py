@@ -1,6 +1,8 @@
 """Event candidates: one parquet file per symbol, beside its shard, of every edge that detection found.
 
-With each edge are its `condition_bars`, from which experiments with stricter settings are judged; only they read them.
+With each edge are its `condition_bars`, from which experiments with stricter settings are judged. Nested as they are
+they take long to decode, so experiments read a copy in a file of its own, with one row a bar and the same footer.
+It is published after the candidates. Where it is absent, damaged or of another origin, the candidates are read instead.
 
 The footer says what the candidates were detected from: the settings, as a shard records them, and the sessions. So it
 is known whether they belong to a shard, or to the bars as they are now. Candidates that belong to neither are not used:
@@ -8,18 +10,22 @@ they are detected again from the bars. A symbol's candidates are published befor
 leaves a shard whose sessions are still to be detected, which then brings both up to date.
 """
 
+import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
+from smallcaps_assets.domain.events.condition_bars import list_condition_bars
 from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.shard_coverage import SYMBOL_OF_SHARD, ShardCoverage
+from smallcaps_assets.lake.files.content_hash import ProofState, proof_and_entry
 from smallcaps_assets.lake.files.damaged_files import set_aside
-from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame, sweep_below
+from smallcaps_assets.lake.files.publish import PROVENANCE, disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.month_files import combine_fingerprints
@@ -91,6 +97,15 @@ class CandidateStore:
             raise LakeError(f"{path}: {what}, not of {symbol}.", path).with_facts(what)
         return None if conditions and _CONDITIONS not in footer else origin_in(footer)
 
+    def origin_of_condition_bars(self, symbol: str) -> CandidateOrigin | None:
+        """What the condition bars of `symbol` come from; None where no file of them can be used. Reads all of it."""
+        with suppress(OSError, ValueError):
+            proof, text = proof_and_entry(self.lake.condition_bars_of(symbol), PROVENANCE)
+            footer = json.loads(text or "null") if proof.state is ProofState.INTACT else None
+            if isinstance(footer, dict) and footer.get(SYMBOL_OF_SHARD) == symbol:
+                return origin_in(footer)
+        return None
+
     def read(self, symbol: str, origins: Collection[CandidateOrigin], *, conditions: bool = False) -> StoredCandidates:
         """The candidates of `symbol` if they are of one of these origins; a damaged file is set aside.
 
@@ -115,7 +130,7 @@ class CandidateStore:
         return StoredCandidates(None, set_aside=True)
 
     def publish(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
-        """Publish candidates (KEPT_CANDIDATES) of `symbol` and what they were detected from.
+        """Publish candidates (KEPT_CANDIDATES) of `symbol`, what they were detected from, and their condition bars.
 
         Raises:
             LakeError: the disk fails.
@@ -123,21 +138,34 @@ class CandidateStore:
         footer = {SYMBOL_OF_SHARD: symbol, **asdict(origin), _CONDITIONS: True}
         rows = candidates.match_to_schema(KEPT_CANDIDATES)
         publish_frame(self.lake.candidates_of(symbol), rows, footer, sweeps=False, below=self.lake.root)
+        self.publish_condition_bars(symbol, rows, origin)
+
+    def publish_condition_bars(self, symbol: str, candidates: pl.DataFrame, origin: CandidateOrigin) -> None:
+        """Publish the condition bars of the published candidates (KEPT_CANDIDATES) of `symbol`.
+
+        Raises:
+            LakeError: the disk fails.
+        """
+        bars, footer = list_condition_bars(candidates), {SYMBOL_OF_SHARD: symbol, **asdict(origin)}
+        publish_frame(self.lake.condition_bars_of(symbol), bars, footer, sweeps=False, below=self.lake.root)
 
     def remove(self, symbol: str) -> None:
-        """Remove the candidates of `symbol`, which its new shard would contradict.
+        """Remove the candidates of `symbol`, which its new shard would contradict, and their condition bars.
 
         Raises:
             LakeError: the disk refuses.
         """
-        path = self.lake.candidates_of(symbol)
-        with disk_errors("written", path):
-            path.unlink(missing_ok=True)
+        for path in (self.lake.condition_bars_of(symbol), self.lake.candidates_of(symbol)):
+            with disk_errors("written", path):
+                path.unlink(missing_ok=True)
 
     def sweep(self, symbols: Collection[str]) -> None:
         """Remove what killed writers of the candidates of `symbols` left."""
-        names = {self.lake.candidates_of(symbol).name for symbol in symbols}
-        sweep_below(self.lake.candidates, ".symbol=*.part", of=names)
+        for folder, place in (
+            (self.lake.candidates, self.lake.candidates_of),
+            (self.lake.condition_bars, self.lake.condition_bars_of),
+        ):
+            sweep_below(folder, ".symbol=*.part", of={place(symbol).name for symbol in symbols})
 
 
 def origin_in(footer: Mapping[str, Any]) -> CandidateOrigin | None:

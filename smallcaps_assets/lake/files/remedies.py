@@ -127,6 +127,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         r"events/candidates",
         f"Remove what is damaged in it: what is needed of it is detected again from the bars {_FREE}.",
     ),
+    (
+        rf"events/condition_bars(?:/{_SYMBOL}\.parquet)?",
+        (
+            "Remove what is damaged: experiments read the candidates instead, and it is made again with the next "
+            f"session {_FREE}."
+        ),
+    ),
     (r"events/coverage/[^/]+\.json", f"Remove it: the next materialization of event_shards writes it again {_FREE}."),
     (r"events/master\.parquet", f"Materialize master_events, which makes it from the shards {_FREE}."),
     (r"events/adopted\.parquet", f"Remove it and run `smallcaps import events` again, which makes it {_FREE}."),
@@ -195,7 +202,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         (
             r"(?:reference(?:/listings(?:/snapshots)?)?|"
-            r"bars|events(?:/(?:coverage|candidates))?|reports|manifests(?:/[^/.]+)?|review(?:/[^/.]+(?:/marks)?)?|"
+            r"bars|events(?:/(?:coverage|candidates|condition_bars))?|reports|manifests(?:/[^/.]+)?|"
+            r"review(?:/[^/.]+(?:/marks)?)?|"
             r"research(?:/[^/.]+)*|tape/[^/.]+(?:/(?:trades|quotes)/wave=[^/.]+(?:/symbol=[^/]+)?)?|"
             r"quarantine(?:/[^/.]+)?)"
         ),

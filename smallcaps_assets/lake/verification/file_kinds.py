@@ -10,6 +10,7 @@ from smallcaps_assets.lake.files.content_hash import ProofState
 from smallcaps_assets.lake.verification.file_rules import (
     FileFault,
     candidate_faults,
+    condition_bar_faults,
     coverage_faults,
     document_state,
     failure_faults,
@@ -35,12 +36,13 @@ _MANIFEST: Final = r"(?P=profile)_\d{8}_\d{6}"
 _SPAN: Final = r"\d{8}T\d{6}_\d{8}T\d{6}"
 # where readers of a whole folder count the rows of every parquet file
 _READ_AS_FOLDERS: Final = re.compile(
-    r"(bars/(minute|flat/minute)|events/(shards|candidates)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
+    r"(bars/(minute|flat/minute)|events/(shards|candidates|condition_bars)|tape/[a-z]+/(trades|quotes))/.*\.parquet"
 )
 # the folders of these kinds of files; those of the quarantine repeat them
 _FOLDERS: Final = re.compile(
     r"quarantine(?:/(?:damaged|unexpected))?|(?:quarantine/)?(?:"
-    rf"bars(?:/minute(?:/{_SYMBOL})?|/flat(?:/minute)?)?|events(?:/(?:shards|candidates|coverage))?|reference|reports|manifests(?:/[a-z]+)?|"
+    rf"bars(?:/minute(?:/{_SYMBOL})?|/flat(?:/minute)?)?|events(?:/(?:shards|candidates|condition_bars|coverage))?|"
+    r"reference|reports|manifests(?:/[a-z]+)?|"
     rf"tape(?:/[a-z]+(?:/(?:trades|quotes)(?:/wave=[A-Z]+(?:/{_SYMBOL})?)?)?)?|"
     r"review(?:/[a-z]+(?:/marks(?:/[a-z]+_\d{8}_\d{6})?)?)?|"
     r"research(?:/[a-z_]+(?:/[a-z_]+(?:/wave=[A-Z]+)?)?)?)"
@@ -73,6 +75,7 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
     FileKind("flat files", r"bars/flat/minute/\d{4}-\d{2}-\d{2}\.parquet", parquet_state, flat_faults),
     FileKind("shards", rf"events/shards/{_SYMBOL}\.parquet", parquet_state, shard_faults),
     FileKind("candidates", rf"events/candidates/{_SYMBOL}\.parquet", parquet_state, candidate_faults),
+    FileKind("condition bars", rf"events/condition_bars/{_SYMBOL}\.parquet", parquet_state, condition_bar_faults),
     FileKind(
         "shard coverage",
         r"events/coverage/[^/]+\.json|events/shards/(coverage=[^/]+\.json|symbol=[^/]+\.jsonl)",

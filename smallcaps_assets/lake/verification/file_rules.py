@@ -176,12 +176,22 @@ def shard_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
 
 def candidate_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
     """Candidates: they are of the symbol of their name, and record what they were detected from."""
+    yield from _origin_faults(path, "candidates")
+    yield from _column_faults(path, ("event_id", "passes_filters", "kept_by_cooldown"))
+
+
+def condition_bar_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001
+    """Condition bars: as `candidate_faults`."""
+    yield from _origin_faults(path, "condition bars")
+    yield from _column_faults(path, ("bar", "spike_x", "dollar_volume_day"))
+
+
+def _origin_faults(path: Path, what: str) -> Iterator[FileFault]:
     footer, symbol = provenance_of(path) or {}, symbol_of(path.stem)
     if origin_in(footer) is None:
-        yield FileFault("is no table of candidates", "what they were detected from in the footer", "no such record")
+        yield FileFault(f"is no table of {what}", "what they were detected from in the footer", "no such record")
     elif (recorded := footer.get(SYMBOL_OF_SHARD)) != symbol:
-        yield FileFault("has candidates of another symbol", symbol, str(recorded))
-    yield from _column_faults(path, ("event_id", "passes_filters", "kept_by_cooldown"))
+        yield FileFault(f"has {what} of another symbol", symbol, str(recorded))
 
 
 def research_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001

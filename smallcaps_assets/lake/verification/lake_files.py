@@ -175,6 +175,9 @@ def _place_faults(lake: Lake, path: Path) -> Iterator[FileFault]:
     elif path.parent == lake.candidates:
         name = path.stem
         place = lake.candidates_of(symbol_of(name)) if names_symbol(name) else None
+    elif path.parent == lake.condition_bars:
+        name = path.stem
+        place = lake.condition_bars_of(symbol_of(name)) if names_symbol(name) else None
     else:
         return
     if place is None:

@@ -3,14 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.events.condition_bars import list_condition_bars
 from smallcaps_assets.domain.events.features import DAILY
-from smallcaps_assets.domain.tables import KEPT_CANDIDATES
+from smallcaps_assets.domain.tables import CONDITION_BARS, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
@@ -25,8 +28,8 @@ OTHER_BARS: Final = "with bars that changed since their shard was detected"
 NO_CANDIDATES: Final = "without candidates of the sessions and settings of their shard"
 CANNOT_BE_READ: Final = "with a shard or candidates that cannot be read or are damaged"
 TEST_SYMBOLS: Final = "with which exchanges test"
-# What is read of candidates; the rest is that of their condition bars.
-_READ: Final = ("symbol", "event_type", "timestamp", "direction", "date", "rvol_day", "dollar_volume_day")
+# what is read of candidates whose condition bars are in no file of their own
+_READ: Final = ("symbol", "event_type", "direction", "date", "rvol_day", "dollar_volume_day", "condition_bars")
 _COVERED: Final = r"^(\d{4}-\d{2}-\d{2}) (\d+)-[0-9a-f]+(?: (.+))?$"
 
 # a session whose number of bars is not 0
@@ -47,11 +50,13 @@ class KeptCandidates:
     Attributes:
         detector: with the settings in force.
         coverages: of the symbols that have such candidates.
+        listed: those of them whose condition bars are in a file of their own.
         reasons: how many symbols have none, by the reason.
     """
 
     detector: Detector
     coverages: Mapping[str, ShardCoverage]
+    listed: AbstractSet[str] = frozenset()
     reasons: Counter[str] = field(default_factory=Counter)
 
     @classmethod
@@ -62,9 +67,9 @@ class KeptCandidates:
 
         `tick` is called after each symbol. Nothing is written.
         """
-        coverages, reasons = dict[str, ShardCoverage](), Counter[str]()
+        coverages, listed, reasons = dict[str, ShardCoverage](), set[str](), Counter[str]()
 
-        def look(symbol: str) -> tuple[str, ShardCoverage | str]:
+        def look(symbol: str) -> tuple[str, _Usable | str]:
             try:
                 return symbol, _usable(detector, symbol)
             except LakeError:
@@ -73,12 +78,13 @@ class KeptCandidates:
         # files are read and hashed at the same time
         with ThreadPoolExecutor(THREADS) as threads:
             for symbol, found in threads.map(look, symbols):
-                if isinstance(found, ShardCoverage):
-                    coverages[symbol] = found
-                else:
+                if isinstance(found, str):
                     reasons[found] += 1
+                else:
+                    coverages[symbol] = found.coverage
+                    listed.update([symbol] if found.is_listed else [])
                 tick()
-        return cls(detector, coverages, reasons)
+        return cls(detector, coverages, listed, reasons)
 
     def sessions(self, symbols: Collection[str]) -> CoveredSessions:
         """The sessions of symbols that have candidates, in order of symbol and day."""
@@ -112,26 +118,43 @@ class KeptCandidates:
         )
 
     def read(self, symbols: Sequence[str], least_dollars: float) -> pl.DataFrame:
-        """The columns of candidates (KEPT_CANDIDATES) that experiments read, of days of at least that dollar volume.
+        """The condition bars (CONDITION_BARS) of days of at least that dollar volume, symbol by symbol.
 
         Raises:
             LakeError: a file cannot be read, or was replaced by one without condition bars.
         """
-        lake = self.detector.bars.lake
-        files = [lake.candidates_of(symbol) for symbol in symbols]
-        schema = {name: KEPT_CANDIDATES[name] for name in (*_READ, "condition_bars")}
-        if not files:
-            return pl.DataFrame(schema=schema)
-        with naming_damaged(files, lake.candidates, KEPT_CANDIDATES):
-            rows = pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=schema, extra_columns="ignore")
-            return rows.filter(pl.col("dollar_volume_day") >= least_dollars).collect()
+        lake, large = self.detector.bars.lake, pl.col("dollar_volume_day") >= least_dollars
+        listed = [lake.condition_bars_of(symbol) for symbol in symbols if symbol in self.listed]
+        nested = [lake.candidates_of(symbol) for symbol in symbols if symbol not in self.listed]
+        found = [CONDITION_BARS.to_frame()]
+        if listed:
+            with naming_damaged(listed, lake.condition_bars, CONDITION_BARS):
+                found.append(_scan(listed, CONDITION_BARS).filter(large).collect())
+        if nested:
+            with naming_damaged(nested, lake.candidates, KEPT_CANDIDATES):
+                schema = {name: KEPT_CANDIDATES[name] for name in _READ}
+                found.append(list_condition_bars(_scan(nested, schema).filter(large).collect()))
+        return pl.concat(found)
+
+
+class _Usable(NamedTuple):
+    """The coverage of a symbol whose candidates can be used, and whether their condition bars are in their own file."""
+
+    coverage: ShardCoverage
+    is_listed: bool
+
+
+def _scan(files: list[Path], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    return pl.scan_parquet(files, hive_partitioning=False, glob=False, schema=schema, extra_columns="ignore")
 
 
 _TEXTS: Final = {"symbol": pl.String(), "session": pl.String()}
 
 
-def _usable(detector: Detector, symbol: str) -> ShardCoverage | str:
+def _usable(detector: Detector, symbol: str) -> _Usable | str:
     """The coverage of a symbol whose candidates can be used, or why they cannot.
+
+    Only the file that is going to be read is proven.
 
     Raises:
         LakeError: a file is damaged or cannot be read.
@@ -148,9 +171,20 @@ def _usable(detector: Detector, symbol: str) -> ShardCoverage | str:
     known = not files.opened and len(files.same) == len(coverage.months)
     if not known and detector.fetched_sessions(symbol, coverage) != coverage.sessions:
         return OTHER_BARS
-    store = CandidateStore(detector.bars.lake)
-    origin = store.origin(symbol, conditions=True)
-    if origin is None or origin != CandidateOrigin(detections, origin.tiers, coverage.fingerprint):
+    return _usable_of(CandidateStore(detector.bars.lake), symbol, coverage)
+
+
+def _usable_of(store: CandidateStore, symbol: str, coverage: ShardCoverage) -> _Usable | str:
+    """`_usable` of candidates beside a shard that covers what is fetched, with the settings in force."""
+
+    def belongs(origin: CandidateOrigin | None) -> bool:
+        # tiers are not compared: those of an event follow from its score
+        wanted = coverage.detections, coverage.fingerprint
+        return origin is not None and (origin.detections, origin.sessions) == wanted
+
+    if belongs(store.origin_of_condition_bars(symbol)):
+        return _Usable(coverage, is_listed=True)
+    if not belongs(store.origin(symbol, conditions=True)):
         return NO_CANDIDATES
-    prove(detector.bars.lake.candidates_of(symbol))
-    return coverage
+    prove(store.lake.candidates_of(symbol))
+    return _Usable(coverage, is_listed=False)

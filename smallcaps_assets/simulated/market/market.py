@@ -186,9 +186,11 @@ class SimulatedMarket:
             frames.append(known.select(*AGGRESSORS))
         return pl.concat(frames)
 
-    def tickers(self) -> list[Row]:
-        """One row per symbol as the vendor lists it, by symbol."""
+    def tickers(self, day: date | None = None) -> list[Row]:
+        """One row per symbol as the vendor lists it, by symbol; none on a day before history begins."""
         today = self._today()
+        if day is not None and day < HISTORY_BEGINS:
+            return []
         return [ticker_row(self._listings[symbol], today) for symbol in sorted(self._listings)]
 
     def details(self, symbol: str, day: date) -> Row | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request
+from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request, parse_date
 from smallcaps_assets.simulated.source import Market, Row
 
 _OPERATORS: Final[dict[str, Callable[[float | str, float | str], bool]]] = {
@@ -65,12 +65,13 @@ def catalogue_page(request: Request, catalogue: Catalogue, rows: list[Row]) -> R
 
 
 def tickers_page(request: Request, market: Market) -> ReplyPage:
-    """The list of tickers; `active` defaults to true, and every ticker here is active."""
+    """The list of tickers, as of `date` if given; `active` defaults to true."""
+    day = request.text("date")
     active = request.flag("active", default=True)
     wanted, exchange = (request.text("search") or "").lower(), request.text("exchange")
     rows = [
         row
-        for row in market.tickers()
+        for row in market.tickers(None if day is None else parse_date("date", day))
         if row["active"] is active
         and (not wanted or wanted in f"{row['ticker']} {row['name']}".lower())
         and exchange in (None, row["primary_exchange"])

@@ -55,7 +55,7 @@ _RANGE: Final = "v2/aggs/ticker/*/range/*/*/*/*"
 _PREVIOUS: Final = "v2/aggs/ticker/*/prev"
 _OPEN_CLOSE: Final = "v1/open-close/*/*"
 _GROUPED: Final = "v2/aggs/grouped/locale/us/market/stocks/*"
-FLAT_FILES: Final = "flat_files"
+BUCKET_FILES: Final = "flat_files"
 # What a plan may not include of the REST protocol, and the routes of it.
 ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "minute_bars": (_RANGE, _PREVIOUS, _OPEN_CLOSE),
@@ -71,7 +71,7 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "splits": ("stocks/v1/splits", "v3/reference/splits"),
 }
 # What a plan may not include: the endpoints, and GET of the bucket's files, whose LIST is answered.
-PLAN_PARTS: Final = (*ENDPOINTS, FLAT_FILES)
+PLAN_PARTS: Final = (*ENDPOINTS, BUCKET_FILES)
 
 Handler = Callable[[Request, list[str]], Reply]
 
@@ -119,7 +119,7 @@ class Exchange:
         files = MarketFiles(market, clock) if files is None else files
         if file_faults:
             files = FaultyFiles(files, file_faults, fault_seed)
-        self.files = BucketService(files, file_keys, denies_files=FLAT_FILES in denied)
+        self.files = BucketService(files, file_keys, denies_files=BUCKET_FILES in denied)
 
     def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:
         """Answer a GET. `path` may be percent-encoded, `query` is decoded, header names are of any case.

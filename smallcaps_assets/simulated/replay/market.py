@@ -116,8 +116,9 @@ class ReplayMarket:
         del first, last
         return TRUTH.to_frame()
 
-    def tickers(self) -> list[Row]:
-        """One row per symbol of the bars: an active common stock."""
+    def tickers(self, day: date | None = None) -> list[Row]:
+        """One row per symbol of the bars: an active common stock. The date changes nothing."""
+        del day
         return [_ticker_row(symbol) for symbol in self.symbols()]
 
     def details(self, symbol: str, day: date) -> Row | None:

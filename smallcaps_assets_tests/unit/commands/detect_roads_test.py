@@ -198,6 +198,8 @@ def _other_settings(lake: Lake) -> None:
 def test_symbols_whose_candidates_cannot_be_used_come_from_bars(
     lake: Lake, both: Both, change: Callable[[Lake], object], reason: str
 ) -> None:
+    # without it the condition bars of candidates are read from the candidates themselves
+    lake.condition_bars_of(TWO).unlink()
     change(lake)
     road = both("--compare", lake.master, *STRICTER)["road"]
     assert road == {
@@ -208,8 +210,46 @@ def test_symbols_whose_candidates_cannot_be_used_come_from_bars(
     }
 
 
+def _of_the_day_before(lake: Lake) -> None:
+    """Condition bars of TWO as a night left them that was killed before it published those of another session."""
+    older = new_lake(lake.root.parent / "older")
+    shutil.copytree(lake.bars(TWO), older.bars(TWO))
+    (older.bars(TWO) / f"{DAYS[-1]:%Y-%m}.parquet").unlink()
+    list(detector(older).run([TWO]))
+    shutil.copy(older.condition_bars_of(TWO), lake.condition_bars_of(TWO))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lake: shutil.rmtree(lake.condition_bars),
+        lambda lake: lake.condition_bars_of(TWO).unlink(),
+        lambda lake: shutil.copy(lake.condition_bars_of(ONE), lake.condition_bars_of(TWO)),
+        lambda lake: flip_bit(lake.condition_bars_of(TWO), 3000),
+        lambda lake: lake.condition_bars_of(TWO).write_bytes(b"PAR1"),
+        _of_the_day_before,
+    ],
+    ids=["no-folder", "gone", "of-another", "damaged", "cut-off", "older"],
+)
+def test_candidates_are_read_where_no_file_of_their_condition_bars_can_be_used(
+    lake: Lake, both: Both, change: Callable[[Lake], object]
+) -> None:
+    change(lake)
+    # where the file is not used, the candidates are proven
+    road = both("--compare", lake.master, *STRICTER)["road"]
+    assert road == {"because": None, "symbols_without_candidates": {}, "from_candidates": 3}
+    flip_bit(lake.candidates_of(TWO), 3000)
+    assert both("--compare", lake.master, *STRICTER)["road"]["symbols_without_candidates"] == {CANNOT_BE_READ: 1}
+
+
+def test_candidates_are_not_read_where_a_file_has_their_condition_bars(lake: Lake, both: Both) -> None:
+    shutil.rmtree(lake.candidates)
+    assert both("--compare", lake.master, *STRICTER)["road"]["from_candidates"] == 3
+
+
 def test_the_terminal_says_which_road_it_took(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:
-    lake.candidates_of(TWO).unlink()
+    for path in (lake.candidates_of(TWO), lake.condition_bars_of(TWO)):
+        path.unlink()
     assert main(["detect", "--lake", str(lake.root), "--compare", str(lake.master), *STRICTER]) == 0
     printed = capsys.readouterr().out
     assert "from candidates of 2 symbols: their bars were not read" in printed

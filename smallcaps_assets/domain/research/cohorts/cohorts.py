@@ -3,6 +3,7 @@
 Months are as-of dates: what a cohort shows at one is computed from labels that were over when the month began.
 """
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import date
 from typing import Final, NamedTuple
@@ -66,11 +67,13 @@ def cohort_tables(events: pl.DataFrame, params: CohortParams) -> CohortTables:
     # NumPy counts and sorts without the lock of the interpreter
     with ThreadPoolExecutor(len(SELECTIONS)) as pool:
         parts: list[Future[CohortTables]] = []
-        rows = pool.submit(spec_rows, numbered, 0, names.levels)
-        for number, label_spec in enumerate(numbered.label_specs, start=1):
-            own = rows.result()
-            if number < len(numbered.label_specs):  # before what is made of its own, so that no thread waits
-                rows = pool.submit(spec_rows, numbered, number, names.levels)
+        specs = range(len(numbered.label_specs))
+        # those of two at first, and of the next one before what is made of the present one, so that no thread waits
+        rows = deque(pool.submit(spec_rows, numbered, number, names.levels) for number in specs[:2])
+        for number, label_spec in enumerate(numbered.label_specs):
+            own = rows.popleft().result()
+            if number and number + 1 in specs:
+                rows.append(pool.submit(spec_rows, numbered, number + 1, names.levels))
 
             def of_selection(selection: str, rows: SpecRows = own, label_spec: str = label_spec) -> CohortTables:
                 keys = {"label_spec": pl.lit(label_spec), "selection": pl.lit(selection)}

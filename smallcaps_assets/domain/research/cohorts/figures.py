@@ -45,7 +45,7 @@ def cohort_figures(sample: CohortSample) -> dict[str, Numbers]:
         **_by_date(sample, tercile),
         "n_symbols": n_symbols,
         "max_symbol_share": share(most, n),
-        "effective_n": _effective_n(sample, tercile),
+        "effective_n": _effective_n(sample, n[: levels.finest]),
         "largest": np.maximum(-returns[:, 0], returns[:, 4]),
         "p05": returns[:, 1],
         "median": returns[:, 2],
@@ -107,23 +107,22 @@ def _clustered(events: CohortInts, total: CohortFloats) -> dict[str, Numbers]:
 def _concentration(sample: CohortSample, tercile: CohortInts) -> tuple[CohortInts, CohortInts]:
     """How many symbols each cohort has, and the events of the one with the most."""
     levels, pairs = sample.rows.levels, sample.rows.pairs
-    count, cell = len(pairs.of_parents), pairs.finest[sample.select] + tercile * pairs.stride[sample.select]
-    groups = np.bincount(pairs.pair[sample.select], minlength=count)
+    count = len(pairs.of_parents)
+    finest = np.bincount(pairs.pair[sample.select] + tercile * count, minlength=count * TERCILES)
+    groups = finest.reshape(TERCILES, count).sum(axis=0)
     parents = np.bincount(pairs.of_parents, groups).astype(np.int64)
     symbols = np.zeros(levels.finest + levels.groups + levels.parents, np.int64)
     most = np.zeros_like(symbols)
-    by_level = (np.bincount(cell, minlength=count * TERCILES), groups, parents)
-    for events, (first, cohorts) in zip(by_level, pairs.starts, strict=True):
+    for events, (first, cohorts) in zip((finest, groups, parents), pairs.starts, strict=True):
         symbols[cohorts] = np.add.reduceat(events > 0, first, dtype=np.int64)
         most[cohorts] = np.maximum.reduceat(events, first)
     return symbols, most
 
 
-def _effective_n(sample: CohortSample, tercile: CohortInts) -> CohortFloats:
-    """Sum of the uniqueness of the labels of each cohort among themselves."""
-    rows, levels = sample.rows, sample.rows.levels
-    single = np.bincount(rows.code[sample.select] + tercile, rows.groups_overlap.single[sample.select], levels.finest)
-    finest = single + finest_effective_n(rows.groups_overlap, sample.dates, sample.select, sample.select_terciles)
+def _effective_n(sample: CohortSample, n: CohortInts) -> CohortFloats:
+    """Sum of the uniqueness of the labels of each cohort among themselves; `n`: how many each of level 3 has."""
+    rows = sample.rows
+    finest = finest_effective_n(rows.groups_overlap, sample.dates, sample.select, sample.select_terciles, n)
     groups, parents = (
         effective_n(overlap, sample.dates, sample.select) for overlap in (rows.groups_overlap, rows.parents_overlap)
     )

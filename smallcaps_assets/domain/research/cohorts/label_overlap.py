@@ -77,7 +77,6 @@ class Overlap(NamedTuple):
 
     Attributes:
         groups: how many groups there are.
-        single: labels that meet no other one of their group and symbol.
         ends: of the labels that meet others of their own date only; by date first.
         first: the first of `ends` of each date, and their number.
         by_date: sum of the uniqueness of a date's labels by date and group, but for those of `crossing`.
@@ -85,25 +84,27 @@ class Overlap(NamedTuple):
     """
 
     groups: int
-    single: Flags
     ends: Ends
     first: CohortInts
     by_date: CohortFloats
     crossing: Ends
 
 
-def find_meetings(labels: Labels, group: CohortInts, groups: int) -> Meetings:
+def find_meetings(labels: Labels, group: CohortInts, groups: int, wider: Meetings | None = None) -> Meetings:
     """Which labels meet others of their group and symbol.
 
     Args:
         labels: of a label_spec.
         group: of each.
         groups: how many groups there are.
+        wider: meetings in groups of which these are parts; who meets nobody there meets nobody here.
     """
     symbols, dates = int(labels.symbol.max(initial=0)) + 1, int(labels.day.max(initial=0)) + 1
     began = labels.start.min(initial=np.iinfo(np.int64).max)
     span = int(labels.end.max(initial=0) - began) + 1 if len(group) else 1
     order = sorted_by((group, groups), (labels.symbol, symbols), (labels.start - began, span))
+    if wider is not None:
+        order = order[~wider.single[order]]
     # a chain: labels of which each meets one before it
     chain = np.flatnonzero(~_meets_the_one_before(labels, group, order, span))
     length = np.diff(np.append(chain, len(order)))
@@ -112,8 +113,8 @@ def find_meetings(labels: Labels, group: CohortInts, groups: int) -> Meetings:
     if len(chain):
         crosses = np.minimum.reduceat(day, chain) != np.maximum.reduceat(day, chain)
     single, daily, crossing = (np.repeat(kind, length) for kind in (length == 1, (length > 1) & ~crosses, crosses))
-    is_single = np.zeros(len(order), np.bool_)
-    is_single[order[single]] = True
+    is_single = np.ones(len(group), np.bool_)
+    is_single[order[~single]] = False
     keys = (group, groups), (labels.symbol, symbols)
     return Meetings(
         groups,
@@ -141,7 +142,7 @@ def select_overlap(meetings: Meetings, inside: Flags, day: CohortInts, dates: in
     stretches = weighted(of_day[:-1] * groups + ends.group[:-1], _stretches(ends), dates * groups)
     singles = np.bincount(day[single] * groups + group[single], minlength=dates * groups)
     first = of_day.searchsorted(np.arange(dates + 1))
-    return Overlap(groups, single, ends, first, (stretches + singles).reshape(dates, groups), crossing)
+    return Overlap(groups, ends, first, (stretches + singles).reshape(dates, groups), crossing)
 
 
 def effective_n(overlap: Overlap, dates: slice, rows: slice) -> CohortFloats:
@@ -158,17 +159,18 @@ def effective_n(overlap: Overlap, dates: slice, rows: slice) -> CohortFloats:
     return total
 
 
-def finest_effective_n(overlap: Overlap, dates: slice, rows: slice, tercile: Terciles) -> CohortFloats:
-    """Sum of the uniqueness by cohort of level 3 of the labels of some dates that meet others of their group.
+def finest_effective_n(overlap: Overlap, dates: slice, rows: slice, tercile: Terciles, n: CohortInts) -> CohortFloats:
+    """Sum of the uniqueness of the labels of some dates by cohort of level 3.
 
     Args:
         overlap: of level 2.
         dates: some.
         rows: the labels of these.
         tercile: of these labels.
+        n: how many of them each cohort has.
     """
     daily = slice(*overlap.first[[dates.start, dates.stop]])
-    total = np.zeros(overlap.groups * TERCILES)
+    total, single = np.zeros(len(n)), n
     for ends in (_some(overlap.ends, daily), _of_rows(overlap.crossing, rows)):
         if len(ends.rows):
             of_end = tercile[ends.rows - rows.start]
@@ -177,7 +179,8 @@ def finest_effective_n(overlap: Overlap, dates: slice, rows: slice, tercile: Ter
             sorted_ends = _some(ends, order)
             cohort = sorted_ends.group * TERCILES + of_end[order]
             total += _sums(sorted_ends._replace(group=cohort), len(total))
-    return total
+            single = single - np.bincount(cohort, minlength=len(n)) // 2  # a label has two ends
+    return single + total
 
 
 def _some(ends: Ends, which: Flags | CohortInts | slice) -> Ends:

@@ -119,12 +119,11 @@ def rank_windows(values: CohortFloats, order: CohortInts, day: CohortInts, dates
 
     Args:
         values: of rows; NaN where unknown.
-        order: that sorts them, unknown ones last.
+        order: that sorts those that are known.
         day: number of the date of each row, ascending.
         dates: how many dates there are.
     """
-    known = len(values) - int(np.count_nonzero(np.isnan(values)))
-    order = order[:known]
+    known = len(order)
     place = np.full(len(values), known, np.uint32)
     place[order] = np.arange(known)
     cell = day[order] * _WINDOW_BINS + np.arange(known) * _WINDOW_BINS // max(known, 1)

@@ -61,15 +61,12 @@ class Pairs(NamedTuple):
 
     Attributes:
         pair: of each row.
-        finest: of each row, its number among the pairs of tercile 0 of its group, then those of 1, 2 and 3.
-        stride: of each row, how many pairs its group has: from a tercile to the next.
         of_parents: the pair of parent and symbol that each pair is part of; these are ascending too.
-        starts: of level 3, 2 and 1: the first pair of each cohort that has pairs, and the numbers of these cohorts.
+        starts: of level 3, 2 and 1: the first pair of each cohort that has pairs, and the numbers of these cohorts. Of
+            level 3 all pairs of tercile 0 come first, then those of 1, 2 and 3.
     """
 
     pair: CohortInts
-    finest: CohortInts
-    stride: CohortInts
     of_parents: CohortInts
     starts: tuple[tuple[CohortInts, CohortInts], ...]
 
@@ -105,9 +102,11 @@ def select_rows(rows: SpecRows, selection: str, levels: Levels, unknown: CohortI
         inside[unknown] = False
     own = np.flatnonzero(inside)
     group, symbol = rows.group[own], rows.symbol[own]
-    present = np.flatnonzero(np.bincount(rows.day[own], minlength=len(rows.months)))
+    day = rows.day[own]
+    is_present = np.bincount(day, minlength=len(rows.months)) > 0
+    present = np.flatnonzero(is_present)
     dates = len(present)
-    day = present.searchsorted(rows.day[own])
+    day = (np.cumsum(is_present) - 1)[day]
     code = group * TERCILES
     number = np.cumsum(inside) - 1
     net_order, cost_order, flatness_order = (
@@ -151,18 +150,17 @@ def _pairs(levels: Levels, group: CohortInts, symbol: CohortInts) -> Pairs:
     counts = np.bincount(cell, minlength=levels.groups * symbols)
     pairs = np.flatnonzero(counts)
     pair = (np.cumsum(counts > 0) - 1)[cell]
-    groups, first, size = np.unique(pairs // symbols, return_index=True, return_counts=True)
-    of_group = groups.searchsorted(group)
-    of_parents, which = np.unique(levels.parent[pairs // symbols] * symbols + pairs % symbols, return_inverse=True)
+    of_pair = pairs // symbols
+    groups, first = np.unique(of_pair, return_index=True)
+    of_parents, which = np.unique(levels.parent[of_pair] * symbols + pairs % symbols, return_inverse=True)
     parents, first_of_parents = np.unique(of_parents // symbols, return_index=True)
-    tercile = np.arange(TERCILES)
+    tercile = np.arange(TERCILES)[:, None]
     starts = (
-        ((first[:, None] * TERCILES + tercile * size[:, None]).ravel(), (groups[:, None] * TERCILES + tercile).ravel()),
+        ((first + tercile * len(pairs)).ravel(), (groups * TERCILES + tercile).ravel()),
         (first, groups + levels.finest),
         (first_of_parents, parents + levels.finest + levels.groups),
     )
-    finest = pair + (first * (TERCILES - 1))[of_group]
-    return Pairs(pair, finest, size[of_group], which, starts)
+    return Pairs(pair, which, starts)
 
 
 def _no_entry(rows: SpecRows, selection: str, present: CohortInts) -> NoEntryRows:

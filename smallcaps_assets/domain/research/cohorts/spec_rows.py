@@ -44,18 +44,19 @@ _LABEL_FACTS: Final = ("net_return", "mfe_15_bps", "flatness_score", "halt_in_la
 _FACTS: Final = (2, 3, 2, 3, 2)
 ROW_FACTS: Final = np.stack(np.unravel_index(np.arange(np.prod(_FACTS)), _FACTS))
 _US_PER_MIN: Final = 60_000_000
-# what an event counts as
-_LABELED: Final = "labeled"
-_NO_ENTRY: Final = "no_entry"
-_UNCOSTED: Final = "uncosted"
+# what an event of a selection counts as: it has a net return, a label without a cost, or no entry
+_NEITHER: Final = 0
+_LABELED: Final = 1
+_UNCOSTED: Final = 2
+_NO_ENTRY: Final = 3
 
 
 class NumberedEvents(NamedTuple):
-    """Events of all label specs that are in a selection, and have a label (with or without a cost) or had no entry.
+    """Events of all label specs.
 
     Attributes:
-        rows: `row` (number among all events), `spec`, `symbol`, `group` and `date` (numbers), `kind` (`labeled`: with a
-            net return; `no_entry`; `uncosted`), and the columns of COHORT_EVENTS that are not texts.
+        rows: `spec`, `symbol`, `group` and `date` (numbers), `kind` (_LABELED, _UNCOSTED, _NO_ENTRY; _NEITHER if it is
+            in no selection, or has neither a label nor a reason), and the columns of COHORT_EVENTS that are not texts.
         label_specs: ascending; their places are their numbers.
         groups: GROUP_KEYS, ascending; their places are their numbers.
         months: of each date by its number, counted from year 0.
@@ -87,7 +88,7 @@ class SpecRows(NamedTuple):
         mfe: greatest move in bps, 0 where it is not known.
         net_order: order of the net returns.
         cost_order: order of the costs.
-        flatness_order: order of flatness, unknown ones last.
+        flatness_order: order of the rows whose flatness is known.
         parents_meetings: labels of type and direction that meet.
         groups_meetings: labels of a group that meet.
         selections: which rows each selection has.
@@ -157,36 +158,35 @@ def number_events(events: pl.DataFrame) -> NumberedEvents:
     for name in _TEXTS:
         if missing := events[name].null_count():
             raise ValueError(f"{missing:,} events have no {name}: compute their labels again")
-    texts = {name: events[name].unique().sort() for name in _TEXTS}
-    numbers = {name: pl.col(name).cast(pl.Enum(found)).to_physical().cast(pl.Int64) for name, found in texts.items()}
+    distinct = events.select(pl.col(_TEXTS).unique().sort().implode())
+    texts = {name: distinct[name].item() for name in _TEXTS}
+    numbers = {name: pl.col(name).cast(pl.Enum(found)).to_physical() for name, found in texts.items()}
     combined = pl.lit(0, pl.Int64)
     for name in GROUP_KEYS:
-        combined = combined * len(texts[name]) + numbers[name]
+        combined = combined * len(texts[name]) + numbers[name].cast(pl.Int64)
     group = events.select(combined).to_series().to_numpy()
-    present = np.flatnonzero(np.bincount(group))
+    is_present = np.bincount(group) > 0
+    present = np.flatnonzero(is_present)
     places = np.unravel_index(present, [len(texts[name]) for name in GROUP_KEYS])
     groups = {name: texts[name].gather(place) for name, place in zip(GROUP_KEYS, places, strict=True)}
-    kind = (
-        pl.when(pl.col("state") == "no_entry")
-        .then(pl.lit(_NO_ENTRY))
-        .when(pl.col("state") == "ok")
-        .then(pl.when(pl.col("net_return").is_not_null()).then(pl.lit(_LABELED)).otherwise(pl.lit(_UNCOSTED)))
+    selected, costed = pl.col("in_causal_sample") | pl.col("in_master"), pl.col("net_return").is_not_null()
+    kinds = (
+        (_NO_ENTRY, selected & (pl.col("state") == "no_entry")),
+        (_LABELED, selected & (pl.col("state") == "ok") & costed),
+        (_UNCOSTED, selected & (pl.col("state") == "ok") & ~costed),
     )
-    wanted = (pl.col("in_causal_sample") | pl.col("in_master")) & kind.is_not_null()
     days = texts["date"].str.to_date("%Y-%m-%d")
     months = month_number(days).to_numpy()
     rows = events.select(
-        pl.int_range(pl.len()).alias("row"),
         *_LABEL_FACTS,
         spec=numbers["label_spec"],
         symbol=numbers["symbol"],
-        group=pl.Series(present.searchsorted(group)),
+        group=pl.Series((np.cumsum(is_present, dtype=np.uint32) - 1)[group]),
         date=numbers["date"],
-        kind=kind,
-        wanted=wanted,
+        kind=pl.coalesce(*(pl.when(of_kind).then(pl.lit(kind, pl.UInt8)) for kind, of_kind in kinds), _NEITHER),
     )
     return NumberedEvents(
-        rows.filter("wanted").drop("wanted"),
+        rows,
         texts["label_spec"].to_list(),
         pl.DataFrame(groups),
         months,
@@ -205,30 +205,35 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
     Raises:
         ValueError: an event with a net return lacks what its label must have, or its label ends before it starts.
     """
-    of_spec = events.rows.filter(spec=label_spec)
-    rows, others, uncosted = (of_spec.filter(kind=kind) for kind in (_LABELED, _NO_ENTRY, _UNCOSTED))
+    spec, kind, date = (events.rows[name].to_numpy() for name in ("spec", "kind", "date"))
+    of_spec = np.flatnonzero(spec == label_spec)
+    labeled, others, uncosted = (of_spec[kind[of_spec] == one] for one in (_LABELED, _NO_ENTRY, _UNCOSTED))
+    # short numbers are sorted in linear time
+    short = date[labeled].astype(np.uint16 if len(events.months) <= np.iinfo(np.uint16).max else np.uint64)
+    row = labeled[np.argsort(short, kind="stable")]
+    rows = events.rows[row]
     for name in _REQUIRED:
         if missing := rows[name].null_count():
             raise ValueError(f"{missing:,} events with a net return have no {name}: compute their labels again")
     if backwards := rows.filter(pl.col("t1") <= pl.col("entry_at")).height:
         raise ValueError(f"{backwards:,} events have a t1 that is not after entry_at: compute their labels again")
     columns = rows.select(
-        *("row", "group", "symbol", "date", "net_return", "cost_bps", _flatness(), _facts()),
+        *_numbers("group", "symbol", "date"),
+        *("net_return", "cost_bps", _flatness(), _facts()),
         pl.col("mfe_15_bps").fill_null(0),
         *(pl.col(name).dt.epoch("us") for name in ("entry_at", "t1")),
         **_flags(),
     )
-    # short numbers are sorted in linear time
-    date = columns["date"].cast(pl.UInt16 if len(events.months) <= np.iinfo(np.uint16).max else pl.UInt64).to_numpy()
-    order = np.argsort(date, kind="stable")
-    by_date = {column.name: column.to_numpy()[order] for column in columns}
+    by_date = {column.name: column.to_numpy() for column in columns}
     day, group, symbol, t1 = (by_date[name] for name in ("date", "group", "symbol", "t1"))
     next_month = events.months - events.months[0] + 1
     late = np.flatnonzero(t1 >= events.midnights[next_month][day])
     labels = Labels(day, symbol, by_date["entry_at"] // _US_PER_MIN, -(-t1 // _US_PER_MIN))
-    of_others = others.select("group", "date", _flatness(), **_flags())
+    parents_meetings = find_meetings(labels, levels.parent[group], levels.parents)
+    known = np.flatnonzero(~np.isnan(by_date["flatness"]))
+    of_others = events.rows[others].select(*_numbers("group", "date"), _flatness(), **_flags())
     return SpecRows(
-        row=by_date["row"],
+        row=row,
         group=group,
         symbol=symbol,
         day=day,
@@ -242,9 +247,9 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
         mfe=by_date["mfe_15_bps"],
         net_order=np.argsort(by_date["net_return"]),
         cost_order=np.argsort(by_date["cost_bps"]),
-        flatness_order=np.argsort(by_date["flatness"]),
-        parents_meetings=find_meetings(labels, levels.parent[group], levels.parents),
-        groups_meetings=find_meetings(labels, group, levels.groups),
+        flatness_order=known[np.argsort(by_date["flatness"][known])],
+        parents_meetings=parents_meetings,
+        groups_meetings=find_meetings(labels, group, levels.groups, parents_meetings),
         selections={name: by_date[name] for name in SELECTIONS},
         no_entry=NoEntry(
             of_others["group"].to_numpy(),
@@ -252,13 +257,13 @@ def spec_rows(events: NumberedEvents, label_spec: int, levels: Levels) -> SpecRo
             of_others["flatness"].to_numpy(),
             {name: of_others[name].to_numpy() for name in SELECTIONS},
         ),
-        uncosted=_uncosted(uncosted, events),
+        uncosted=_uncosted(events.rows[uncosted], events),
     )
 
 
 def _uncosted(rows: pl.DataFrame, events: NumberedEvents) -> Uncosted:
     ended = pl.col("t1").dt.epoch("us").fill_null(0)
-    by_date = rows.sort("date").select("group", "date", _flatness(), t1=ended, **_flags())
+    by_date = rows.sort("date").select(*_numbers("group", "date"), _flatness(), t1=ended, **_flags())
     month = events.months[by_date["date"].to_numpy()]
     over = events.midnights.searchsorted(by_date["t1"].to_numpy(), side="right") + events.months[0]
     return Uncosted(
@@ -281,6 +286,10 @@ def _midnights(months: range) -> CohortInts:
     first = pl.select(pl.date(number // 12, number % 12 + 1, 1))
     local = first.to_series().cast(pl.Datetime("us")).dt.replace_time_zone(NEW_YORK)
     return local.dt.epoch("us").to_numpy()
+
+
+def _numbers(*names: str) -> list[pl.Expr]:
+    return [pl.col(name).cast(pl.Int64) for name in names]
 
 
 def _flatness() -> pl.Expr:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from smallcaps_assets.domain.events.condition_bars import list_condition_bars
 from smallcaps_assets.domain.events.detection import Detection, DetectionParams, detect
 from smallcaps_assets.domain.events.stricter import LOWERED, RAISED, detect_in_candidates, needs_bars
 from smallcaps_assets.domain.sessions import new_york_date
@@ -51,7 +52,7 @@ def assert_both_roads_agree(bars: pl.DataFrame, params: DetectionParams, referen
     kept = found(bars, BASE, reference)
     assert kept.candidates is not None
     judged, detected = (
-        detect_in_candidates(kept.candidates, kept.daily, params, reference),
+        detect_in_candidates(list_condition_bars(kept.candidates), kept.daily, params, reference),
         found(bars, params, reference),
     )
     assert_frame_equal(judged.events, detected.events, check_exact=True)

@@ -25,6 +25,7 @@ NIGHT = (
     "bars/flat/minute/2025-11-12.parquet",
     "bars/minute/symbol=AVLO/2025-11.parquet",
     "events/candidates/symbol=AVLO.parquet",
+    "events/condition_bars/symbol=AVLO.parquet",
     "events/shards/symbol=AVLO.parquet",
     "events/coverage/A.json",
     "events/master.parquet",
@@ -44,6 +45,7 @@ NIGHT = (
 )
 # what is proved by the other of its pair: both must have been in the lake at the same time
 TOGETHER = (
+    ("events/candidates/symbol=AVLO.parquet", "events/condition_bars/symbol=AVLO.parquet"),
     ("events/candidates/symbol=AVLO.parquet", "events/shards/symbol=AVLO.parquet"),
     ("review/core/core_20251202_031500.html", "review/core/core_20251202_031500.json"),
     ("research/core/cohorts.parquet", "research/core/cohort_members.parquet"),

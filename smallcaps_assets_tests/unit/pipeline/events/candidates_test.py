@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
-from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES, REFERENCE, SHARD
+from smallcaps_assets.domain.tables import CANDIDATES, CONDITION_BARS, KEPT_CANDIDATES, REFERENCE, SHARD
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -69,7 +69,23 @@ def require_current(lake: Lake, settings: Settings | None = None) -> None:
         assert_frame_equal(published(lake, symbol), expected(lake, settings, symbol), rel_tol=1e-9, abs_tol=1e-9)
         coverage = ShardStore(lake).coverage(symbol)
         assert coverage is not None
-        assert CandidateStore(lake).origin(symbol) == CandidateOrigin.of_shard(coverage)
+        candidates = CandidateStore(lake)
+        assert candidates.origin(symbol) == CandidateOrigin.of_shard(coverage)
+        assert candidates.origin_of_condition_bars(symbol) == CandidateOrigin.of_shard(coverage)
+        require_listed(lake, symbol)
+
+
+def require_listed(lake: Lake, symbol: str) -> None:
+    """The file of condition bars has a row for each of those of the candidates, in their order."""
+    rows = [
+        {name: candidate[name] for name in ("symbol", "event_type", "direction", "date", "rvol_day")} | bar
+        for candidate in published(lake, symbol).iter_rows(named=True)
+        for bar in candidate["condition_bars"]
+    ]
+    listed = pl.read_parquet(lake.condition_bars_of(symbol), hive_partitioning=False)
+    assert listed.schema == CONDITION_BARS
+    assert listed.height > 0
+    assert listed.drop("dollar_volume_day").rows(named=True) == rows
 
 
 def contents(lake: Lake, folder: str) -> dict[str, bytes]:
@@ -154,7 +170,8 @@ def test_who_keeps_no_candidates_has_none_of_other_settings(lake: Lake) -> None:
     list(replace(detector(lake), keeps_candidates=False).run(SYMBOLS))
     assert contents(lake, "candidates") == before
     list(replace(detector(lake, load_settings(overrides=STRICTER)), keeps_candidates=False).run([ONE]))
-    assert set(contents(lake, "candidates")) == set(before) - {lake.candidates_of(ONE).name}
+    for folder in ("candidates", "condition_bars"):
+        assert set(contents(lake, folder)) == set(before) - {lake.candidates_of(ONE).name}
 
 
 # ------------------------------------------------------------------------------------------------ day by day
@@ -226,15 +243,16 @@ def test_a_kill_between_candidates_and_shard_heals(lake: Lake, newer: str) -> No
 def test_an_old_lake_gets_candidates_when_they_are_needed_and_with_its_next_session(lake: Lake) -> None:
     run(lake)
     shutil.rmtree(lake.candidates)
+    shutil.rmtree(lake.condition_bars)
     before = files_below(lake.root)
     assert run(lake)[ONE]["sessions_detected"] == 0
     assert files_below(lake.root) == before
     rows = detector(lake).candidates_of(ONE)
     assert_frame_equal(rows, expected(lake).select(*CANDIDATES))
     assert_frame_equal(published(lake).select(*CANDIDATES), rows)
-    name = f"events/candidates/symbol={ONE}.parquet"
-    assert files_below(lake.root).keys() - before.keys() == {name}
-    assert {one: content for one, content in files_below(lake.root).items() if one != name} == before
+    names = {f"events/{folder}/symbol={ONE}.parquet" for folder in ("candidates", "condition_bars")}
+    assert files_below(lake.root).keys() - before.keys() == names
+    assert {one: content for one, content in files_below(lake.root).items() if one not in names} == before
     again = lake.candidates_of(ONE).stat().st_mtime_ns
     detector(lake).candidates_of(ONE)
     assert lake.candidates_of(ONE).stat().st_mtime_ns == again

@@ -1,0 +1,167 @@
+"""Bring the listings of a lake up to date: ask for missing lists, then for the sessions on which tickers changed."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.listings.inference import infer_listings
+from smallcaps_assets.domain.listings.made import ListingTables, make_tables
+from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, middle, plan_round
+from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, decisive_observations, to_history
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, symbol_is_safe
+from smallcaps_assets.lake.listings import FIRST, LAST, ListingStore
+from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.pipeline.listings.asking import ListingRequests
+from smallcaps_assets.pipeline.listings.costs import describe_borders
+
+
+class ListingsMade(NamedTuple):
+    """The listings, and what is to know about them.
+
+    Attributes:
+        tables: LISTINGS and LISTING_FACTS.
+        lists: how many lists were asked for.
+        open: changes whose session is not known, since they were not asked for or not answered.
+        unserved: the newest session of which the plan has no list, or None; earlier ones are unknown.
+        tests: test symbols of exchanges that are left out.
+        unusable: tickers that cannot be followed, since they cannot name a folder.
+        unclear: tickers of lists whose rows contradict each other or cannot be read, with the session and the reason.
+    """
+
+    tables: ListingTables
+    lists: int
+    open: int
+    unserved: date | None
+    tests: list[str]
+    unusable: list[str]
+    unclear: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListingsUpdate:
+    """Updates the listings of a lake from one vendor.
+
+    Attributes:
+        requests: what asks the vendor, and the store.
+        tests: the test symbols of exchanges, which are left out.
+        ticker_types: types of which the sessions of changes are asked for; None for all.
+        named: tickers that count whatever their type.
+        only_named: whether no others count, as where a file or a list names the universe.
+        is_exact: whether the sessions of changes are asked for; otherwise they are known to a month.
+    """
+
+    requests: ListingRequests
+    tests: ExchangeTestSymbols
+    ticker_types: Sequence[str] | None
+    named: Collection[str]
+    only_named: bool
+    is_exact: bool
+
+    @property
+    def store(self) -> ListingStore:
+        """The listings."""
+        return self.requests.store
+
+    def run(self, sessions: Sequence[date]) -> ListingsMade | None:
+        """The listings as of the last one of `sessions`, stored; None where the plan has no list at all.
+
+        Lists are kept of the first session of all and of every month, and of the last one. What is stored is not asked
+        for again, so that a run that ends early is continued by the next one.
+
+        Args:
+            sessions: the completed sessions of the history, in order; there is one at least.
+
+        Raises:
+            MarketDataError: the vendor did not deliver; what it delivered before is kept.
+        """
+        requests = self.requests
+        asked, unserved = requests.lists(sessions)
+        if not self.store.snapshot_days():
+            return None
+        lists = len(asked) + requests.short_lists_again(asked)
+        if self.is_exact:
+            self._ask_borders()
+        evidence = self._evidence()
+        history = to_history(evidence)
+        self._keep_what_decides(history)
+        tests, unusable = self._left_out(history)
+        inferred = infer_listings(_without(history, [*tests, *unusable]))
+        tables = make_tables(inferred.listings, history.sessions, self.store.table())
+        days = evidence.days
+        provenance = {FIRST: f"{days[0]}", LAST: f"{days[-1]}", "source": requests.source}
+        self.store.publish(tables.listings, tables.facts, provenance)
+        still_open = len(inferred.questions)
+        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear))
+
+    def _ask_borders(self) -> None:
+        """Ask for sessions between two observations that differ, until none is left that can be answered."""
+        evidence, asked, is_first = self._evidence(), set[tuple[str, date]](), True
+        pages = list_pages(self.store.snapshot(evidence.days[-1]).height)
+        sessions = evidence.sessions
+        while True:
+            history = to_history(evidence)
+            left_out = [name for some in self._left_out(history) for name in some]
+            inferred = infer_listings(_without(history, left_out))
+            counting = self._counting(history)
+            questions = [
+                question
+                for question in inferred.questions
+                if question.symbol in counting and (question.symbol, sessions[middle(question)]) not in asked
+            ]
+            if not questions:
+                return
+            if is_first:
+                self.requests.log(describe_borders(questions, self.requests.client.requests_per_minute))
+            is_first = False
+            planned = plan_round(questions, pages)
+            days = [sessions[at] for at in planned.lists]
+            singles = [(symbol, sessions[at]) for symbol, at in planned.singles]
+            asked |= {(question.symbol, sessions[middle(question)]) for question in questions}
+            self.requests.observe_lists(days, inferred.questions, sessions)
+            self.requests.observe_tickers(singles)
+            evidence = evidence._replace(observations=self.store.observations())
+
+    def _counting(self, history: TickerHistory) -> Collection[str]:
+        """The tickers whose changes are asked for: of a followed type, or of no known one, or named.
+
+        Where the universe is named, these are its tickers, and others of the same securities.
+        """
+        rows, named = history.rows, pl.col("symbol").is_in(list(self.named))
+        if self.only_named:
+            figis = rows.filter(named)["share_class_figi"].drop_nulls().unique()
+            counts = named | pl.col("share_class_figi").is_in(figis.implode())
+        elif self.ticker_types is None:
+            counts = pl.lit(value=True)
+        else:
+            of_type = pl.col("ticker_type").is_in(list(self.ticker_types)) | pl.col("ticker_type").is_null()
+            counts = named | of_type
+        return set(rows.filter(counts)["symbol"])
+
+    def _evidence(self) -> Evidence:
+        """All that is stored; sessions go from the first list to the last one."""
+        days = self.store.snapshot_days()
+        sessions = xnys_calendar(days[0], days[-1])["date"].to_list()
+        return Evidence(sessions, days, self.store.sightings(), self.store.observations())
+
+    def _left_out(self, history: TickerHistory) -> tuple[list[str], list[str]]:
+        """Test symbols of exchanges, and tickers that are not usable as names."""
+        symbols = history.rows.select("symbol").unique()
+        unusable = symbols.filter(~symbol_is_safe(pl.col("symbol")))["symbol"].sort().to_list()
+        return self.tests.among(symbols["symbol"]), unusable
+
+    def _keep_what_decides(self, history: TickerHistory) -> None:
+        """Replace lists that are neither of the first session of a month nor the newest by what decides of them."""
+        stored = self.store.snapshot_days()
+        stay = set(days_of_lists(history.sessions))
+        replaced = [day for day in stored if day not in stay]
+        decisive = decisive_observations(history, [day for day in stored if day in stay])
+        self.store.replace_observations(decisive, self.requests.source)
+        for day in replaced:
+            self.store.remove_snapshot(day)
+
+
+def _without(history: TickerHistory, symbols: Sequence[str]) -> TickerHistory:
+    return history._replace(states=history.states.filter(~pl.col("symbol").is_in(symbols)))
