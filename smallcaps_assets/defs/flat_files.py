@@ -120,4 +120,6 @@ def _expected_files(in_lake: Sequence[date], expected: Sequence[date]) -> Mappin
 
 
 def _why(error: SmallcapsError) -> str:
-    return error.cause or f"{error}".partition("\n")[0]
+    """The cause of an error in a line; of files that failed, the first cause."""
+    lines = f"{error}".splitlines()
+    return error.cause or (lines[1] if isinstance(error, CaptureIncomplete) and len(lines) > 1 else lines[0])

@@ -30,8 +30,8 @@ from smallcaps_assets_tests.assets.platform_test import (
 from smallcaps_assets_tests.conftest import LATER
 
 PREFIX = "us_stocks_sip/minute_aggs_v1"
-DAYS = ["2025-11-24", "2025-11-25", "2025-11-26", "2025-11-28"]
-LAST, NEXT = "2025-12-01", "2025-12-02"
+DAYS = ["2025-11-20", "2025-11-21", "2025-11-24", "2025-11-25"]
+LAST, NEXT = "2025-11-26", "2025-11-28"
 ALL = {"first": SYMBOLS_OF_MARKET[0], "last": SYMBOLS_OF_MARKET[-1]}
 ASSET = dg.AssetKey("flat_minute_bars")
 
@@ -93,6 +93,9 @@ def test_files_bars_and_nights(platform: Platform, bucket: Bucket) -> None:
         day: file.bars for day, file in files.items()
     }
     assert platform.instance.get_materialized_partitions(ASSET) == set(DAYS)
+    table = pl.read_parquet(platform.lake.flat_bars / "*.parquet")
+    assert table.columns == ["symbol", "timestamp", "open", "high", "low", "close", "volume", "transactions"]
+    assert table["symbol"].unique().sort().to_list() == SYMBOLS_OF_MARKET
     # the session without a file yet comes over REST: one request for each symbol
     platform.gate.requests.clear()
     result = platform.run("minute_bars", **ALL)
@@ -137,19 +140,21 @@ def test_files_bars_and_nights(platform: Platform, bucket: Bucket) -> None:
     }
 
 
-def test_a_night_without_the_bucket_takes_recent_sessions_over_rest(platform: Platform, bucket: Bucket) -> None:
-    """Bars, events and manifests do not wait for flat files: only sessions that have one do."""
+def test_sessions_whose_file_cannot_be_had_wait_and_others_do_not(platform: Platform, bucket: Bucket) -> None:
+    """As in a night: files are taken first, and recent sessions come over REST."""
     platform.run("universe")
     platform.run("flat_minute_bars", first=DAYS[0], last=DAYS[2])
+    platform.gate.requests.clear()
     bucket.files.files[key(DAYS[-1])] = b"<html>"
-    result = night(platform, LAST, fails=True)
+    config = {"minute_bars": {"take_flat_files": True}}
+    result = platform.run("minute_bars", **ALL, config=config, fails=True)
     stored = {symbol: BarsStore(platform.lake).covered(symbol) for symbol in SYMBOLS_OF_MARKET}
     assert {f"{day}" for days in stored.values() for day in days} == {*DAYS[:3], LAST}
     assert rest_requests(platform) == len(SYMBOLS_OF_MARKET)
-    told = failure(result)
-    assert "4 of 4 symbols are behind" in told
-    assert "1 session has a flat file that is not in the lake" in told
-    assert "cannot be used: it is not whole" in told
+    words = failure(result)
+    assert "1 session has a flat file that is not in the lake" in words
+    assert "cannot be used: it is not whole" in words
+    assert f"materialize flat_minute_bars of {DAYS[-1]} to {DAYS[-1]}" in words
 
 
 def test_partitions_are_sessions(platform: Platform) -> None:
@@ -167,11 +172,3 @@ def test_without_flat_files_nothing_is_different(platform: Platform) -> None:
     assert ASSET not in graph.get_all_asset_keys()
     assert graph.get(dg.AssetKey("minute_bars")).parent_keys == {dg.AssetKey("universe")}
     assert not [one for one in graph.asset_check_keys if one.name.startswith("flat_files")]
-
-
-def test_the_table_of_a_day_is_read_by_other_tools(platform: Platform, bucket: Bucket) -> None:  # noqa: ARG001
-    platform.run("universe")
-    platform.run("flat_minute_bars", first=DAYS[0], last=DAYS[0])
-    table = pl.read_parquet(platform.lake.flat_bars / "*.parquet")
-    assert table.columns == ["symbol", "timestamp", "open", "high", "low", "close", "volume", "transactions"]
-    assert table["symbol"].unique().sort().to_list() == SYMBOLS_OF_MARKET
