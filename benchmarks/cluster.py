@@ -9,7 +9,8 @@ machines bring where runs wait, for the exchange with its 40 ms and for their ow
 compute cannot. Needs PostgreSQL, Redis and `unshare` of Linux.
 
 `bodies_s` is the time in which any run was inside our asset bodies; Dagster's share is the rest of the wall time.
-`without_dagster_s` captures the same windows in one process.
+`without_dagster_s` captures the same windows in one process. `noticed_s` is the time from the end of a machine at once,
+as in a power cut, until the state says that its run has failed, of `--kills` machines, one after another.
 """
 
 import argparse
@@ -31,8 +32,10 @@ from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.defs.runs.run_tags import HOST_TAG
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.postgresql import postgresql_server
-from smallcaps_assets_tests.recovery.cluster import Machine
+from smallcaps_assets_tests.recovery.cluster import Cluster, Machine
+from smallcaps_assets_tests.recovery.cluster_test import HoldQuotes, failed_at, launch, status
 from smallcaps_assets_tests.redis_server import redis_server
+from smallcaps_assets_tests.web_server import RUNS_S, until
 
 OVERRIDE = "deploy/celery/dagster.yaml"
 
@@ -86,23 +89,42 @@ def measure(place: Place, symbols: list[str], events: int, number: int) -> dict[
     }
 
 
+def deaths(number: int) -> Iterator[float]:
+    """Seconds until the death of a machine with a run that waits for an answer was noticed, of so many machines."""
+    for _ in range(number):
+        with tempfile.TemporaryDirectory() as folder, Cluster.running(Path(folder), "first", "second") as cluster:
+            cluster.gate.rule = hold = HoldQuotes("CRVO")
+            run = launch(cluster, "CRVO")
+            until("the run waits", lambda hold=hold: bool(hold.waiting), RUNS_S)  # type: ignore[misc]
+            cluster.machines[str(cluster.machine_of(run))].kill()
+            killed_at = time.time()
+            until("it has failed", lambda: status(cluster, run) == dg.DagsterRunStatus.FAILURE, RUNS_S)  # noqa: B023
+            hold.release("CRVO")
+            yield failed_at(cluster, run) - killed_at
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--symbols", type=int, default=2_000)
     parser.add_argument("--events", type=int, default=300, help="of wave PM, in all")
-    parser.add_argument("--machines", default="1,2")
+    parser.add_argument("--machines", default="1,2", help="empty: no wave, only --kills")
     parser.add_argument("--per-run", type=int, default=200, help="partitions_per_run")
+    parser.add_argument("--kills", type=int, default=3, help="machines that die")
     arguments = parser.parse_args()
     twins = SimulatedMarket().symbols()
     symbols = [f"{twins[number % len(twins)]}.{number:05d}" for number in range(arguments.symbols)]
     figures: dict[str, float | str] = {"symbols": len(symbols), "events": arguments.events, "latency_s": LATENCY_S}
+    if arguments.kills:
+        noticed = sorted(deaths(arguments.kills))
+        print(f"deaths noticed after {', '.join(f'{seconds:.1f}' for seconds in noticed)} s", flush=True)
+        figures["noticed_s"] = noticed[-1]
     with exchange(latency_s=LATENCY_S) as base_url:
-        for _ in range(2):  # once for the exchange to learn its answers
+        for _ in range(2 if arguments.machines else 0):  # once for the exchange to learn its answers
             with tempfile.TemporaryDirectory() as folder:
                 place = prepare(Path(folder), base_url, "sqlite", {})
                 fill(place, symbols, arguments.events)
                 figures["without_dagster_s"] = reference(place, symbols, base_url)
-        for number in map(int, arguments.machines.split(",")):
+        for number in map(int, filter(None, arguments.machines.split(","))):
             with tempfile.TemporaryDirectory() as folder, redis_server() as broker, postgresql_server() as database:
                 variables = {**database, "SMALLCAPS_BROKER_URL": broker}
                 place = cluster_of(Path(folder), base_url, number, arguments.per_run, variables)

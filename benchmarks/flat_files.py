@@ -5,13 +5,12 @@ python benchmarks/flat_files.py [--days 42] [--tickers 12000] [--rows 1800000] [
 A bucket serves one file per session over HTTP. The files are downloaded, checked and published as tables; then the
 months of the followed symbols are made from them; then a night takes one more file and stores it for all symbols. In
 the same run `--rest` symbols are fetched over REST from an exchange that answers at once; their time is extrapolated to
-all followed symbols and said so. Memory is the peak of the process that does the work. The last line is one JSON object.
+all followed symbols. Memory is the peak of the process that does the work. The last line is one JSON object.
 """
 
 import argparse
 import gzip
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
+from memory import peak_mb
 
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
@@ -47,6 +47,7 @@ from smallcaps_assets.simulated.protocol.server import serve
 PREFIX = "us_stocks_sip/minute_aggs_v1"
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 MINUTES = 960
+SIZES = {"days": 42, "tickers": 12_000, "rows": 1_800_000, "followed": 2_000, "rest": 20, "seed": 1}
 
 
 def names(tickers: int) -> list[str]:
@@ -62,10 +63,8 @@ def write_file(folder: Path, day: date, tickers: list[str], rows: int, rng: np.r
     activity = np.minimum(rng.lognormal(0.0, 1.5, len(tickers)), 40.0)
     share = np.minimum(activity / activity.sum() * rows / MINUTES, 1.0)
     place, minute = np.nonzero(rng.random((len(tickers), MINUTES)) < share[:, None])
-    price = (
-        np.round(np.exp(rng.normal(1.5, 1.0, len(tickers)))[place] + rng.normal(0, 0.02, len(place)).cumsum() % 0.5, 4)
-        + 0.5
-    )
+    level = np.exp(rng.normal(1.5, 1.0, len(tickers)))[place]
+    price = np.round(level + rng.normal(0, 0.02, len(place)).cumsum() % 0.5, 4) + 0.5
     start = int(datetime(day.year, day.month, day.day, 4, tzinfo=ZoneInfo("America/New_York")).timestamp())
     table = pl.DataFrame(
         {
@@ -117,7 +116,7 @@ def work(root: Path, url: str, days: list[date], symbols: list[str]) -> None:
         "files_s": round(took, 1),
         "months_s": round(time.monotonic() - began, 1),
         "bars": sum(one.figures["rows"] for one in made),
-        "peak_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2),
+        "peak_gb": round(peak_mb() / 1000, 2),
     }
     print(json.dumps(figures))
 
@@ -133,14 +132,7 @@ def rest(root: Path, url: str, days: list[date], symbols: list[str]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (
-        ("days", 42),
-        ("tickers", 12_000),
-        ("rows", 1_800_000),
-        ("followed", 2_000),
-        ("rest", 20),
-        ("seed", 1),
-    ):
+    for name, default in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--child", nargs=4, metavar=("KIND", "ROOT", "URL", "DAYS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -165,14 +157,10 @@ def main() -> int:
         began = time.monotonic()
         rows = [write_file(bucket, day, tickers, arguments.rows, rng) for day in days]
         sizes = [path.stat().st_size for path in bucket.rglob("*.gz")]
-        print(
-            f"{len(days)} files of {sum(rows):,} rows, {sum(sizes) / 1e9:.2f} GB, written in {time.monotonic() - began:.0f} s",
-            flush=True,
-        )
+        what = f"{len(days)} files of {sum(rows):,} rows, {sum(sizes) / 1e9:.2f} GB"
+        print(f"{what}, written in {time.monotonic() - began:.0f} s", flush=True)
         scanned = min(scan(bucket / remote_key(PREFIX, day)) for day in days[:3])
-        own = [
-            f"--{name}={getattr(arguments, name)}" for name in ("days", "tickers", "rows", "followed", "rest", "seed")
-        ]
+        own = [f"--{name}={getattr(arguments, name)}" for name in SIZES]
 
         def run(kind: str, root: Path, number: int) -> dict[str, Any]:
             command = [sys.executable, __file__, *own, "--child", kind, str(root), server.base_url, f"{number}"]

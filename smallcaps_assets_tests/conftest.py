@@ -1,11 +1,13 @@
 """Shared by tests of several packages: rows of MASTER and manifests, empty lakes, an exchange behind a gate."""
 
+import gc
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,11 @@ SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
 SLOW_SUITES = ("browser", "demo", "recovery", "assets", "docs")
 SLOW_MODULE = "\npytestmark = pytest.mark.slow\n"
+
+
+# thousands of tests and the modules below them are never garbage, and looking through them for some is a tenth of the
+# suite's work: young objects are looked at rarely, what is there when the tests begin not again
+gc.set_threshold(50_000, 20, 100)
 
 
 def _is_fast_lane(config: pytest.Config) -> bool:
@@ -85,14 +92,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     effect with pytest 9.2 and later.
     """
 
-    def order(item: pytest.Item) -> int:
-        suite = item.path.relative_to(SUITES).parts[0]
+    @cache
+    def order(module: Path) -> int:
+        suite = module.relative_to(SUITES).parts[0]
         return SLOW_SUITES.index(suite) if suite in SLOW_SUITES else len(SLOW_SUITES)
 
-    items.sort(key=order)
+    items.sort(key=lambda item: order(item.path))
     for item in items:
-        if order(item) < len(SLOW_SUITES):
+        if order(item.path) < len(SLOW_SUITES):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Take what is there out of what is looked through for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def close_client(named: SourceParams) -> None:

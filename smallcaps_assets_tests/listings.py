@@ -34,6 +34,8 @@ class Listings:
     caps: dict[str, float] = field(default_factory=dict)
     closes: dict[str, float] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
+    # more details of a symbol on a day
+    on_day: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
 
     def reply(self, path: str, query: Mapping[str, str]) -> Reply | None:
         if path == DETAILS_OF.rstrip("/"):
@@ -44,7 +46,8 @@ class Listings:
             if symbol in self.unknown:
                 return refusal(404, "Ticker not found.")
             row = next((row for row in self.rows if row["ticker"] == symbol), {"ticker": symbol})
-            return answer(results=row | ({"market_cap": self.caps[symbol]} if symbol in self.caps else {}))
+            then = self.on_day.get((symbol, query.get("date", "")), {})
+            return answer(results=row | ({"market_cap": self.caps[symbol]} if symbol in self.caps else {}) | then)
         if path.startswith("/v2/aggs/grouped"):
             bars = [{"T": symbol, "c": close, "t": CLOSE_MS} for symbol, close in self.closes.items()]
             counts = dict.fromkeys(("queryCount", "resultsCount", "count"), len(bars))

@@ -10,6 +10,7 @@ from smallcaps_assets.domain.bars.flat_files import FlatDay
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
+from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
@@ -30,6 +31,7 @@ from smallcaps_assets.domain.tape.tables import KPIS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame, sha256
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin
@@ -125,6 +127,7 @@ def fill_whole_lake(lake: Lake) -> None:
     assert detect_all(lake) == []
     make_master(lake)
     master = pl.read_parquet(lake.master)
+    _fill_listings(lake, master)
     publish_frame(lake.imported_events, master.match_to_schema(IMPORTED_EVENTS, missing_columns="insert"))
     rejected = master.head(1).with_columns(reason=pl.lit("no such session"))
     publish_frame(lake.quarantine_path(lake.imported_events), rejected, below=lake.root)
@@ -148,6 +151,14 @@ def _fill_reference(lake: Lake) -> None:
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
     give_identity(lake)
+
+
+def _fill_listings(lake: Lake, master: pl.DataFrame) -> None:
+    store = EventListingStore(lake)
+    shares = [(symbol, DAYS[0], 1e6 + place, None) for place, symbol in enumerate(SYMBOLS)]
+    store.add_shares(pl.DataFrame(shares, SHARES, orient="row"), "embedded")
+    rows = master.select("event_id", "symbol", "date", listing_id="symbol")
+    store.publish(rows.match_to_schema(EVENT_LISTINGS, missing_columns="insert"), {"source": "embedded"})
 
 
 def _fill_bars(lake: Lake) -> None:

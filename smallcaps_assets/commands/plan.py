@@ -1,4 +1,4 @@
-"""`smallcaps plan`: the cost of a capture, before it is paid for."""
+"""`smallcaps plan`: the cost of a capture or, with --bars, of the minute bars, before it is paid for."""
 
 import json
 import sys
@@ -14,6 +14,7 @@ import polars as pl
 from smallcaps_assets.commands.console import Line, show
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.inspecting.report import describe_damaged
+from smallcaps_assets.commands.planning.bars import add_bars_flags, run_bars
 from smallcaps_assets.commands.planning.cohorts import changed_cohorts, document_of_cohorts, lines_of_cohorts
 from smallcaps_assets.commands.planning.document import plan_document
 from smallcaps_assets.commands.planning.next_step import describe_next_step
@@ -41,7 +42,7 @@ from smallcaps_assets.pipeline.source import profile_tape, require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import CapturePlan, Planner, require_room
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings, lake_path
 
-NEEDS: Final = "a manifest."
+NEEDS: Final = "a manifest; with --bars nothing."
 EXAMPLE: Final = "smallcaps plan --profile core --wave PM --best 100"
 
 _DAMAGED: Final = 1
@@ -68,6 +69,7 @@ def add_flags(parser: ArgumentParser) -> None:
         "--check", action="store_true", help="ask the vendor whether the key and the plan allow it (2 requests)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    add_bars_flags(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -81,6 +83,8 @@ def run(arguments: Namespace) -> int:
             is above the limits.
         LakeError: the disk does not hold what the plan needs; the plan is printed before.
     """
+    if arguments.bars:
+        return run_bars(arguments)
     settings = enter(arguments)
     profile: Profile = arguments.profile or settings.active_profile
     lake = Lake(lake_path(settings))

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from smallcaps_assets.commands.console import show
 from smallcaps_assets.commands.flag_types import host_name, port_number
 from smallcaps_assets.commands.services.daemon_lock import only_daemon_of_database
-from smallcaps_assets.commands.services.disk_watch import DiskWatch
+from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch, is_on_disk_of
 from smallcaps_assets.commands.services.exposure import (
     add_consent_flag,
     browser_address,
@@ -98,10 +98,13 @@ def run(arguments: Namespace) -> int:
 def _serve(arguments: Namespace, settings: Settings, folder: Path, look: Callable[[], None]) -> int:
     """Run the services; `look` is called now and then."""
     show(f"lake {lake_path(settings)}\nstarting the web UI, in about 20 s ...")
-    services, disk = Services(), DiskWatch(folder, _warn)
+    services, lake, disks = Services(), lake_path(settings), [DiskWatch(folder, _warn)]
+    if not (arguments.read_only or is_on_disk_of(lake, folder)):
+        disks.append(DiskWatch(lake, _warn, OF_LAKE))
 
     def look_around() -> None:
-        disk.look()
+        for disk in disks:
+            disk.look()
         look()
 
     interrupted = False
@@ -114,6 +117,8 @@ def _serve(arguments: Namespace, settings: Settings, folder: Path, look: Callabl
         interrupted = True
         show("ending ...")
     except ServiceEnded as error:
+        for disk in disks:
+            disk.look(at_once=True)
         show(
             f"smallcaps ui: {error}; its output is above. The other services are ended too; runs under way "
             "continue. Start `smallcaps ui` again.",

@@ -49,6 +49,7 @@ from smallcaps_assets.pipeline.tape.request_budget import Allowance
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 _BY_SYMBOL: Final = ("minute_bars", "event_shards")
+_EVENT_LISTINGS: Final = "event_listings"
 # the research of a night, in the order of what depends on what; those of a profile are its tables
 _RESEARCH: Final = ("trade_conditions", "splits", *SYMBOL_ASSETS, EVENT_SCORES_TABLE, ENRICHED_TABLE)
 # symbols that failed are retried by the next night. A run whose process died is retried by Dagster, from its first
@@ -72,7 +73,15 @@ def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
     Steps whose inputs are complete run in the order of their priorities: research after the manifests, the report last.
     """
     manifests = ([profile, "manifest"] for profile in PROFILES)
-    keys = ["universe", *_BY_SYMBOL, "master_events", *manifests, *_research_of(settings), "nightly_report"]
+    keys = [
+        "universe",
+        *_BY_SYMBOL,
+        "master_events",
+        _EVENT_LISTINGS,
+        *manifests,
+        *_research_of(settings),
+        "nightly_report",
+    ]
     return dg.define_asset_job(
         NIGHTLY,
         selection=dg.AssetSelection.assets(*(dg.AssetKey(key) for key in keys)),
@@ -95,11 +104,16 @@ def nightly_config(settings: Settings) -> dict[str, Any]:
     """The run config of a night: steps that may fail without ending it."""
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
+<<<<<<< HEAD
     steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
     config = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
     if settings.source.bars != "rest":
         config["minute_bars"]["config"]["take_flat_files"] = True
     return {"ops": config}
+=======
+    steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
+    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
+>>>>>>> main
 
 
 class WavesConfig(TapeConfig):

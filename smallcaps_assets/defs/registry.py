@@ -20,6 +20,7 @@ from smallcaps_assets.domain.lineage import (
     OF_SHARD,
     trace_columns,
 )
+from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.domain.tables import BARS, EVENTS, MANIFEST, SHARD, TRADES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS, TAPE_SCHEMA_NUMBER, TapeKind
 from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
@@ -27,6 +28,7 @@ from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events import detection
+from smallcaps_assets.pipeline.universe.as_of import AS_OF_VERSION, settings_of_filters
 from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
@@ -37,6 +39,11 @@ def _of_detection(settings: Settings) -> tuple[object, ...]:
     grouping = {"cooldown": {"group_window_min"}}
     of_events = settings.detection.model_dump(mode="json", exclude=grouping)
     return of_events, settings.sessions, settings.universe.test_symbols
+
+
+def _of_verdicts(settings: Settings) -> tuple[object, ...]:
+    """The settings that decide which events were in the universe on their date."""
+    return (settings_of_filters(settings.universe),)
 
 
 def _from_tape(profile: Profile, kind: TapeKind) -> Lineage:
@@ -203,6 +210,16 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=from_columns(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
         schema=EVENTS,
+    ),
+    "event_listings": AssetFacts(
+        path=lambda lake: lake.event_listings,
+        stage="events",
+        paid=True,
+        group="events",
+        version=AS_OF_VERSION,
+        decided_by=_of_verdicts,
+        lineage=from_columns(["master_events"], {name: [name] for name in ("event_id", "symbol", "date")}),
+        schema=EVENT_LISTINGS,
     ),
     **facts_of_research(),
     "nightly_report": AssetFacts(

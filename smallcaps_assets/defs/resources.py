@@ -154,7 +154,8 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
 
     def joined_outcomes(self, settings: Settings) -> JoinedOutcomes:
         """What makes the tables of outcomes over all symbols."""
-        return JoinedOutcomes(self.lake, settings.research.params, settings.sessions, settings.ranking)
+        research, universe = settings.research.params, settings.universe
+        return JoinedOutcomes(self.lake, research, settings.sessions, settings.ranking, universe)
 
     def around_events(
         self, profile: Profile, settings: Settings, table: pl.DataFrame, log: Callable[[str], None]

@@ -54,7 +54,7 @@ _BILLION: Final = 1e9
 
 
 # Settings of the universe that do not change its table: others use them.
-WITHOUT_EFFECT: Final = {"limits", "test_symbols"}
+WITHOUT_EFFECT: Final = {"limits", "test_symbols", "as_of"}
 
 
 class UniverseLimits(Params):
@@ -83,12 +83,18 @@ class UniverseParams(Params):
     reference_data: bool
     # of configurations that were written before this setting
     test_symbols: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=lambda: list(KNOWN_TEST_SYMBOLS))
+    as_of: Literal["event", "today"] = "event"
     limits: UniverseLimits
 
     @property
     def is_named(self) -> bool:
         """Whether the symbols are named in a file or in the settings; filters do not apply to them."""
         return self.file is not None or self.symbols is not None
+
+    @property
+    def judges_events(self) -> bool:
+        """Whether the vendor's list is filtered on the date of each event, where listings are known."""
+        return not self.is_named and self.as_of == "event"
 
     @property
     def filters_price(self) -> bool:
@@ -230,8 +236,10 @@ class Composition(NamedTuple):
 
 
 def measure_composition(universe: pl.DataFrame, limits: UniverseLimits) -> Composition:
-    """The composition of the active symbols of a universe (UNIVERSE)."""
-    active = universe.filter("active").with_columns(known_reference(universe.columns))
+    """The composition of the active symbols of a universe (UNIVERSE) that no filter excludes."""
+    # those that a filter of today excludes are followed for their earlier events only
+    followed = universe.filter(pl.col("active"), pl.col("excluded_by").is_null())
+    active = followed.with_columns(known_reference(universe.columns))
     large = active.filter(pl.col("market_cap_usd") >= limits.large_cap_usd).sort(
         "market_cap_usd", "symbol", descending=[True, False]
     )

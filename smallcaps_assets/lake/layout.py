@@ -153,6 +153,16 @@ class Lake:
         return self.root / "reference" / "listings" / "observations.parquet"
 
     @property
+    def shares_outstanding(self) -> Path:
+        """Shares outstanding of single symbols, by the day for which the vendor gave them."""
+        return self.root / "reference" / "shares_outstanding.parquet"
+
+    @property
+    def event_listings(self) -> Path:
+        """The listing of each event of MASTER, and whether it was in the universe then."""
+        return self.root / "events" / "listings.parquet"
+
+    @property
     def imports(self) -> Path:
         """The kinds of data that were imported into the lake."""
         return self.root / "reference" / "imports.json"

@@ -1,12 +1,8 @@
 """The borders of listings that a lake knows."""
 
-from typing import Final
-
 from smallcaps_assets.domain.listings.borders import LISTED_DAYS, NO_BORDERS, ListingBorders
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-
-_LISTINGS: Final = "listings.parquet"
 
 
 def load_borders(lake: Lake) -> ListingBorders:
@@ -15,5 +11,5 @@ def load_borders(lake: Lake) -> ListingBorders:
     Raises:
         LakeError: the table of listings is damaged or cannot be read.
     """
-    path = lake.universe.with_name(_LISTINGS)
-    return ListingBorders.of(read_table(path, LISTED_DAYS)) if is_stored(path) else NO_BORDERS
+    known = is_stored(lake.listings)
+    return ListingBorders.of(read_table(lake.listings, LISTED_DAYS)) if known else NO_BORDERS

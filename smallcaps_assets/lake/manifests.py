@@ -24,6 +24,8 @@ from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, SelectingCohorts
 
+# Entry of the sidecar of a manifest whose events were in the universe on their date.
+UNIVERSE_ENTRY: Final = "universe"
 # entries of the pointer and of a sidecar that readers need
 _OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}
 _OF_SIDECAR: Final[Mapping[str, type]] = {
@@ -64,7 +66,7 @@ class ManifestStore:
         """The file that names the current manifest."""
         return self.folder / "current.json"
 
-    def freeze(
+    def freeze(  # noqa: PLR0913 -- all that a manifest is made of
         self,
         selection: Selection,
         *,
@@ -72,15 +74,17 @@ class ManifestStore:
         master_sha256: str,
         now: datetime,
         cohorts: SelectingCohorts | None = None,
+        universe: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Publish a manifest, the cohorts that selected it, its sidecar and the pointer to it; returns the sidecar.
 
-        If an unchanged manifest of the same settings, MASTER and cohorts exists, it becomes the current one again
-        instead.
+        If an unchanged manifest of the same settings, MASTER, cohorts and universe exists, it becomes the current one
+        again instead. `universe` says which events were in the universe on their date, where that decided.
         """
         if cohorts is not None:
             cohorts.keep(self.folder, self.below)
-        same = self._find_same(config_hash, master_sha256, cohorts.identity if cohorts else None)
+        made_of = (config_hash, master_sha256, cohorts.identity if cohorts else None, (universe or {}).get("sha256"))
+        same = self._find_same(made_of)
         if same:
             self._point_to(same["manifest_id"])
             return same
@@ -102,6 +106,7 @@ class ManifestStore:
             "session_distribution": session_distribution(selection.manifest),
             "extension": selection.extension,
             **({COHORTS_ENTRY: dict(cohorts.entry)} if cohorts else {}),
+            **({UNIVERSE_ENTRY: dict(universe)} if universe else {}),
         }
         publish_document(path.with_suffix(".json"), facts, indent=2, below=self.below)
         self._point_to(manifest_id)
@@ -199,12 +204,13 @@ class ManifestStore:
                     return dict(entry)
         return None
 
-    def _find_same(self, config_hash: str, master_sha256: str, cohorts: str | None) -> dict[str, Any] | None:
+    def _find_same(self, made_of: tuple[str | None, ...]) -> dict[str, Any] | None:
         for path in sorted(self._sidecars(), reverse=True):
             try:
                 sidecar, chosen = _read_sidecar(path), path.with_suffix(".parquet")
-                found = (sidecar["config_hash"], sidecar["master_sha256"], _identity_of_cohorts(sidecar))
-                alike = found == (config_hash, master_sha256, cohorts)
+                of_universe = sidecar.get(UNIVERSE_ENTRY, {}).get("sha256")
+                others = (_identity_of_cohorts(sidecar), of_universe)
+                alike = (sidecar["config_hash"], sidecar["master_sha256"], *others) == made_of
                 if alike and chosen.is_file() and sha256(chosen) == sidecar["sha256"]:
                     return sidecar
             except LakeError:

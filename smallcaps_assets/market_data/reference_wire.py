@@ -36,7 +36,7 @@ _SHORT_INTEREST: Final[Fields] = {
 }
 _DETAILS: Final[Fields] = {
     **dict.fromkeys(("ticker", "name", "type", "primary_exchange", "list_date"), _TEXT),
-    "market_cap": _FLOAT,
+    **dict.fromkeys(("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding"), _FLOAT),
 }
 _DAY_BAR: Final[Fields] = {"T": _TEXT, "c": _FLOAT, "t": pa.int64()}
 
@@ -57,6 +57,7 @@ TICKER_DETAILS: Final = pl.Schema(
         "primary_exchange": pl.String(),
         "market_cap_usd": pl.Float64(),
         "listed": pl.Date(),
+        "shares_outstanding": pl.Float64(),
     }
 )
 CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
@@ -106,7 +107,9 @@ def parse_short_interest_page(body: bytes, symbols: Iterable[str]) -> ParsedPage
 
 
 def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
-    """The one row (DETAILS) that details of a ticker are: null where unknown, a market cap that is not positive too.
+    """The one row (TICKER_DETAILS) of a ticker: null where unknown, a figure that is not positive too.
+
+    The shares outstanding are those of all classes, of which the vendor's market cap is made; else those of the class.
 
     Raises:
         BadPage: not the promised shape, an invalid listing date, or another ticker.
@@ -117,8 +120,14 @@ def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
     frame = frame_rows(row, ("ticker",))
     _check_requested(frame, [symbol])
     names = {"ticker": "symbol", "type": "ticker_type", "market_cap": "market_cap_usd", "list_date": "listed"}
-    details = frame.with_columns(_dates(frame, "list_date"), pl.when(pl.col("market_cap") > 0).then("market_cap"))
-    return make_page(details.rename(names).match_to_schema(TICKER_DETAILS), head)
+    shares = [pl.col(f"{name}_shares_outstanding") for name in ("weighted", "share_class")]
+    details = frame.with_columns(
+        _dates(frame, "list_date"),
+        pl.when(pl.col("market_cap") > 0).then("market_cap"),
+        shares_outstanding=pl.coalesce(pl.when(count > 0).then(count) for count in shares),
+    )
+    of_classes = [count.meta.output_name() for count in shares]
+    return make_page(details.drop(of_classes).rename(names).match_to_schema(TICKER_DETAILS), head)
 
 
 def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:

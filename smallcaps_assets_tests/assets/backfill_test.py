@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -17,8 +18,8 @@ from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import CORE_TAPES, SYMBOLS_OF_MARKET, Platform, by_path, opened
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
+from smallcaps_assets_tests.assets.platform import CORE_TAPES, SYMBOLS_OF_MARKET, Platform, Sites, by_path
 from smallcaps_assets_tests.conftest import event, manifest_of
 
 MANY = [f"S{number:04d}" for number in range(2_000)]
@@ -35,9 +36,9 @@ def many() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def planned(storage: dict[str, Any], tmp_path: Path, sites: Sites) -> Iterator[Platform]:
     """Twelve symbols, four of which have one event each in wave PM; no tape yet."""
-    for platform in opened(tmp_path, small_market):
+    for platform in sites.opened(tmp_path / "state" if storage else None, storage):
         platform.overrides |= {"partitions_per_run": 4}
         platform.instance.add_dynamic_partitions(SYMBOLS.name or "", FOLLOWED)
         rows = [event("2025-11-25 08:00", symbol=symbol, session="PM") for symbol in SYMBOLS_OF_MARKET]
@@ -120,6 +121,7 @@ def test_scattered_partitions_are_one_run_per_contiguous_range(many: dg.DagsterI
 # ------------------------------------------------------------------------------------------------- failures, repeats
 
 
+@IN_BOTH
 def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(planned: Platform) -> None:
     by_path(planned, "/BNRX")
     assert backfill(planned, WAVE) == [False, True, True]

@@ -9,7 +9,7 @@ import pytest
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.lake.backup.snapshots import Backup
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.assets.platform_test import state_in
+from smallcaps_assets_tests.assets.platform import state_in
 from smallcaps_assets_tests.backups import bring_back, content_below, write_files
 from smallcaps_assets_tests.scenarios import new_york
 

@@ -20,8 +20,7 @@ from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, metadata_of, opened
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, failure, metadata_of
 from smallcaps_assets_tests.scenarios import flip_bit
 
 MASTER = {
@@ -41,9 +40,9 @@ FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+def made(sites: Sites) -> Iterator[Platform]:
     """Four symbols, five sessions, a manifest of core, and no tape."""
-    for platform in opened(tmp_path_factory.mktemp("checks"), small_market):
+    for platform in sites.opened():
         platform.overrides["checks"] = {"bars": {"min_symbols": 2, "min_active_symbols": 2, "active_minutes_pct": 50.0}}
         platform.stages["universe"] = platform.run("universe")
         platform.stages["bars"] = platform.run("minute_bars", first=FIRST, last=LAST)
@@ -53,11 +52,11 @@ def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket
 
 
 @pytest.fixture
-def damaged(made: Platform, tmp_path: Path) -> Platform:
+def damaged(made: Platform, sites: Sites) -> Iterator[Platform]:
     """A copy of the lake that a test may damage."""
-    shutil.copytree(made.root, tmp_path / "lake")
-    overrides = made.overrides | {"lake": {"path": str(tmp_path / "lake")}}
-    return Platform(made.gate, tmp_path / "lake", made.instance, overrides)
+    with sites.free() as (root, _):
+        shutil.copytree(made.root, root)
+        yield Platform(made.gate, root, made.instance, made.overrides | {"lake": {"path": str(root)}})
 
 
 def checked(platform: Platform, asset: str, *names: str) -> Verdicts:

@@ -1,6 +1,5 @@
-"""States of Dagster in both kinds of storage; a lake up to the manifest of core, made once for a module's tests."""
+"""States of Dagster in both kinds of storage; lakes up to a manifest, made once for a worker's tests."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,7 @@ import yaml
 
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, opened, state_in
-from smallcaps_assets_tests.conftest import Gate
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, Template
 from smallcaps_assets_tests.postgresql import storage_in_postgresql
 from smallcaps_assets_tests.repository import REPOSITORY
 
@@ -22,6 +20,7 @@ IN_BOTH_LONG = pytest.mark.parametrize(
     "storage", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
 )
 HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
+PROFILE = "premium"
 ALL = {"first": SYMBOLS_OF_MARKET[0], "last": SYMBOLS_OF_MARKET[-1]}
 
 
@@ -50,16 +49,42 @@ def instance(storage: dict[str, Any], tmp_path: Path) -> Iterator[dg.DagsterInst
         yield made
 
 
-@pytest.fixture(scope="module")
-def made_once(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+@pytest.fixture(scope="session")
+def sites(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Sites]:
+    """Places of lakes, and vendors, for all platforms of a worker."""
+    with Sites(tmp_path_factory.mktemp("sites"), small_market) as made:
+        yield made
+
+
+@pytest.fixture
+def fresh(sites: Sites) -> Iterator[Platform]:
+    """An empty lake."""
+    yield from sites.opened()
+
+
+@pytest.fixture(scope="session")
+def of_core(sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     """Two sessions up to the manifest of core, with the settings that `smallcaps ui` uses."""
-    folder = tmp_path_factory.mktemp("made")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-        for platform in opened(folder, small_market, folder / "state"):
-            platform.overrides |= {"history": HISTORY}
+
+    def made(platform: Platform) -> None:
+        platform.overrides |= {"history": HISTORY}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(BATCH_VARIABLE, BATCH_SIZE)
             make(platform)
-            yield platform
+
+    with sites.template(tmp_path_factory.mktemp("core"), made) as template:
+        yield template
+
+
+@pytest.fixture(scope="session")
+def of_premium(sites: Sites, of_core: Template, tmp_path_factory: pytest.TempPathFactory) -> Template:
+    """The same, and the manifest of premium."""
+    folder, template = tmp_path_factory.mktemp("premium"), None
+    for platform in sites.copied(of_core, folder / "state"):
+        platform.run([PROFILE, "manifest"])
+        template = Template.of(platform, folder)
+    assert template
+    return template
 
 
 def make(platform: Platform) -> None:
@@ -71,17 +96,22 @@ def make(platform: Platform) -> None:
 
 
 @pytest.fixture
-def made(made_once: Platform, storage: dict[str, Any], tmp_path: Path) -> Iterator[Platform]:
-    """A copy of `made_once`, with Dagster's state in a folder, as sensors need it; in a database it is made again."""
-    for name in ("lake", "state"):
-        shutil.copytree(made_once.root.with_name(name), tmp_path / name)
-    gate, overrides = made_once.gate, made_once.overrides | {"lake": {"path": str(tmp_path / "lake")}}
-    gate.requests.clear()
-    kept = dg.DagsterInstance.local_temp(str(tmp_path), storage) if storage else state_in(tmp_path / "state")
-    with kept as instance:
-        platform = Platform(gate, tmp_path / "lake", instance, overrides)
+def made(
+    sites: Sites, of_core: Template, storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Platform]:
+    """Two sessions up to the manifest of core, with Dagster's state in a folder, as sensors need it.
+
+    In a database everything is made again.
+    """
+    monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
+    for platform in sites.copied(of_core, tmp_path / "state", storage):
         if storage:
             make(platform)
-            gate.requests.clear()
+            platform.gate.requests.clear()
         yield platform
-    gate.rule = Gate(gate.exchange).rule
+
+
+@pytest.fixture
+def planned(sites: Sites, of_premium: Template, tmp_path: Path) -> Iterator[Platform]:
+    """A manifest of premium with events in every wave, and no tape yet."""
+    yield from sites.copied(of_premium, tmp_path / "state")

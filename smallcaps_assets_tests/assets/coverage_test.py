@@ -2,15 +2,13 @@
 
 import base64
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from smallcaps_assets.domain.bars.coverage import COVERAGE
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, metadata_of, opened, rows_of
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, metadata_of, rows_of
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 # 24 November to 1 December 2025, Thanksgiving left out
@@ -18,9 +16,9 @@ SESSIONS = {"2025-11": 4, "2025-12": 1}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+def made(sites: Sites) -> Iterator[Platform]:
     """Four symbols and five sessions."""
-    for platform in opened(tmp_path_factory.mktemp("coverage"), small_market):
+    for platform in sites.opened():
         platform.stages["universe"] = platform.run("universe")
         platform.stages["bars"] = platform.run("minute_bars", first=FIRST, last=LAST)
         platform.stages["coverage"] = platform.run("coverage")
@@ -89,8 +87,8 @@ def test_lost_sessions_and_minutes_are_reported(made: Platform) -> None:
     assert failed["all_published"].metadata["verdict"].value == figures["verdict"].value == words
 
 
-def test_an_empty_lake_has_no_coverage(tmp_path: Path, small_market: SimulatedMarket) -> None:
-    for platform in opened(tmp_path, small_market):
+def test_an_empty_lake_has_no_coverage(sites: Sites) -> None:
+    for platform in sites.opened():
         result = platform.run("coverage")
         checks = list(result.get_asset_check_evaluations())
         assert len(checks) == 4
@@ -103,8 +101,8 @@ def test_an_empty_lake_has_no_coverage(tmp_path: Path, small_market: SimulatedMa
         assert pl.read_parquet(platform.lake.coverage).schema == COVERAGE
 
 
-def test_sessions_of_which_none_is_published_are_not_green(tmp_path: Path, small_market: SimulatedMarket) -> None:
-    for platform in opened(tmp_path, small_market):
+def test_sessions_of_which_none_is_published_are_not_green(sites: Sites) -> None:
+    for platform in sites.opened():
         platform.run("universe")
         result = platform.run("coverage")
         checks = {check.check_name: check for check in result.get_asset_check_evaluations()}

@@ -5,7 +5,6 @@ import logging
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,9 +22,8 @@ from smallcaps_assets.defs.partitions import tape_key
 from smallcaps_assets.errors import LakeError, SettingsError
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
-from smallcaps_assets_tests.assets.platform_test import Platform, by_path, opened
+from smallcaps_assets_tests.assets.platform import Platform, Sites, Template, by_path
 from smallcaps_assets_tests.conftest import refusal
 
 SYMBOLS = {"first": "AVLO", "last": "DRFT"}
@@ -34,23 +32,18 @@ QUOTES = dg.AssetKey(["premium", "tape_quotes"])
 
 
 @pytest.fixture
-def listed(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def listed(sites: Sites) -> Iterator[Platform]:
     """A universe, and no bars yet."""
-    for platform in opened(tmp_path, small_market):
+    for platform in sites.opened():
         platform.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
         platform.run("universe")
         yield platform
 
 
 @pytest.fixture(scope="module")
-def captured(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket) -> Iterator[Platform]:
+def captured(sites: Sites, of_premium: Template, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A manifest of premium and its trades; each test repairs what it breaks."""
-    for platform in opened(tmp_path_factory.mktemp("captured"), small_market):
-        platform.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
-        platform.run("universe")
-        platform.run("minute_bars", **SYMBOLS)
-        platform.run("event_shards", **SYMBOLS)
-        platform.run("master_events", ["premium", "manifest"])
+    for platform in sites.copied(of_premium, tmp_path_factory.mktemp("captured") / "state"):
         platform.run(["premium", "tape_trades"], **WHOLE_RTH)
         yield platform
 

@@ -18,9 +18,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.conftest import ALL
-from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened, rows_of
+from smallcaps_assets_tests.assets.platform import Platform, Sites, failure, metadata_of, rows_of
 from smallcaps_assets_tests.assets.redetection_test import evaluation, tick
 from smallcaps_assets_tests.scenarios import new_york
 
@@ -40,9 +39,9 @@ EASY: Final = {
 
 
 @pytest.fixture
-def lake(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def lake(sites: Sites) -> Iterator[Platform]:
     """Bars and events of sessions before and after the as_of, and their labels."""
-    for platform in opened(tmp_path, small_market):
+    for platform in sites.opened():
         platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-12-01"}
         platform.overrides["profiles"] = {"plus": {"cohorts": {"as_of": AS_OF}}}
         learn(platform, 0.0)
@@ -140,9 +139,9 @@ def check_of_cohorts(platform: Platform) -> tuple[bool, str | None]:
 
 
 @pytest.mark.long
-def test_core_learns_from_its_tape_and_plus_captures_what_paid(tmp_path: Path, small_market: SimulatedMarket) -> None:
+def test_core_learns_from_its_tape_and_plus_captures_what_paid(tmp_path: Path, sites: Sites) -> None:
     """One lake: tape of core, labels with costs, cohorts, manifest and tape of plus, its research table, a night."""
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+    for platform in sites.opened(tmp_path / "state"):
         platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-12-01"}
         platform.overrides["profiles"] = {"plus": {"cohorts": {"as_of": AS_OF}}}
         platform.overrides["research"] = EASY

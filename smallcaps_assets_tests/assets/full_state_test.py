@@ -9,9 +9,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, opened
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 BARS = dg.AssetKey("minute_bars")
@@ -69,12 +68,10 @@ def months(platform: Platform) -> set[Path]:
 
 
 @pytest.mark.long
-def test_a_run_loses_nothing_that_it_published_when_its_state_cannot_be_written(
-    disk: Path, tmp_path: Path, small_market: SimulatedMarket
-) -> None:
+def test_a_run_loses_nothing_that_it_published_when_its_state_cannot_be_written(disk: Path, sites: Sites) -> None:
     faults = [lambda: fill(disk), lambda: use_inodes(disk)]
     refused = r"(?i)disk|readonly|unable to open|no space"
-    for platform in opened(tmp_path, small_market, disk / "state"):
+    for platform in sites.opened(disk / "state"):
         platform.overrides["fetch_threads"] = 1
         platform.run("universe")
         kept = set[Path]()

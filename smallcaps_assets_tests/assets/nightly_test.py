@@ -21,14 +21,14 @@ from smallcaps_assets.defs.schedules import SESSION_TAG, night_request
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.settings.settings import PROFILES, load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import (
+from smallcaps_assets_tests.assets.platform import (
     SYMBOLS_OF_MARKET,
     Platform,
+    Sites,
+    Template,
     by_path,
     failure,
     metadata_of,
-    opened,
     rows_of,
 )
 from smallcaps_assets_tests.assets.staleness_test import stale
@@ -42,19 +42,41 @@ RESEARCH_FILES = {*SYMBOL_TABLES, "event_scores.parquet", "events_with_waves_enr
 
 
 @pytest.fixture
-def fresh(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def fresh(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """An empty lake, with the settings that `smallcaps ui` uses."""
     monkeypatch.setenv(ONE_PLAN, "1")
-    for platform in opened(tmp_path, small_market):
+    for platform in sites.opened():
         # the nights of most tests are those of people who only capture
         platform.overrides["research"] = {"enabled": False}
         yield platform
 
 
+@pytest.fixture(scope="module")
+def first_night(sites: Sites, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
+    """A universe, and what the night of 21 November made, for those who only capture."""
+
+    def make(platform: Platform) -> None:
+        platform.overrides["research"] = {"enabled": False}
+        begin(platform)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(ONE_PLAN, "1")
+        with sites.template(tmp_path_factory.mktemp("night"), make) as template:
+            patch.undo()
+            yield template
+
+
 @pytest.fixture
-def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
+def begun(sites: Sites, first_night: Template, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+    """After the night of 21 November, with the settings that `smallcaps ui` uses."""
+    monkeypatch.setenv(ONE_PLAN, "1")
+    yield from sites.copied(first_night, tmp_path / "state")
+
+
+@pytest.fixture
+def kept(tmp_path: Path, sites: Sites) -> Iterator[Platform]:
     """An empty lake with Dagster's state in a folder, as ticks need it."""
-    yield from opened(tmp_path, small_market, tmp_path / "state")
+    yield from sites.opened(tmp_path / "state")
 
 
 def resources(platform: Platform, at: datetime | None = None) -> dict[str, Any]:
@@ -93,7 +115,7 @@ def night(platform: Platform, session: str, *, fails: bool = False) -> dg.Execut
     return result
 
 
-def begun(platform: Platform) -> Platform:
+def begin(platform: Platform) -> Platform:
     """With a universe, after the night of 21 November."""
     platform.overrides["history"] = {"first_session": "2025-11-20", "last_session": "2025-11-21"}
     platform.run("universe")
@@ -185,29 +207,28 @@ def test_the_schedule_uses_new_york_time_and_is_off_by_default() -> None:
 # ------------------------------------------------------------------------------------------------- what
 
 
-def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh: Platform) -> None:
-    begun(fresh)
-    result = night(fresh, "2025-11-24")
+def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(begun: Platform) -> None:
+    result = night(begun, "2025-11-24")
     steps = [event.step_key for event in result.all_events if event.is_step_success]
-    order = ["universe", "minute_bars", "event_shards", "master_events", "core__manifest", REPORT]
+    order = ["universe", "minute_bars", "event_shards", "master_events", "event_listings", "core__manifest", REPORT]
     assert [step for step in steps if step in order] == order
-    assert sorted({path.split("/")[4] for path, _ in fresh.gate.requests if "/aggs/" in path}) == SYMBOLS_OF_MARKET
+    assert sorted({path.split("/")[4] for path, _ in begun.gate.requests if "/aggs/" in path}) == SYMBOLS_OF_MARKET
     figures = report_of(result)
     assert (figures["session"], figures["sessions"], figures["symbol_sessions"]) == ("2025-11-24", 1, 4)
     assert (figures["symbols"], figures["symbols_behind"], figures["symbols_new"]) == (4, 0, 0)
-    tables = master(fresh)
+    tables = master(begun)
     assert figures["master_rows"] == tables.height
     assert figures["events_detected"] == tables.filter(date="2025-11-24").height > 0
     assert {step.replace("__", "/").replace("_", " ") for step in order[:-1]} <= {
         step for step, _ in rows_of(figures["steps"])
     }
-    before = {name: content for name, (_, content) in files_below(fresh.root).items()}
-    again = night(fresh, "2025-11-24")
-    assert fresh.gate.requests == []
+    before = {name: content for name, (_, content) in files_below(begun.root).items()}
+    again = night(begun, "2025-11-24")
+    assert begun.gate.requests == []
     # nothing changed: the records of the first night hold, which Dagster shows as up to date
     assert [by_symbol for asset in BY_SYMBOL if (by_symbol := metadata_of(again, asset))] == []
-    assert stale(fresh) == {}
-    assert {name: content for name, (_, content) in files_below(fresh.root).items()} == before
+    assert stale(begun) == {}
+    assert {name: content for name, (_, content) in files_below(begun.root).items()} == before
     assert report_of(again)["symbol_sessions"] == report_of(again)["events_detected"] == 0
     for profile in PROFILES:
         (metadata,) = metadata_of(again, profile, "manifest").values()
@@ -219,13 +240,11 @@ def test_a_night_brings_everything_up_to_date_and_a_second_changes_nothing(fresh
 
 
 @pytest.mark.long
-def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
-    fresh: Platform, tmp_path: Path, small_market: SimulatedMarket
-) -> None:
+def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(fresh: Platform, sites: Sites) -> None:
     for session in ("2025-11-24", "2025-11-26", "2025-11-28"):  # one of them also follows a missed Tuesday
-        night(begun(fresh) if session == "2025-11-24" else fresh, session)
-    for other in opened(tmp_path / "other", small_market):
-        caught_up = night(begun(other), "2025-11-28")
+        night(begin(fresh) if session == "2025-11-24" else fresh, session)
+    for other in sites.opened():
+        caught_up = night(begin(other), "2025-11-28")
         assert report_of(caught_up)["sessions"] == 4
         one_by_one, at_once = master(fresh), master(other)
         assert one_by_one["event_id"].to_list() == at_once["event_id"].to_list()
@@ -240,49 +259,47 @@ def test_catching_up_gives_the_same_as_every_night_and_as_one_full_detection(
         assert_frame_equal(one_by_one, master(other), rel_tol=1e-9, abs_tol=1e-9)
 
 
-def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(fresh: Platform) -> None:
-    begun(fresh)
-    by_path(fresh, "ticker/BNRX")
-    result = night(fresh, "2025-11-24", fails=True)
+def test_a_failed_symbol_stops_no_other_and_is_repaired_by_the_next_night(begun: Platform) -> None:
+    by_path(begun, "ticker/BNRX")
+    result = night(begun, "2025-11-24", fails=True)
     message = failure(result)
     for words in ("1 of 4 symbols are behind", "BNRX: 1 session missing, 0 not detected", "out of order"):
         assert words in message
-    assert colours(fresh, "minute_bars") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"BNRX": "FAILED"}
-    assert set(colours(fresh, "event_shards").values()) == {"MATERIALIZED"}
-    newest = dict(master(fresh).group_by("symbol").agg(pl.col("date").max()).iter_rows())
+    assert colours(begun, "minute_bars") == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"BNRX": "FAILED"}
+    assert set(colours(begun, "event_shards").values()) == {"MATERIALIZED"}
+    newest = dict(master(begun).group_by("symbol").agg(pl.col("date").max()).iter_rows())
     assert newest.pop("BNRX") < "2025-11-24"
     assert "2025-11-24" in newest.values()
     for profile in PROFILES:
-        sidecar = ManifestStore.in_lake(fresh.lake, profile).sidecar()
+        sidecar = ManifestStore.in_lake(begun.lake, profile).sidecar()
         assert sidecar["manifest_id"] == metadata_of(result, profile, "manifest")[None]["manifest_id"].value
     figures = report_of(result)
     assert (figures["symbols_behind"], figures["symbol_sessions"]) == (1, 3)
-    (row,) = pl.read_parquet(fresh.root / "reports" / "nightly.parquet").to_dicts()
+    (row,) = pl.read_parquet(begun.root / "reports" / "nightly.parquet").to_dicts()
     assert (row["symbol"], row["first_missing"]) == ("BNRX", date(2025, 11, 24))
-    fresh.gate.rule = lambda path, query: None  # noqa: ARG005
-    repaired = night(fresh, "2025-11-25")
+    begun.gate.rule = lambda path, query: None  # noqa: ARG005
+    repaired = night(begun, "2025-11-25")
     assert report_of(repaired)["symbol_sessions"] == 5
-    assert set(colours(fresh, "minute_bars").values()) == {"MATERIALIZED"}
-    assert pl.read_parquet(fresh.root / "reports" / "nightly.parquet").is_empty()
+    assert set(colours(begun, "minute_bars").values()) == {"MATERIALIZED"}
+    assert pl.read_parquet(begun.root / "reports" / "nightly.parquet").is_empty()
 
 
 @pytest.mark.long
-def test_a_symbol_whose_file_is_damaged_stops_no_other(fresh: Platform) -> None:
-    begun(fresh)
-    (fresh.lake.bars("CRVO") / "2025-11.parquet").write_bytes(b"PAR1 no more")
-    message = failure(night(fresh, "2025-11-24", fails=True))
+def test_a_symbol_whose_file_is_damaged_stops_no_other(begun: Platform) -> None:
+    (begun.lake.bars("CRVO") / "2025-11.parquet").write_bytes(b"PAR1 no more")
+    message = failure(night(begun, "2025-11-24", fails=True))
     assert "1 of 4 symbols are behind" in message
     assert "CRVO" in message.split("\n")[1]
     assert "2025-11.parquet: cannot be read" in message
     for asset in ("minute_bars", "event_shards"):
-        assert colours(fresh, asset) == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"CRVO": "FAILED"}
-    assert master(fresh)["date"].max() == "2025-11-24"
+        assert colours(begun, asset) == dict.fromkeys(SYMBOLS_OF_MARKET, "MATERIALIZED") | {"CRVO": "FAILED"}
+    assert master(begun)["date"].max() == "2025-11-24"
 
 
 @pytest.mark.long
 def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) -> None:
     fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX"]}
-    begun(fresh)
+    begin(fresh)
     fresh.overrides["universe"] = {"symbols": ["AVLO", "BNRX", "CRVO"]}
     figures = report_of(night(fresh, "2025-11-24"))
     assert (figures["symbols"], figures["symbols_new"], figures["new symbols next night"]) == (2, 1, "CRVO")
@@ -297,7 +314,7 @@ def test_a_symbol_that_joins_in_a_night_is_fetched_in_the_next(fresh: Platform) 
 def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_failed_of_them(fresh: Platform) -> None:
     fresh.overrides["research"] = {"enabled": True}
     by_path(fresh, "/reference/conditions", status=404)
-    begun(fresh)
+    begin(fresh)
     assert {path.name for path in (fresh.root / "research").iterdir()} == RESEARCH_FILES
     assert pl.read_parquet(fresh.lake.research_table("research_table", "plus"))["close"].null_count() == 0
     # what cannot be written fails its symbol or its table, and nothing else
@@ -322,6 +339,6 @@ def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_fa
 def test_nights_of_those_who_only_capture_make_no_research_tables(fresh: Platform) -> None:
     selected = fresh.definitions.resolve_job_def("nightly").asset_layer.selected_asset_keys
     assert {key.to_user_string() for key in selected} == {
-        *("universe", "minute_bars", "event_shards", "master_events", REPORT),
+        *("universe", "minute_bars", "event_shards", "master_events", "event_listings", REPORT),
         *(f"{profile}/manifest" for profile in PROFILES),
     }

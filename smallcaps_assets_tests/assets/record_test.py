@@ -17,10 +17,9 @@ from smallcaps_assets.defs.recording.provenance import step_provenance
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import BATCH_SIZE, BATCH_VARIABLE
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.assets.conftest import IN_BOTH
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, opened
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, by_path
 
 KEYS = dg.StaticPartitionsDefinition(["A", "B", "C", "D"])
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
@@ -154,11 +153,11 @@ def test_the_page_of_a_partition_names_the_run_that_mended_it(instance: dg.Dagst
 
 
 @pytest.fixture
-def kept(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def kept(tmp_path: Path, sites: Sites, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     """Three sessions; Dagster's state in a folder, which other threads may read."""
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
     monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+    for platform in sites.opened(tmp_path / "state"):
         platform.overrides |= {"history": {"first_session": "2025-11-26", "last_session": "2025-11-28"}}
         platform.run("universe")
         yield platform
@@ -203,20 +202,21 @@ def test_bars_of_a_symbol_are_recorded_while_others_are_fetched(kept: Platform) 
 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
-def test_tape_of_a_symbol_is_recorded_while_other_windows_are_fetched(kept: Platform, kind: str) -> None:
-    kept.run("minute_bars", first=FIRST, last=LAST)
-    kept.run("event_shards", first=FIRST, last=LAST)
-    kept.run("master_events", ["premium", "manifest"])
+def test_tape_of_a_symbol_is_recorded_while_other_windows_are_fetched(
+    planned: Platform, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
+    monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
     keys = {symbol: str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
     asset = dg.AssetKey(["premium", f"tape_{kind}"])
-    windows = ManifestStore(kept.lake.manifests("premium"), "premium").load().filter(session="RTH")
+    windows = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(session="RTH")
     # symbols without an event are recorded without a request
     assert 1 < windows["symbol"].n_unique() < len(keys), "or this test shows less"
-    hold = Hold(kept, asset, keys, windows["symbol"])
-    kept.gate.rule = hold
-    kept.run(asset.path, first=keys[FIRST], last=keys[LAST])
+    hold = Hold(planned, asset, keys, windows["symbol"])
+    planned.gate.rule = hold
+    planned.run(asset.path, first=keys[FIRST], last=keys[LAST])
     assert hold.statuses == [dg.DagsterRunStatus.STARTED]
-    assert Counter(recorded(kept.instance, asset)) == dict.fromkeys(keys.values(), 1)
+    assert Counter(recorded(planned.instance, asset)) == dict.fromkeys(keys.values(), 1)
 
 
 def test_partitions_recorded_before_an_error_are_not_recorded_twice(kept: Platform) -> None:

@@ -11,9 +11,8 @@ import pytest
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.defs.staleness import staleness
 from smallcaps_assets.settings.settings import PROFILES, load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.conftest import ALL
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, opened
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, failure
 from smallcaps_assets_tests.assets.staleness_test import FIRST, SHARD_OF_ALL, stale
 from smallcaps_assets_tests.conftest import files_below
 
@@ -203,8 +202,8 @@ def test_the_sensor_notices_a_detection_that_changes_no_event(made: Platform) ->
     assert tick(made, cursor)[1] != "Nothing changed."
 
 
-def test_on_an_empty_lake_the_sensor_reports_nothing(tmp_path: Path, small_market: SimulatedMarket) -> None:
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
+def test_on_an_empty_lake_the_sensor_reports_nothing(tmp_path: Path, sites: Sites) -> None:
+    for platform in sites.opened(tmp_path / "state"):
         assert tick(platform)[1] == "Made with the settings in force."
         keys = [dg.AssetCheckKey(*one) for one in SHOWN]
         assert not platform.instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)

@@ -17,7 +17,7 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.research.bars.bar_checks import UP_TO_DATE, UP_TO_DATE_TABLES
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets_tests.assets.conftest import ALL
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, failure, recorded_by
 from smallcaps_assets_tests.assets.redetection_test import evaluation, tick
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit

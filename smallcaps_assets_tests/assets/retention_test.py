@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,39 +13,39 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
+from smallcaps_assets.defs.resources import SettingsResource
 from smallcaps_assets.defs.retention.event_log import EventLog
+from smallcaps_assets.defs.retention.job import retention_job
 from smallcaps_assets.defs.retention.removal import LOG_TAG, Removed, has_old_runs, remove_old
 from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.operations.notices import remove_old_notices, write_notice
 from smallcaps_assets.settings.operations import RetentionParams
+from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets_tests.assets.conftest import IN_BOTH
 from smallcaps_assets_tests.assets.last_records_test import KEYS, LOWER, UPPER, World
-from smallcaps_assets_tests.postgresql import postgresql_server
 
 DAYS = RetentionParams(log_days=30, table_days=30)
 TABLE = dg.AssetKey("table")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.long)])
-def state(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[dg.DagsterInstance]:
+# of the clock that events are stamped with, in whose steps they are stored
+APART = timedelta(microseconds=10)
+
+
+@pytest.fixture
+def state(storage: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
-    if request.param == "sqlite":
-        with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-            yield instance
-        return
-    with postgresql_server() as server:
-        url = f"postgresql+psycopg2://{server['PGUSER']}@{server['PGHOST']}:{server['PGPORT']}/{server['PGDATABASE']}"
-        overrides = {"storage": {"postgres": {"postgres_url": url}}}
-        with dg.DagsterInstance.local_temp(str(tmp_path), overrides) as instance:
-            yield instance
+    with dg.DagsterInstance.local_temp(str(tmp_path), storage) as instance:
+        yield instance
 
 
 def moment() -> datetime:
-    """Now, and no event is as old: the clock of events counts microseconds."""
-    time.sleep(0.002)
-    found = datetime.now(UTC)
-    time.sleep(0.002)
+    """Now: later than every event so far and earlier than every one to come, however coarse the clock is."""
+    last = datetime.now(UTC)
+    while (found := datetime.now(UTC)) < last + APART:
+        pass
+    while datetime.now(UTC) < found + APART:
+        pass
     return found
 
 
@@ -99,6 +98,7 @@ def records(world: World, asset: dg.AssetKey) -> list[str | None]:
     return [record.partition_key for record in reversed(world.instance.fetch_materializations(asset, limit=99).records)]
 
 
+@IN_BOTH
 def test_counts_failed_missing_and_stale_partitions_stay_as_they_were(state: dg.DagsterInstance) -> None:
     world = World(state)
     world.run("of_table")  # 1
@@ -139,6 +139,7 @@ def test_counts_failed_missing_and_stale_partitions_stay_as_they_were(state: dg.
     assert records(world, UPPER) == ["B", "A", "A", "B"]
 
 
+@IN_BOTH
 def test_the_history_of_tables_is_kept_longer_than_logs_and_unfinished_runs_are_not_touched(
     state: dg.DagsterInstance,
 ) -> None:
@@ -187,6 +188,34 @@ def test_files_of_removed_runs_are_removed_and_nothing_is_done_to_a_log_of_anoth
         assert {file.stem for file in folder.glob("*.db")} == {"index", ".db", run.run_id}
         assert EventLog(state).first_since(datetime.now(UTC)) > 0
         assert records(world, dg.AssetKey("elsewhere")) == [None]
+
+
+def test_the_job_removes_whole_runs_that_recorded_nothing_and_later_those_whose_history_of_tables_is_over(
+    tmp_path: Path,
+) -> None:
+    def retention(days: int) -> dict[str, Any]:
+        """Run the job in so many days; returns what it says."""
+        settings = load_settings(overrides={"notices": {"file": str(tmp_path / "notices.jsonl")}})
+        at = (datetime.now(UTC) + timedelta(days=days)).isoformat()
+        resources = {"settings": SettingsResource(document=settings.model_dump_json(), at=at)}
+        job = dg.Definitions(jobs=[retention_job()], resources=resources).resolve_job_def("retention")
+        result = job.execute_in_process(instance=world.instance)
+        (said,) = (event.event_specific_data for event in result.all_events if event.event_type_value == "STEP_OUTPUT")
+        return {name: value.value for name, value in said.metadata.items() if value.value}  # type: ignore[union-attr]
+
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        world = World(instance)
+        for version in "12":
+            world.table = version
+            world.run("of_table")
+        assert retention(0) == {}
+        assert runs(world) == ["of_table", "of_table", "retention"]
+        # the figures of a table are drawn over 400 days, so its runs stay, without their logs
+        found = retention(31)
+        assert (found["runs removed"], found["logs removed of runs that stay"]) == (1, 2)
+        assert runs(world) == ["of_table*", "of_table*", "retention"]
+        assert retention(401)["runs removed"] == 2
+        assert runs(world) == ["of_table*", "retention"]
 
 
 def test_old_notices_are_removed_and_lines_without_a_time_stay(tmp_path: Path) -> None:

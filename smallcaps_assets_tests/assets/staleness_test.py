@@ -15,7 +15,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets_tests.assets.conftest import ALL, HISTORY, IN_BOTH_LONG
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, by_path
 
 FIRST, LAST = SYMBOLS_OF_MARKET[0], SYMBOLS_OF_MARKET[-1]
 SYMBOL = "CRVO"

@@ -1,23 +1,13 @@
 """Asset `universe` in Dagster: its partitions, its figures, and the check that stops paid work."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import dagster as dg
 import pytest
 
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import Platform, failure, metadata_of, opened, rows_of
+from smallcaps_assets_tests.assets.platform import Platform, failure, metadata_of, rows_of
 from smallcaps_assets_tests.listings import Listings, ticker
 
 SMALL = [f"S{number:02}" for number in range(19)]
-
-
-@pytest.fixture
-def fresh(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """An empty lake."""
-    yield from opened(tmp_path, small_market)
 
 
 @pytest.fixture

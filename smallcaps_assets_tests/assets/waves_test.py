@@ -1,8 +1,7 @@
 """The job that captures wave after wave, and the sensor that starts it after a night."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -23,39 +22,19 @@ from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILE
 from smallcaps_assets.pipeline.research.registry_check import REGISTRY_COMPLETE
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.assets.platform_test import SYMBOLS_OF_MARKET, Platform, by_path, failure, opened
+from smallcaps_assets_tests.assets.conftest import PROFILE
+from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, by_path, failure
 from smallcaps_assets_tests.assets.staleness_test import stale
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
-PROFILE = "premium"
-HISTORY = {"first_session": "2025-11-26", "last_session": "2025-11-28"}
-
 
 @pytest.fixture
-def planned(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """A manifest of premium with events in every wave, and no tape yet."""
-    for platform in opened(tmp_path, small_market):
-        yield with_manifest(platform)
-
-
-@pytest.fixture
-def kept(tmp_path: Path, small_market: SimulatedMarket) -> Iterator[Platform]:
-    """The same, with Dagster's state in a folder, as sensors need it."""
-    for platform in opened(tmp_path, small_market, tmp_path / "state"):
-        yield with_manifest(platform)
-
-
-def with_manifest(platform: Platform) -> Platform:
-    platform.overrides |= {"history": HISTORY, "active_profile": PROFILE, "nightly": {"capture_requests": 4}}
-    platform.run("universe")
-    for name in ("minute_bars", "event_shards"):
-        platform.run(name, first="AVLO", last="DRFT")
-    platform.run("master_events", [PROFILE, "manifest"])
-    assert set(manifest(platform)["session"]) == set(WAVES), "every wave, or these tests show nothing"
-    platform.gate.requests.clear()
-    return platform
+def planned(planned: Platform) -> Platform:
+    """A manifest of premium with events in every wave, and no tape yet; nights capture premium."""
+    planned.overrides |= {"active_profile": PROFILE, "nightly": {"capture_requests": 4}}
+    assert set(manifest(planned)["session"]) == set(WAVES), "every wave, or these tests show nothing"
+    return planned
 
 
 def manifest(platform: Platform) -> pl.DataFrame:
@@ -307,27 +286,27 @@ def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.
 
 
 @pytest.mark.long
-def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept: Platform) -> None:
-    result = look(kept)
+def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(planned: Platform) -> None:
+    result = look(planned)
     assert isinstance(result, dg.SkipReason)
     assert "No nightly run has built" in str(result.skip_message)
-    definitions = kept.definitions
+    definitions = planned.definitions
     definitions.resolve_job_def("nightly").execute_in_process(
-        instance=kept.instance,
+        instance=planned.instance,
         tags={"dagster/asset_partition_range_start": "AVLO", "dagster/asset_partition_range_end": "DRFT"},
     )
-    running = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
-    result = look(kept)
+    running = create_run_for_test(planned.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    result = look(planned)
     assert isinstance(result, dg.SkipReason)
     assert "not finished yet" in str(result.skip_message)
-    kept.instance.delete_run(running.run_id)
-    result = look(kept)
+    planned.instance.delete_run(running.run_id)
+    result = look(planned)
     assert isinstance(result, dg.SensorResult)
     (request,) = result.run_requests or []
     assert (request.run_key, request.run_config) == ("2025-11-28", {"max_requests": 4})
-    kept.gate.requests.clear()
-    waves(kept, **request.run_config)
-    assert len(requested(kept)) == 4
-    result = look(kept, result.cursor)
+    planned.gate.requests.clear()
+    waves(planned, **request.run_config)
+    assert len(requested(planned)) == 4
+    result = look(planned, result.cursor)
     assert isinstance(result, dg.SkipReason)
     assert "2025-11-28 was already launched" in str(result.skip_message)

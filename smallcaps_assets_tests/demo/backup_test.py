@@ -2,20 +2,14 @@
 
 import json
 import shlex
-import shutil
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
-from dagster._core.storage.partition_status_cache import get_and_update_asset_status_cache_value
 
-from smallcaps_assets.definitions import build_defs
-from smallcaps_assets.defs.partitions import SYMBOLS
-from smallcaps_assets.settings.settings import instance_config
 from smallcaps_assets_tests.demo.conftest import FLAGS, Home
 from smallcaps_assets_tests.docs.shell import Shell
-from smallcaps_assets_tests.scenarios import default_settings
+from smallcaps_assets_tests.web_server import WebUI
 
 
 def said(shell: Shell) -> tuple[list[str], dict[str, Any]]:
@@ -28,45 +22,59 @@ def said(shell: Shell) -> tuple[list[str], dict[str, Any]]:
     return [line for line in status if not line.startswith("lake ") and "smallcaps " not in line], verified
 
 
-def shown(state: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the web UI shows of each asset and check, from the state alone, and the runs."""
-    monkeypatch.setenv("DAGSTER_HOME", str(state))
-    found: dict[str, Any] = {}
-    with dg.DagsterInstance.get() as instance:
-        for spec in build_defs(default_settings()).resolve_all_asset_specs():
-            key, partitions = spec.key, spec.partitions_def
-            latest = instance.get_latest_materialization_event(key)
-            status = get_and_update_asset_status_cache_value(instance, key, partitions) if partitions else None
-            found[key.to_user_string()] = (
-                latest and latest.timestamp,
-                status and status.serialized_materialized_partition_subset,
-                status and status.serialized_failed_partition_subset,
-            )
-        found["runs"] = {run.run_id: run.status for run in instance.get_runs()}
-        found["symbols"] = sorted(instance.get_dynamic_partitions(SYMBOLS.name or ""))
-    return found
+_ASSETS = """{ assetNodes { assetKey { path } staleStatus staleCauses { key { path } category reason }
+  partitionStats { numPartitions numMaterialized numMaterializing numFailed }
+  assetPartitionStatuses { __typename
+    ... on DefaultPartitionStatuses { materializedPartitions failedPartitions unmaterializedPartitions }
+    ... on MultiPartitionStatuses { ranges { primaryDimStartKey primaryDimEndKey secondaryDim {
+      ... on DefaultPartitionStatuses { materializedPartitions failedPartitions unmaterializedPartitions } } } } }
+  assetMaterializations(limit: 1000) { timestamp runId partition tags { key value } metadataEntries { label
+    ... on TextMetadataEntry { text } ... on IntMetadataEntry { intRepr } ... on FloatMetadataEntry { floatValue } } }
+  assetObservations(limit: 1000) { timestamp runId partition }
+  assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization {
+    status runId timestamp evaluation { success description } } } } } } }"""
+_RUNS = """{ runsOrError(limit: 1000) { ... on Runs { count results { runId status jobName startTime endTime
+  tags { key value } assetSelection { path } assetCheckSelection { name } eventConnection(limit: 1000) { events {
+    __typename ... on MessageEvent { message timestamp stepKey } } } } } }
+  partitionBackfillsOrError { ... on PartitionBackfills { results { id status partitionNames } } } }"""
+
+
+def answered(home: Home) -> dict[str, Any]:
+    """What the web UI's server answers about assets, partitions, staleness, checks and runs with their logs."""
+    ui = WebUI(home.lake.root, "--read-only", home=home.folder, environment={"SMALLCAPS_HOME": str(home.folder)})
+    try:
+        ui.wait_until_it_answers()
+        found = ui.ask(_ASSETS) | ui.ask(_RUNS)
+    finally:
+        ui.stop()
+    # texts of metadata and of logs name files
+    answer: dict[str, Any] = json.loads(json.dumps(found).replace(json.dumps(str(home.folder))[1:-1], "HOME"))
+    return answer
 
 
 @pytest.mark.long
-def test_a_restored_demo_says_what_the_demo_said(demo: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = demo.bytes_of_lake()
-    home, backup = Home.make(tmp_path / "home"), shlex.quote(str(tmp_path / "backup"))
-    with Shell(demo.folder) as original, Shell(home.folder) as restored:
+def test_a_restored_demo_says_what_the_demo_said(copy_of_demo: Home, tmp_path: Path) -> None:
+    before = copy_of_demo.bytes_of_lake()
+    home, backup = Home.make(tmp_path / "other" / "home"), shlex.quote(str(tmp_path / "backup"))
+    with Shell(copy_of_demo.folder) as original, Shell(home.folder) as restored:
         assert original.run(f"smallcaps backup {backup}")
-        assert demo.bytes_of_lake() == before
+        assert copy_of_demo.bytes_of_lake() == before
         assert restored.run(f"smallcaps restore {backup} --lake lake")
         assert home.bytes_of_lake() == before
         assert said(restored) == said(original)
-    states = []
-    for one in (demo, home):
-        # a copy: to look at a state changes what Dagster remembers of it
-        folder = tmp_path / f"state{len(states)}"
-        shutil.copytree(one.folder / ".dagster", folder)
-        (folder / "dagster.yaml").write_text(instance_config(one.folder / "dagster.yaml", folder), encoding="utf-8")
-        states.append(shown(folder, monkeypatch))
-    assert states[0] == states[1]
-    assert sum(value[1] is not None for name, value in states[0].items() if name not in {"runs", "symbols"}) > 3
-    assert any(value[2] for name, value in states[0].items() if name not in {"runs", "symbols"}), "none has failed"
+    answers = answered(home)
+    assert answers == answered(copy_of_demo)
+    # the answers show something
+    counts = [node["partitionStats"] for node in answers["assetNodes"] if node["partitionStats"]]
+    assert sum(count["numMaterialized"] > 0 for count in counts) > 3
+    assert any(count["numFailed"] for count in counts), "none has failed"
+    assert any(
+        run["status"] == "SUCCESS" and run["eventConnection"]["events"] for run in answers["runsOrError"]["results"]
+    )
+    states = {node["staleStatus"] for node in answers["assetNodes"]}
+    assert states == {"FRESH", "MISSING"}
+    checks = [check for node in answers["assetNodes"] for check in node["assetChecksOrError"].get("checks", [])]
+    assert any(check["executionForLatestMaterialization"] for check in checks)
 
 
 @pytest.mark.long

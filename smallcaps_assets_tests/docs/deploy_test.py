@@ -3,6 +3,7 @@
 import configparser
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,8 @@ CLASSES = {
     "NetworkPolicy": "V1NetworkPolicy",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
     "Deployment": "V1Deployment",
+    # made by the generators of kustomization.yaml
+    "ConfigMap": "V1ConfigMap",
 }
 _NOT_MANIFESTS = {"dagster.yaml", "instance.yaml", "kustomization.yaml"}
 
@@ -78,23 +81,45 @@ def manifests() -> list[dict[str, Any]]:
     return [document for file in files for document in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
 
 
-def test_manifests_have_the_fields_and_types_of_kubernetes() -> None:
+def require_valid(manifest: dict[str, Any]) -> None:
+    """Make sure that a manifest has the fields of its class, with their types, and those that are required."""
     kubernetes = pytest.importorskip("kubernetes.client.models")
     from dagster_k8s.models import k8s_model_from_dict, k8s_snake_case_dict  # noqa: PLC0415 -- takes seconds
 
-    def check(manifest: dict[str, Any]) -> None:
-        kind = getattr(kubernetes, CLASSES[manifest["kind"]])
-        # rejects unknown fields, and required ones that are missing
-        k8s_model_from_dict(kind, k8s_snake_case_dict(kind, manifest))
+    kind = getattr(kubernetes, CLASSES[manifest["kind"]])
+    k8s_model_from_dict(kind, k8s_snake_case_dict(kind, manifest))
 
+
+def test_manifests_have_the_fields_and_types_of_kubernetes() -> None:
     found = manifests()
-    assert {manifest["kind"] for manifest in found} == CLASSES.keys()
+    assert {manifest["kind"] for manifest in found} == CLASSES.keys() - {"ConfigMap"}
     for manifest in found:
-        check(manifest)
+        require_valid(manifest)
     (wrong,) = (manifest for manifest in manifests() if manifest["kind"] == "Deployment")
     pod(wrong)["container"] = pod(wrong).pop("containers")
     with pytest.raises(Exception, match="Unexpected keys in model class V1PodSpec"):
-        check(wrong)
+        require_valid(wrong)
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl renders the manifests")
+def test_what_kubectl_renders_is_valid_and_complete(tmp_path: Path) -> None:
+    folder = tmp_path / "kubernetes"
+    shutil.copytree(KUBERNETES, folder)
+    # as README.md beside it says
+    (folder / "config").mkdir()
+    shutil.copy(REPOSITORY / "config" / "config.yaml", folder / "config")
+    rendered = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, check=True).stdout
+    found = list(yaml.safe_load_all(rendered))
+    for manifest in found:
+        require_valid(manifest)
+        assert manifest["metadata"].get("namespace", "smallcaps") == "smallcaps"
+    assert {manifest["kind"] for manifest in found} == CLASSES.keys()
+    maps = {manifest["metadata"]["name"]: manifest["data"] for manifest in found if manifest["kind"] == "ConfigMap"}
+    assert yaml.safe_load(maps["smallcaps-instance"]["dagster.yaml"]) == read(KUBERNETES / "instance.yaml")
+    assert maps["smallcaps-config"].keys() == {"config.yaml"}
+    (deployment,) = (manifest for manifest in found if manifest["kind"] == "Deployment")
+    mounted = {volume["configMap"]["name"] for volume in pod(deployment)["volumes"] if "configMap" in volume}
+    assert mounted <= maps.keys()
 
 
 def test_the_section_of_the_kubernetes_launcher_is_what_it_reads() -> None:

@@ -65,6 +65,8 @@ REGROWN = {
     "trade conditions": "asked for again, and the pinned copy holds until then",
     "splits": "asked for again when they are next materialized",
     "flat files": "downloaded again when they are next materialized",
+    "shares outstanding": "asked for again when event_listings is next materialized",
+    "listings of events": "made again when event_listings is next materialized",
 }
 # kinds whose files carry no name of their place
 NAMELESS = {"reports", "capture reports", "quarantine"}
@@ -78,6 +80,8 @@ SINGLE = {
     "record of imports",
     "trade conditions",
     "splits",
+    "shares outstanding",
+    "listings of events",
 }
 
 

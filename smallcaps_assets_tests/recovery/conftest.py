@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from smallcaps_assets_tests.assets.conftest import instance, storage
 from smallcaps_assets_tests.recovery.platform import Platform
+
+__all__ = ["instance", "storage"]
 
 
 @pytest.fixture(scope="package")

@@ -33,6 +33,8 @@ from smallcaps_assets.errors import LakeError, SettingsError, SmallcapsError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.pipeline.calendar import completed_sessions
+from smallcaps_assets.pipeline.operations.bucket_readiness import check_bucket
 from smallcaps_assets.pipeline.operations.readiness import (
     KNOWN_SYMBOL,
     ReadinessCheck,
@@ -44,6 +46,7 @@ from smallcaps_assets.pipeline.operations.readiness import (
     check_lake,
     endpoint_checks,
 )
+from smallcaps_assets.pipeline.source import flat_files
 from smallcaps_assets.runtime.system_errors import system_error
 from smallcaps_assets.settings.sections import SourceParams
 from smallcaps_assets.settings.settings import Settings, config_path, lake_path
@@ -208,6 +211,8 @@ def _check_endpoints(settings: Settings, lake: Lake, now: datetime, report: part
         report(f"{count_noun(len(checks), 'request')} to {_destination(source)}{_duration(client, len(checks))} ...")
         with vendor_slot(instance, report):
             yield from ask_endpoints(checks)
+    if settings.source.uses_flat_files and settings.source.kind != "embedded":
+        yield check_bucket(flat_files(source), completed_sessions(settings.history, settings.sessions, now))
 
 
 def _duration(client: MarketDataClient, requests: int) -> str:

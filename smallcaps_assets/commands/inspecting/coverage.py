@@ -15,6 +15,7 @@ from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.bars.coverage import by_symbol, doubled_months
 from smallcaps_assets.domain.bars.suspect_prints import count_touched, describe_prints
+from smallcaps_assets.domain.listings.presence import describe_renamed
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.bars import BarsStore
@@ -79,6 +80,7 @@ def _document(found: Coverage, figures: dict[str, int], lake: Lake) -> dict[str,
         "suspect_prints": found.prints.to_dicts(),
         "doubled": doubled_months(found.table).to_dicts(),
         "unreadable": found.causes,
+        **({"renamed": found.renamed.to_dicts()} if found.renamed.height else {}),
     }
 
 
@@ -171,13 +173,14 @@ def _details(found: Coverage, arguments: Namespace, settings: Settings) -> list[
     """Everything that is missing, or the first rows of it."""
     most = None if arguments.missing else _MOST_LINES
     causes = list(found.causes.values())
-    doubled = doubled_months(found.table)
+    doubled, renamed = doubled_months(found.table), found.renamed[:most].to_dicts()
     parts: tuple[tuple[str, int, list[Printable]], ...] = (
         ("cannot be read", len(causes), [f"  {cause}" for cause in causes[:most]]),
         ("minutes lost, New York", found.lost.height, [_lost(found.lost[:most])]),
         ("suspect prints", found.prints.height, [prints_table(found.prints[:most])]),
         ("doubled volumes", doubled.height, [_doubled(doubled[:most])]),
         ("holes", found.holes.height, [_holes(found.holes[:most])]),
+        ("other names", found.renamed.height, [f"  {line}" for line in map(describe_renamed, renamed)]),
     )
     items: list[Printable] = []
     for title, count, details in parts:

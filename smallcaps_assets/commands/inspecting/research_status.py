@@ -43,7 +43,7 @@ def research_status(lake: Lake, settings: Settings) -> tuple[list[Printable], in
         behind = SymbolResearch(detector, settings.research.params, splits).behind(symbols)
     except LakeError as error:  # of the imported events
         return [Line(f"research: {error}", "bad")], 1
-    outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
+    outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking, settings.universe)
     cohorts, damaged = cohort_lines(outcomes)
     if not behind:
         return [f"research: tables of {count_noun(len(symbols), 'symbol')} up to date", *cohorts], damaged

@@ -14,8 +14,9 @@ from smallcaps_assets.commands.console import Line, Printable, show, watch
 from smallcaps_assets.commands.flag_types import positive_number
 from smallcaps_assets.commands.inspecting.report import capture_report
 from smallcaps_assets.commands.inspecting.research_status import research_status
+from smallcaps_assets.commands.inspecting.universe_status import universe_status
 from smallcaps_assets.commands.services.active_runs import ActiveRun, active_runs
-from smallcaps_assets.commands.services.disk_watch import describe_disk
+from smallcaps_assets.commands.services.disk_watch import OF_LAKE, describe_disk, is_on_disk_of
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration
@@ -91,13 +92,17 @@ def take_status(lake: Lake, settings: Settings, arguments: Namespace, now: datet
     counts, without_bars = count_history(lake, settings, now)
     runs, problem = _runs(settings)
     of_research, unreadable = research_status(lake, settings)
-    history = [*_history(lake, counts, without_bars), *of_research]
+    of_universe, damaged_listings = universe_status(lake, settings)
+    history = [*_history(lake, counts, without_bars), *of_universe, *of_research]
     items: list[Printable] = [*history, *describe_runs(runs, problem, now)]
-    damaged = unreadable + int(problem is not None)
+    damaged = unreadable + damaged_listings + int(problem is not None)
     state = state_folder(settings)
     if state.is_dir() and (reason := why_unwritable(state)):
         items.append(Line(f"state:  {describe_disk(state, reason)}", "bad", hanging=8))
         damaged += 1
+    if not is_on_disk_of(lake.root, state) and (reason := why_unwritable(lake.root)):
+        # an archive is read like this on purpose
+        items.append(Line(f"disk:   {describe_disk(lake.root, reason, OF_LAKE)}", "bad", hanging=8))
     if is_stored(lake.nightly_report):
         items.append(_night(lake.nightly_report))
     for profile in sorted(PROFILES, key=settings.active_profile.__ne__):

@@ -116,7 +116,7 @@ def _choose(lake: Lake, profile: Profile, settings: Settings, arguments: Namespa
     causal = of_spec.filter(selection="causal")
     selection = "causal" if causal.height or of_spec.is_empty() else "master"
     rows = causal if selection == "causal" else of_spec
-    outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking)
+    outcomes = JoinedOutcomes(lake, settings.research.params, settings.sessions, settings.ranking, settings.universe)
     source = source_of_cohorts(lake, profile, arguments.spec)
     params = settings.research.params
     return _Shown(

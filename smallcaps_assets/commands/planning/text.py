@@ -58,7 +58,7 @@ def _table(table: pl.DataFrame) -> TextTable:
         (
             row["wave"],
             *(f"{row[name]:,}" for name in ("events", "events_due", "trades_spans", "quotes_spans", "requests")),
-            _hours(row["hours"]),
+            in_hours(row["hours"]),
             f"{row['bytes'] / BYTES_PER_MB:,.2f}",
             _megabytes(row["bytes_p50"]),
             _megabytes(row["bytes_p90"]),
@@ -68,7 +68,8 @@ def _table(table: pl.DataFrame) -> TextTable:
     return TextTable((*columns, "MB/event p50", "p90"), rows)
 
 
-def _hours(hours: float | None) -> str:
+def in_hours(hours: float | None) -> str:
+    """Hours as text, with the days where there are many; `-` if not known."""
     if hours is None:
         return "-"
     days = f" ({hours / HOURS_PER_DAY:,.1f} days)" if hours > DAYS_FROM_HOURS else ""

@@ -11,8 +11,10 @@ from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure, PartitionRecorder
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
+from smallcaps_assets.domain.listings.presence import renamed
 from smallcaps_assets.domain.tables import EVENTS, SHARD
 from smallcaps_assets.lake.files.publish import DerivedTable
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.events.lost_bars import log_lost_bars
 from smallcaps_assets.pipeline.outcome import add_versions
@@ -66,4 +68,6 @@ def make_master(settings: SettingsResource, lake: LakeResource) -> tuple[Derived
     tests = detector.test_symbols.among(detector.shards.symbols())
     version = facts_of(dg.AssetKey("master_events")).code_version(loaded)
     made_from = {**master.provenance, "code_version": version}
-    return DerivedTable(master.rows, made_from), master_metadata(master.rows, tests)
+    listings = ListingStore(lake.lake).table()
+    names = None if listings is None else renamed(listings, master.rows["symbol"].unique())
+    return DerivedTable(master.rows, made_from), master_metadata(master.rows, tests, names)

@@ -21,8 +21,10 @@ from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.files.proven_files import prove_once
 from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.pipeline.manifests.selecting import choose_cohorts, select_manifest
+from smallcaps_assets.pipeline.universe.as_of import NO_LISTINGS, EventJudge, describe_universe
 from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings
 
+EVENT_LISTINGS_KEY = dg.AssetKey("event_listings")
 _BY_COHORTS = (
     f" Its events are those whose cohort of {COHORTS_FROM} was winning at profiles.{{profile}}.cohorts.as_of; the "
     "cohorts are kept, and select until others are asked for."
@@ -54,7 +56,7 @@ def _manifest(profile: Profile, settings: Settings) -> dg.AssetsDefinition:
 
     @dg.asset(
         key=[profile, "manifest"],
-        deps=[dg.AssetKey(key) for key in others],
+        deps=[EVENT_LISTINGS_KEY, *map(dg.AssetKey, others)],
         metadata=column_schema(FOLLOW_UP_MANIFEST if others else MANIFEST, below=True),
         description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
         f"manifest never overwrites an old one.{_BY_COHORTS.format(profile=profile) * bool(others)}",
@@ -96,7 +98,9 @@ def make_manifest(
     today = settings.now().astimezone(ZoneInfo(NEW_YORK)).date()
     chosen = choose_cohorts(lake.lake, loaded, profile, today, renew=renew_cohorts)
     cohorts = chosen.cohorts if chosen else None
-    selection = select_manifest(master_events, loaded.profiles[profile], loaded.ranking, cohorts)
+    judge = EventJudge.in_force(lake.lake, loaded.universe)
+    at_event = None if judge is None else judge.judge(master_events)
+    selection = select_manifest(master_events, loaded.profiles[profile], loaded.ranking, cohorts, at_event)
     require_sound_manifest(selection.manifest, loaded.profiles[profile], loaded.ranking)
     store = lake.manifests(profile)
     damage = store.damage()
@@ -109,9 +113,12 @@ def make_manifest(
         master_sha256=prove_once(lake.lake.master),
         now=settings.now(),
         cohorts=cohorts,
+        universe=None if at_event is None else describe_universe(at_event, loaded.universe),
     )
     if notice := chosen.notice(profile) if chosen else None:
         dg.get_dagster_logger().warning(notice)
+    if judge is None and loaded.universe.judges_events:
+        dg.get_dagster_logger().info(NO_LISTINGS)
     figures = manifest_metadata(selection, sidecar, unchanged=sidecar["manifest_id"] == before)
     figures |= cohort_metadata(selection.manifest, cohorts, notice) if cohorts else {}
     return sidecar["sha256"], figures | ({"damaged": damage} if damage else {})

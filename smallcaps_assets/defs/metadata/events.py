@@ -14,6 +14,7 @@ from smallcaps_assets.domain.tables import SESSIONS
 from smallcaps_assets.pipeline.pictures import clock_picture, funnel_picture, score_picture, sessions_picture
 from smallcaps_assets.pipeline.sketches import clock_sketch
 
+_NAMES_SHOWN: Final = 20
 # what decides which events have the longer window, in words with their units
 _EXTENSION: Final = {
     "transactions_threshold": "trades of the minute, from",
@@ -24,13 +25,15 @@ _EXTENSION: Final = {
 }
 
 
-def master_metadata(events: pl.DataFrame, test_symbols: Sequence[str]) -> Metadata:
-    """Metadata of MASTER (EVENTS); `test_symbols` have shards that were left out."""
+def master_metadata(events: pl.DataFrame, test_symbols: Sequence[str], names: pl.DataFrame | None = None) -> Metadata:
+    """Metadata of MASTER (EVENTS); `test_symbols` have shards that were left out, `names` is RENAMED of its symbols."""
+    other_names = {} if names is None or names.is_empty() else {"other names": table(names.head(_NAMES_SHOWN))}
     left_out = {"test symbols left out": describe_test_symbols(test_symbols)} if test_symbols else {}
     return {
         **_pictures(events),
         **_tables(events),
         **left_out,
+        **other_names,
         "dagster/row_count": events.height,
         **_plotted(events),
         "first_rows": _first_events(events),

@@ -23,9 +23,9 @@ def retention_job() -> dg.JobDefinition:
         executor_def=dg.in_process_executor,
         # the next night removes what is left
         tags={"dagster/max_retries": "0"},
-        description="Removes from Dagster's state what is older than the section retention of the settings says: logs "
-        "of runs, results of checks, and records of partitions that later ones replaced. What is materialized, failed, "
-        "missing or stale stays as it is; nothing of the lake is removed.",
+        description="Removes from Dagster's state what is older than the section retention of the settings says: runs "
+        "with their logs, results of checks, and records of partitions that later ones replaced. What is materialized, "
+        "failed, missing or stale stays as it is; nothing of the lake is removed.",
     )
     def in_order() -> None:
         remove()

@@ -117,6 +117,19 @@ def session_states(
     )
 
 
+def without_absences(states: pl.DataFrame, absent: pl.Series) -> pl.DataFrame:
+    """STATES in which no session is expected of a symbol that is known to be nobody's on that day.
+
+    Args:
+        states: STATES.
+        absent: of each row whether its symbol is listed under no security on that day.
+    """
+    of_nobody = pl.lit(absent)
+    return states.with_columns(expected=pl.col("expected") & ~of_nobody, hole=pl.when(~of_nobody).then("hole")).filter(
+        pl.col("expected") | pl.col("bars").is_not_null()
+    )
+
+
 def coverage_table(states: pl.DataFrame, symbols: pl.DataFrame) -> pl.DataFrame:
     """STATES aggregated by symbol and ET month (COVERAGE); volumes and causes are null.
 

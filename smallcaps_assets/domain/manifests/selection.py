@@ -9,6 +9,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from smallcaps_assets.domain.bars.unknown import all_known
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
+from smallcaps_assets.domain.listings.as_of import is_selectable
 from smallcaps_assets.domain.manifests.follow_up import COHORT_STEP, Admission, CohortSelection
 from smallcaps_assets.domain.manifests.windows import (
     FLOOR_GUARD,
@@ -25,6 +26,8 @@ from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST, SESSION
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]
+# name of step 1b in a funnel
+UNIVERSE_STEP: Final = "in_universe_at_event"
 # columns that may be null in a step: such rows pass, and are counted
 _MAY_BE_UNKNOWN: Final = {"bar_liquidity": "vwap_at_event", "day_liquidity": "dollar_volume_day"}
 
@@ -121,9 +124,16 @@ def profile_hash(profile: ProfileParams, ranking: RankingParams) -> str:
 
 
 def select_events(
-    master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams, admit: Admission | None = None
+    master: pl.DataFrame,
+    profile: ProfileParams,
+    ranking: RankingParams,
+    admit: Admission | None = None,
+    at_event: pl.DataFrame | None = None,
 ) -> Selection:
     """Select the events of a profile from MASTER (EVENTS), in the eight steps of the specification.
+
+    Step 1b, where `at_event` (EVENT_LISTINGS of every event of MASTER) is given, follows the first: it keeps the events
+    whose symbol was in the universe on their date, or of which that is not known.
 
     Step 2b, `admit`, follows the second: it has the columns of ADMISSION of the events that winning cohorts select.
 
@@ -145,6 +155,9 @@ def select_events(
         funnel.append({"step": step, "rows": passing.height})
         if unknown := _unknown(master, step, passing["row"]):
             funnel[-1][f"{_MAY_BE_UNKNOWN[step]}_unknown"] = unknown
+        if step == "range_and_sessions" and at_event is not None:
+            passing, of_step = _in_universe(master, passing, at_event)
+            funnel.append(of_step)
         if step == "min_event_score" and admit is not None:
             admitted = admit(master[passing["row"]].with_columns(time_bucket=time_bucket(ranking)))
             master = master.join(admitted.events, on="event_id", how="left", maintain_order="left", validate="m:1")
@@ -173,6 +186,32 @@ def select_events(
         .match_to_schema(schema)
     )
     return Selection(manifest, funnel, figures)
+
+
+def _in_universe(
+    master: pl.DataFrame, passing: pl.DataFrame, at_event: pl.DataFrame
+) -> tuple[pl.DataFrame, dict[str, int | str]]:
+    """The rows of `passing` that were in the universe on their date, and the step of the funnel.
+
+    Raises:
+        ValueError: `at_event` lacks an event of MASTER.
+    """
+    judged = master.select("event_id").join(
+        at_event.select("event_id", "in_universe_at_event", "excluded_by", "unknown", known=True),
+        on="event_id",
+        how="left",
+        maintain_order="left",
+        validate="m:1",
+    )
+    if judged["known"].null_count():
+        raise ValueError("step 1b needs a verdict on every event of MASTER")
+    judged = judged[passing["row"]]
+    kept = passing.filter(judged.select(is_selectable()).to_series())
+    step: dict[str, int | str] = {"step": UNIVERSE_STEP, "rows": kept.height}
+    for prefix, column in (("excluded_by", "excluded_by"), ("unknown", "unknown")):
+        counts = judged[column].drop_nulls().value_counts().sort(column).iter_rows()
+        step |= {f"{prefix}_{name}": count for name, count in counts}
+    return kept, step
 
 
 def _unknown(master: pl.DataFrame, step: str, rows: pl.Series) -> int:

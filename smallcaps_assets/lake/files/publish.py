@@ -4,6 +4,7 @@ A file at its final path is complete by definition. A killed process leaves at m
 next publication of the same file removes.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -87,9 +88,15 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         if action == "written" and is_full(error):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
-        remedy = _CHECK_THE_DISK if action == "written" else _how_to_read(path, error)
+        remedy = _how_to_read(path, error) if action == "read" else _how_to_write(path, error)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
+
+
+def _how_to_write(path: Path, error: Exception) -> str:
+    """What lets this user write; a disk that is mounted read-only is named as that."""
+    is_read_only = getattr(error, "errno", None) == errno.EROFS
+    return describe_room(path, None) if is_read_only else _CHECK_THE_DISK
 
 
 def _how_to_read(path: Path, error: Exception) -> str:

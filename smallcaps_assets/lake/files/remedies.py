@@ -71,6 +71,14 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/shares_outstanding\.parquet",
+        (
+            "Restore it, or remove it and materialize event_listings, which asks for it again: one request per symbol "
+            "and quarter with events."
+        ),
+    ),
+    (r"events/listings\.parquet", f"Materialize event_listings, which makes it from MASTER and listings {_FREE}."),
+    (
         r"reference/imports\.json",
         (
             'Restore it, or write into it what was imported, such as {{"kinds": ["bars"]}}; the kinds are bars, events '

@@ -93,6 +93,18 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         _table_with("id", "updates_volume", "sha256"),
     ),
     FileKind("splits", r"reference/splits\.parquet", parquet_state, _table_with("symbol", "split_from", "split_to")),
+    FileKind(
+        "shares outstanding",
+        r"reference/shares_outstanding\.parquet",
+        parquet_state,
+        _table_with("symbol", "asked_for", "shares_outstanding"),
+    ),
+    FileKind(
+        "listings of events",
+        r"events/listings\.parquet",
+        parquet_state,
+        _table_with("event_id", "listing_id", "in_universe_at_event"),
+    ),
     FileKind("record of imports", r"reference/imports\.json", document_state, imports_faults),
     FileKind("reports", r"reports/(?:nightly|coverage)\.parquet", parquet_state, _table_with("symbol")),
     FileKind(

@@ -9,9 +9,11 @@ import polars as pl
 from smallcaps_assets.domain.bars import checks as bar_checks
 from smallcaps_assets.domain.bars.flat_checks import COMPARED_SESSIONS, flat_files_agree, flat_files_current
 from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.listings.presence import absences
 from smallcaps_assets.domain.sessions import SESSION_TABLE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.suspect_prints import recent_suspect_prints
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
@@ -24,13 +26,17 @@ def checks_of_bars(bars: BarsStore, universe: UniverseStore, settings: Settings,
     params = settings.checks.bars
     sessions = completed_sessions(settings.history, settings.sessions, now)
     followed = universe.listings().filter("active")
+    listings = ListingStore(bars.lake).table()
+
+    def expected() -> pl.DataFrame:
+        days = bar_checks.expected_sessions(followed, sessions)
+        return days if listings is None else days.filter(~absences(days, listings, "day"))
+
     counts = cache(lambda: bars.session_bars(followed["symbol"].to_list()))
     of_files = checks_of_flat_files(bars, followed["symbol"].to_list()) if settings.source.bars != "rest" else {}
     return {
         **of_files,
-        "session_coverage": lambda: bar_checks.session_coverage(
-            counts(), bar_checks.expected_sessions(followed, sessions), params
-        ),
+        "session_coverage": lambda: bar_checks.session_coverage(counts(), expected(), params),
         "empty_sessions": lambda: bar_checks.empty_sessions(counts(), params),
         "suspect_print": lambda: recent_suspect_prints(bars, params.suspect_print),
         "missing_minutes": lambda: _missing_minutes(bars, sessions[-params.last_sessions :], settings),

@@ -25,6 +25,7 @@ from smallcaps_assets.domain.bars.coverage import (
     session_volumes,
     symbols_to_report,
     with_volumes,
+    without_absences,
 )
 from smallcaps_assets.domain.bars.suspect_prints import (
     COLUMNS_READ,
@@ -34,8 +35,10 @@ from smallcaps_assets.domain.bars.suspect_prints import (
     suspect_prints,
 )
 from smallcaps_assets.domain.findings import Finding
+from smallcaps_assets.domain.listings.presence import RENAMED, absences, renamed
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.suspect_prints import list_prints
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
@@ -59,6 +62,7 @@ class Coverage(NamedTuple):
     causes: dict[str, str]  # why the files of a symbol cannot be read
     # from the bars themselves; empty if they were not read
     findings: tuple[Finding, ...]
+    renamed: pl.DataFrame  # RENAMED
 
     def figures(self) -> dict[str, int]:
         """Counts of complete and missing sessions and symbols."""
@@ -112,6 +116,9 @@ class Inventory:
         placed_symbols = symbols_to_report(listings, here).filter(pl.col("symbol").is_in(wanted))
         since, calendar = self.settings.history.first_session, self._calendar(due, here)
         states = session_states(placed_symbols, here, due, calendar, since)
+        listings_known = ListingStore(self.bars.lake).table()
+        if listings_known is not None:
+            states = without_absences(states, absences(states, listings_known, "day"))
         before = here.filter(pl.col("bars") > 0, pl.col("day") < since)
         table, minutes, findings = coverage_table(states, placed_symbols), REGULAR_MINUTES.to_frame(), list[Finding]()
         prints = LISTED_PRINTS.to_frame()
@@ -132,6 +139,7 @@ class Inventory:
             symbols_before=before["symbol"].n_unique(),
             causes=causes,
             findings=tuple(findings),
+            renamed=RENAMED.to_frame() if listings_known is None else renamed(listings_known, wanted),
         )
 
     def _calendar(self, due: Sequence[date], here: pl.DataFrame) -> list[date]:

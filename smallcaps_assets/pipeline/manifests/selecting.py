@@ -45,15 +45,21 @@ class ChosenCohorts:
 
 
 def select_manifest(
-    master: pl.DataFrame, profile: ProfileParams, ranking: RankingParams, cohorts: SelectingCohorts | None
+    master: pl.DataFrame,
+    profile: ProfileParams,
+    ranking: RankingParams,
+    cohorts: SelectingCohorts | None,
+    at_event: pl.DataFrame | None = None,
 ) -> Selection:
     """Select the events of a profile from MASTER (EVENTS); by `cohorts` where the profile has them.
+
+    With `at_event` (EVENT_LISTINGS of MASTER), only those whose symbol was in the universe on their date.
 
     Raises:
         ValueError: the profile has them and they are not given, or the other way round.
     """
     if cohorts is None or profile.cohorts is None:
-        return select_events(master, profile, ranking)
+        return select_events(master, profile, ranking, at_event=at_event)
     admit = partial(
         admit_events,
         cohorts=cohorts.rows,
@@ -61,7 +67,7 @@ def select_manifest(
         max_per_symbol=profile.max_per_symbol,
         ranking=ranking,
     )
-    return select_events(master, profile, ranking, admit)
+    return select_events(master, profile, ranking, admit, at_event)
 
 
 def choose_cohorts(

@@ -32,7 +32,7 @@ from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_betw
 from smallcaps_assets.pipeline.source import require_payable
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB, describe_reserve
 from smallcaps_assets.settings.sections import FreeDiskParams, SourceParams
-from smallcaps_assets.settings.settings import Settings, api_key, key_variable
+from smallcaps_assets.settings.settings import Settings, api_key, flat_file_keys, key_variable
 
 # note: works, but not as it could; problem: something that the settings need cannot work
 Verdict = Literal["ok", "note", "problem"]
@@ -81,14 +81,17 @@ class EndpointCheck(NamedTuple):
 
 
 def check_key(source: SourceParams) -> ReadinessCheck:
-    """Whether there is a key that can be sent; names its variable, never its value."""
+    """Whether there is a key that can be sent, and those of flat files if they are used; names variables, no values."""
     if source.kind == "embedded":
         return ReadinessCheck("key", "ok", "the simulated exchange needs none")
     try:
         BearerKey(api_key(source).get_secret_value())
+        if source.uses_flat_files:
+            flat_file_keys(source)
     except SmallcapsError as error:
         return ReadinessCheck("key", "problem", str(error))
-    return ReadinessCheck("key", "ok", f"{key_variable(source)} is set in the environment")
+    also = " and so are the keys of the flat files" if source.uses_flat_files else ""
+    return ReadinessCheck("key", "ok", f"{key_variable(source)} is set in the environment{also}")
 
 
 def check_lake(lake: Lake, settings: Settings) -> ReadinessCheck:

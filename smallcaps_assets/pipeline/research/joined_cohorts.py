@@ -5,6 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.as_of import is_selectable
 from smallcaps_assets.domain.manifests.selection import RankingParams, time_bucket
 from smallcaps_assets.domain.research.cohorts.cohorts import CohortTables, as_of_day, cohort_tables
 from smallcaps_assets.domain.research.cohorts.params import CohortParams
@@ -12,17 +13,23 @@ from smallcaps_assets.domain.research.cohorts.spec_rows import COHORT_EVENTS, mo
 from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS, COHORTS
 from smallcaps_assets.domain.sessions import NEW_YORK
-from smallcaps_assets.domain.versions import code_version
+from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.lake.cohorts import COHORT_MEMBERS_TABLE, COHORTS_TABLE
 from smallcaps_assets.lake.files.publish import disk_errors
 from smallcaps_assets.pipeline.research.joined_files import JoinedFiles, JoinedTable
 from smallcaps_assets.pipeline.research.joined_outcomes import EVENT_COSTS_TABLE, JoinedOutcomes, files_of_events
+from smallcaps_assets.pipeline.universe.as_of import EventJudge
 from smallcaps_assets.settings.settings import Profile
 
 # Raised with every code change that changes rows.
 COHORTS_VERSION: Final = "2"
 # what cohorts are made from, but for tables by symbol, as their footer names it, in words
-_JOINED_INPUTS: Final = {"code": "settings", "costs": "event_costs", "events": "MASTER or candidates"}
+_JOINED_INPUTS: Final = {
+    "code": "settings",
+    "costs": "event_costs",
+    "events": "MASTER or candidates",
+    "universe": "listings or filters of the universe",
+}
 _FEATURES: Final = "event_bar_features"
 _LABELS: Final = "event_labels"
 _OUTCOMES: Final = "event_outcomes"
@@ -51,7 +58,7 @@ def publish_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> JoinedCohorts
     }
     settings = settings_of_cohorts(outcomes.params, outcomes.ranking)
     inputs = {"code": code_version(COHORTS_VERSION, *settings)}
-    inputs |= {name: files.contents(paths) for name, paths in parts.items()}
+    inputs |= {name: files.contents(paths) for name, paths in parts.items()} | _universe_input(outcomes)
     made: list[CohortTables] = []
 
     def tables() -> CohortTables:
@@ -82,14 +89,16 @@ def changes_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> list[str]:
         "code": code_version(COHORTS_VERSION, *settings_of_cohorts(outcomes.params, outcomes.ranking)),
         "costs": files.contents(files.of_lake(EVENT_COSTS_TABLE, profile)),
         "events": files.contents(files_of_events(outcomes.lake)),
+        **_universe_input(outcomes),
     }
-    return [words for name, words in _JOINED_INPUTS.items() if known.get(name) != now[name]]
+    return [words for name, words in _JOINED_INPUTS.items() if known.get(name) != now.get(name)]
 
 
 def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFrame:
     """COHORT_EVENTS of all events with costs, sorted by event and label spec.
 
-    Events whose outcomes are not made yet are left out, and those that are no longer detected.
+    Events whose outcomes are not made yet are left out, those that are no longer detected, and those whose symbol was
+    not in the universe on their date, where the universe is as of it.
 
     Raises:
         LakeError: a file is damaged or cannot be read.
@@ -97,8 +106,19 @@ def events_of_cohorts(outcomes: JoinedOutcomes, profile: Profile) -> pl.DataFram
     rows = outcomes.outcomes_of(profile).filter(pl.col("event_type").is_not_null())
     bucket = time_bucket(outcomes.ranking)
     with disk_errors("read", outcomes.lake.research):
-        found = rows.with_columns(time_bucket=bucket).select(*COHORT_EVENTS).sort("event_id", "label_spec").collect()
-    return found.match_to_schema(COHORT_EVENTS)
+        found = rows.with_columns(time_bucket=bucket).select(*COHORT_EVENTS, "close").sort("event_id", "label_spec")
+        events = found.collect()
+    judge = None if outcomes.universe is None else EventJudge.in_force(outcomes.lake, outcomes.universe)
+    if judge is not None:
+        judged = judge.judge(events.unique("event_id", maintain_order=True))
+        events = events.join(judged.filter(is_selectable()), on="event_id", how="semi", maintain_order="left")
+    return events.drop("close").match_to_schema(COHORT_EVENTS)
+
+
+def _universe_input(outcomes: JoinedOutcomes) -> dict[str, str]:
+    """What decides which events are of the universe of their date; nothing where that is not asked."""
+    judge = None if outcomes.universe is None else EventJudge.in_force(outcomes.lake, outcomes.universe)
+    return {} if judge is None else {"universe": digest(map(str, judge.inputs().values()))}
 
 
 def cohorts_before(events: pl.DataFrame, params: CohortParams) -> tuple[date, pl.DataFrame, pl.DataFrame] | None:

@@ -23,6 +23,7 @@ from smallcaps_assets.domain.research.tables.research_labels import (
 from smallcaps_assets.domain.research.tables.wave_tables import EVENT_OUTCOMES
 from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.files.stored_tables import is_stored
@@ -48,7 +49,7 @@ _OF_LABELS: Final = ("event_id", "label_spec", "state", "entry_at", "t1", "tie",
 _OF_COSTS: Final = ("event_id", "label_spec", "cost_bps", "net_return")
 _OF_OUTCOMES: Final = ("event_id", "symbol", "event_type", "timestamp", "in_master", "mfe_15_bps")
 _OF_EVENTS: Final = pl.Schema({name: EVENTS[name] for name in ("event_id", "direction", "date", "session")})
-_OF_FEATURES: Final = ("event_id", "flatness_score", "in_causal_sample")
+_OF_FEATURES: Final = ("event_id", "flatness_score", "in_causal_sample", "close")
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ class JoinedOutcomes:
         params: settings of the research tables.
         sessions: bounds of the sessions.
         ranking: its time buckets are those of cohorts.
+        universe: whose events cohorts are of, as of the events' dates, where listings are known; None: of all events.
     """
 
     lake: Lake
     params: ResearchParams
     sessions: SessionParams
     ranking: RankingParams
+    universe: UniverseParams | None = None
 
     def enriched(self) -> JoinedFile:
         """Publish ENRICHED of every event of which there are outcomes, in MASTER order; see EnrichedEvents.
@@ -129,7 +132,7 @@ class JoinedOutcomes:
         """A row per event and label spec of `event_costs` of a profile, to be aggregated; in no order.
 
         Columns: event_id, label_spec, state, entry_at, t1, tie, label, halt_in_label, cost_bps, net_return, symbol,
-        event_type, timestamp, in_master, mfe_15_bps, direction, date, session, flatness_score, in_causal_sample.
+        event_type, timestamp, in_master, mfe_15_bps, direction, date, session, flatness_score, in_causal_sample, close.
         Those of an event are null where its symbol's outcomes are behind, or it is no longer detected. Files are proved
         first. No file is read that depends on the tape of another profile: its manifest may depend on these rows.
 

@@ -73,23 +73,27 @@ class Heading(NamedTuple):
 Tapes = Mapping[str, Mapping[str, Any]]
 # By event, what `drawn_outcomes` finds.
 DrawnOutcomes = Mapping[str, Mapping[str, Any]]
+# By event, other names and owners of its ticker.
+NameNotes = Mapping[str, str]
 
 
-def render_sheet(
+def render_sheet(  # noqa: PLR0913 -- all that a page shows
     heading: Heading,
     events: pl.DataFrame,
     charts: Charts,
     tapes: Tapes = MappingProxyType({}),
     outcomes: DrawnOutcomes = MappingProxyType({}),
+    *,
+    names: NameNotes = MappingProxyType({}),
 ) -> str:
-    """The HTML page of events (SAMPLE, or MANIFEST where there is no sample), their charts, tape and outcomes."""
+    """The HTML page of events (SAMPLE, or MANIFEST where there is no sample): charts, tape, outcomes and names."""
     style = "".join(map(_part, _STYLES))
     scripts = {name: _part(file) for name, file in _SCRIPTS.items()}
     allowed = " ".join(map(_hash_of, scripts.values()))
     parts = {
         "POLICY": f"default-src 'none'; img-src data:; style-src {_hash_of(style)}; script-src {allowed}",
         "STYLE": style,
-        "DATA": _inert(_document(heading, events, charts, tapes) | {"outcomes": _outcomes(outcomes)}),
+        "DATA": _inert(_document(heading, events, charts, tapes) | {"outcomes": _outcomes(outcomes)} | _names(names)),
         **scripts,
     }
     page = _part("sheet.html")
@@ -135,6 +139,11 @@ def _document(heading: Heading, events: pl.DataFrame, charts: Charts, tapes: Tap
         "tape": describe_figures(),
         "events": [event | {"tape": tapes.get(event["id"])} for event in _events(events, charts)],
     }
+
+
+def _names(names: NameNotes) -> dict[str, Any]:
+    """Other names of the events' securities, where there are some."""
+    return {"names": dict(names)} if names else {}
 
 
 def _outcomes(outcomes: DrawnOutcomes) -> dict[str, Any]:

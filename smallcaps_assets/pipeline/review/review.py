@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.presence import name_notes
 from smallcaps_assets.domain.review.precision import PrecisionVerdict, estimate_precision, judge_precision
 from smallcaps_assets.domain.review.sample import ChartRules, Charts, chart_frames, draw_sample, sample_id
 from smallcaps_assets.domain.review.tape_drawing import DrawingLimits
@@ -15,6 +16,7 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.tape.store import TapeStore
@@ -75,7 +77,7 @@ class Review:
         heading = Heading(self.profile, sheet.manifest_id, sheet.sample_id, manifest.height, params)
         tapes = tapes_of_page(self._tape, events, self.settings, SHEET_LIMITS.shared_by(events.height, SHEET_CHARTS))
         outcomes = self._outcomes(events)
-        page = render_sheet(heading, events, charts, tapes, outcomes)
+        page = render_sheet(heading, events, charts, tapes, outcomes, names=self._names(events))
         shown = sum("damage" not in tape for tape in tapes.values())
         known = sum("missing" not in outcome for outcome in outcomes.values())
         return PublishedSheet(sheet, self.store.publish(sheet, page), len(page.encode()), charts, shown, known)
@@ -91,7 +93,7 @@ class Review:
             if "damage" in tape:
                 raise LakeError(str(tape["damage"]))
         heading = Heading(self.profile, manifest_id, None, manifest_events, self.settings.review)
-        return render_sheet(heading, event, self._charts(event), tapes, self._outcomes(event))
+        return render_sheet(heading, event, self._charts(event), tapes, self._outcomes(event), names=self._names(event))
 
     def assess(self, sheet: Sheet) -> ReviewResult:
         """The precision estimated from the labels of a sheet."""
@@ -104,6 +106,11 @@ class Review:
 
     def _outcomes(self, events: pl.DataFrame) -> dict[str, dict[str, Any]]:
         return drawn_outcomes(self.lake, self.profile, events, enabled=self.settings.research.enabled)
+
+    def _names(self, events: pl.DataFrame) -> dict[str, str]:
+        """By event, other names and owners of its ticker; none where listings are not known."""
+        listings = ListingStore(self.lake).table()
+        return {} if listings is None else name_notes(events.select("event_id", "symbol", "date"), listings)
 
     def _charts(self, events: pl.DataFrame) -> Charts:
         days = [date.fromisoformat(day) for day in events["date"].unique()] or [self.settings.history.first_session]

@@ -34,10 +34,11 @@ _TENTH: Final = 10
 
 
 @dataclass
-class _Unanswered:
+class Unanswered:
     """Symbols without a usable answer: a few are treated as unknown, many are an error."""
 
     requested: int
+    what: str = "type and market cap are unchanged or unknown, and are"
     symbols: list[str] = field(default_factory=list)
     _unavailable: int = 0
     _lock: Lock = field(default_factory=Lock)
@@ -49,7 +50,7 @@ class _Unanswered:
             self._unavailable += isinstance(error, VendorUnavailable)
             if self._unavailable > FEW or len(self.symbols) > max(FEW, self.requested // _TENTH):
                 raise error
-        return f"{symbol}: type and market cap are unchanged or unknown, and are requested again next time: {error}"
+        return f"{symbol}: {self.what} requested again next time: {error}"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class TickerDetails:
         answered: list[dict[str, Any]] = []
         answers = 0
 
-        failed = _Unanswered(outdated.height)
+        failed = Unanswered(outdated.height)
 
         request = partial(self._ask, client, failed, UnexpectedErrors(self.store.lake, "ticker details", client.clean))
 
@@ -129,7 +130,7 @@ class TickerDetails:
             self.unanswered(f"type and market cap of {symbol}")
 
     def _ask(
-        self, client: MarketDataClient, failed: _Unanswered, unexpected: UnexpectedErrors, one: tuple[str, date]
+        self, client: MarketDataClient, failed: Unanswered, unexpected: UnexpectedErrors, one: tuple[str, date]
     ) -> tuple[dict[str, Any] | str, Download | MarketDataError | UnexpectedError]:
         """An answer or what is logged instead, and what counts its requests."""
         try:

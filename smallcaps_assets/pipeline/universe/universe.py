@@ -20,11 +20,14 @@ from smallcaps_assets.domain.universe import (
     known_reference,
 )
 from smallcaps_assets.errors import InputError, NotEntitled, UnexpectedError
+from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.envelope import BadRow
 from smallcaps_assets.market_data.pages import Download
 from smallcaps_assets.pipeline.source import require_same_source, source_identity
+from smallcaps_assets.pipeline.universe.past_symbols import PastSymbols
+from smallcaps_assets.pipeline.universe.shares import SharesUpdate
 from smallcaps_assets.pipeline.universe.symbol_file import SymbolFile, capitalize_symbols, read_symbols
 from smallcaps_assets.pipeline.universe.ticker_details import TickerDetails
 from smallcaps_assets.pipeline.universe.unclear_tickers import reject_unclear
@@ -73,11 +76,13 @@ class UniverseBuilder:
                 them, and the next run requests them again.
         """
         before, file = self.store.read(), None if self.file is None else read_symbols(self.file)
+        past = PastSymbols.in_force(self.store.lake, self.params, self.first_session)
         inputs = {
             "as_of": f"{as_of}",
             "settings": self._settings_hash(),
             "source": source_identity(self.source),
             "file": None if file is None else file.sha256,
+            **({} if past is None else past.inputs()),
         }
         if self.store.inputs() == inputs:
             return Universe(before, [], [])
@@ -85,8 +90,11 @@ class UniverseBuilder:
         self._unexpected.clear()
         self._bad_rows.clear()
         require_same_source(self.store, self.source)
-        listed = self._with_details(self._listed(file, before, as_of), as_of)
+        listed = self._listed(file, before, as_of)
+        listed = self._with_details(listed if past is None else past.added_to(listed), as_of)
         rows = judge_listings(listed, self.params, self.first_session)
+        if past is not None:
+            rows = past.followed_in(rows, self._past_caps, as_of, self.log)
         rows = self._with_reference(rows)
         if not rows["active"].any():
             raise InputError(
@@ -98,6 +106,14 @@ class UniverseBuilder:
         if self._unexpected:
             raise self._unexpected[0]
         return _compare(universe, before)._replace(bad_rows=tuple(self._bad_rows))
+
+    def _past_caps(self, days: pl.DataFrame) -> pl.DataFrame:
+        """The market caps (SHARES) of symbols on days (`symbol`, `asked_for`), requested where they are not stored."""
+        store = EventListingStore(self.store.lake)
+        update = SharesUpdate(store, self.client, source_identity(self.source), self.threads, self.log)
+        if update.run(days):
+            self._unanswered.append("earlier market caps")
+        return store.shares().join(days, on=["symbol", "asked_for"], how="semi")
 
     def _settings_hash(self) -> str:
         wanted = self.params.model_dump_json(exclude=WITHOUT_EFFECT)

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from smallcaps_assets.definitions import defs
 from smallcaps_assets.defs.runs.cluster import queue
-from smallcaps_assets.defs.runs.cluster.broker import TASK, WORKER_TAG
+from smallcaps_assets.defs.runs.cluster.broker import SECONDS_PER_ANSWER, TASK, WORKER_TAG
 from smallcaps_assets.defs.runs.cluster.launcher import BROKER_IS_BACK_S, PATIENCE_S, ClusterRunLauncher, WorkerWatch
 from smallcaps_assets.defs.runs.cluster.queue import DAEMON_THREAD, ClusterRunQueue
 from smallcaps_assets.defs.runs.run_tags import HOST_TAG, WAITS
@@ -82,6 +82,28 @@ def test_nothing_is_given_up_while_the_broker_is_away_and_until_workers_have_fou
     # the patience counts from here on
     assert workers.after(5) is None
     assert workers.after(PATIENCE_S) is not None
+
+
+@pytest.mark.parametrize(("killed", "worst_s"), [(1, 21), (2, 27)])
+def test_the_runs_of_a_killed_machine_are_given_up_within_half_a_minute_with_the_settings_of_deploy(
+    killed: int, worst_s: float
+) -> None:
+    """Looks begin every 5 s and then wait 2 s for each machine that is gone.
+
+    So with one machine gone looks end 7 s apart: the first one without an answer at most 7 s after the death, the
+    patience of 12 s is over at the second one after it, 21 s. With two it is 9 s, and 27.
+    """
+    poll_s = yaml.safe_load(OVERRIDE.read_text(encoding="utf-8"))["run_monitoring"]["poll_interval_seconds"]
+    for tenths in range(10 * poll_s):
+        workers = Workers()
+        # the look before the death, which comes within the pause that follows
+        assert workers.after(0) is None
+        death = workers.now + tenths / 10
+        workers.answer = None
+        reason = None
+        while reason is None:
+            reason = workers.after(poll_s + killed * SECONDS_PER_ANSWER)
+        assert workers.now - death <= worst_s <= 30
 
 
 def test_a_worker_is_asked_once_for_all_of_its_runs() -> None:

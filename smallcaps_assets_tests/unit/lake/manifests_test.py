@@ -30,10 +30,15 @@ def store(tmp_path: Path) -> ManifestStore:
 
 
 def frozen(
-    store: ManifestStore, manifest: pl.DataFrame, config: str = "c1", master: str = "m1", now: datetime = NOW
+    store: ManifestStore,
+    manifest: pl.DataFrame,
+    config: str = "c1",
+    master: str = "m1",
+    now: datetime = NOW,
+    **more: Any,
 ) -> dict[str, Any]:
     selection = Selection(manifest, [{"step": "range_and_sessions", "rows": manifest.height}], {"triggered": 0})
-    return store.freeze(selection, config_hash=config, master_sha256=master, now=now)
+    return store.freeze(selection, config_hash=config, master_sha256=master, now=now, **more)
 
 
 def pointer(store: ManifestStore) -> str:
@@ -68,6 +73,18 @@ def test_a_manifest_and_its_sidecar(store: ManifestStore) -> None:
 def test_there_is_no_manifest_before_the_first(store: ManifestStore) -> None:
     with pytest.raises(InputError, match="no manifest of profile core yet"):
         store.load()
+
+
+def test_another_universe_of_the_events_dates_is_another_manifest(store: ManifestStore) -> None:
+    without = frozen(store, ONE)
+    assert "universe" not in without
+    first = frozen(store, ONE, universe={"as_of": "event", "sha256": "u1"})
+    assert first["universe"] == {"as_of": "event", "sha256": "u1"}
+    assert frozen(store, TWO, universe={"as_of": "event", "sha256": "u2"})["rows"] == 1
+    assert len(list(store.folder.glob("*.parquet"))) == 3
+    assert frozen(store, ONE, universe={"as_of": "event", "sha256": "u1"}) == first
+    assert frozen(store, ONE) == without
+    assert pointer(store) == without["manifest_id"]
 
 
 def test_the_same_rules_over_the_same_master_are_the_same_manifest(store: ManifestStore) -> None:

@@ -312,11 +312,21 @@ def details(row: object, **head: object) -> bytes:
 
 def test_details_of_a_ticker_are_one_row() -> None:
     whole = reference_wire.parse_details_page(details(DETAILS), "AEMD").frame
-    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, None)]
+    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, None, None)]
     listed = reference_wire.parse_details_page(details(DETAILS | {"list_date": "2024-03-05"}), "AEMD").frame["listed"]
     assert listed.to_list() == [date(2024, 3, 5)]
     for nothing in ({"market_cap": 0}, {"market_cap": None}):
         assert reference_wire.parse_details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
+
+
+@pytest.mark.parametrize(
+    ("weighted", "of_class", "expected"),
+    [(30e6, 20e6, 30e6), (None, 20e6, 20e6), (0, 20e6, 20e6), (0, 0, None), (None, None, None)],
+)
+def test_shares_outstanding_are_those_of_all_classes(weighted: Any, of_class: Any, expected: Any) -> None:
+    counts = {"weighted_shares_outstanding": weighted, "share_class_shares_outstanding": of_class}
+    frame = reference_wire.parse_details_page(details(DETAILS | counts), "AEMD").frame
+    assert frame["shares_outstanding"].to_list() == [expected]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ TASK: Final = "smallcaps.execute_run"
 # under which a worker answers; Dagster hides tags that begin so from the web UI
 WORKER_TAG: Final = ".dagster/smallcaps_worker"
 
-_SECONDS_PER_ANSWER: Final = 2.0
+# a worker that has not answered for so long, asked once, may be gone
+SECONDS_PER_ANSWER: Final = 2.0
 UNREACHABLE: Final = (OperationalError, RedisError, OSError)
 # what the launcher and the workers need; the file cannot change it
 _REQUIRED: Final[Mapping[str, Any]] = {
@@ -70,7 +71,7 @@ def runs_of(app: Celery, worker: str) -> set[str] | None:
     Raises:
         One of UNREACHABLE: the broker cannot be asked.
     """
-    answer = app.control.inspect(destination=[worker], timeout=_SECONDS_PER_ANSWER, limit=1).active()
+    answer = app.control.inspect(destination=[worker], timeout=SECONDS_PER_ANSWER, limit=1).active()
     return None if not answer or worker not in answer else {task["id"] for task in answer[worker]}
 
 
@@ -80,7 +81,7 @@ def places_of_workers(app: Celery) -> dict[str, int]:
     Raises:
         One of UNREACHABLE: the broker cannot be asked.
     """
-    answers = app.control.inspect(timeout=_SECONDS_PER_ANSWER).stats() or {}
+    answers = app.control.inspect(timeout=SECONDS_PER_ANSWER).stats() or {}
     return {name: int(stats["pool"]["max-concurrency"]) for name, stats in answers.items()}
 
 

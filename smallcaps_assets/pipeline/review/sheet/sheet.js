@@ -190,7 +190,8 @@ function counts() {
 function describe(event) {
   const title = element("span", {}, `${event.symbol} `);
   const type = element("span", { class: event.direction }, `${arrow(event)} ${words(event.type)} `);
-  const when = element("small", {}, `${event.date} ${clock(event.clock)} New York · ${event.session}`);
+  const named = (sheet.names || {})[event.id];
+  const when = element("small", {}, `${event.date} ${clock(event.clock)} New York · ${event.session}${named ? ` · ${named}` : ""}`);
   $("name").replaceChildren(title, type, when);
   $("meaning").textContent = sheet.meanings[event.type] || "";
   for (const word of ["good", "bad"]) $(word).setAttribute("aria-pressed", String(labelOf(event) === word));

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.pipeline.operations.readiness import ask_endpoints, endpoint_checks
 from smallcaps_assets.settings.settings import load_settings
+from smallcaps_assets.simulated.bucket.files import GivenFiles
+from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import ENDPOINTS, Exchange
 from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
@@ -69,9 +72,13 @@ def home(fresh_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     shutil.copy(REPOSITORY / "dagster.yaml", fresh_home)
     monkeypatch.setenv("MASSIVE_API_KEY", KEY)
     monkeypatch.delenv("POLYGON_API_KEY", raising=False)
+    for name in ("MASSIVE", "POLYGON"):
+        monkeypatch.delenv(f"{name}_S3_ACCESS_KEY", raising=False)
+        monkeypatch.delenv(f"{name}_S3_SECRET_KEY", raising=False)
     monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "restored at the end")
     yield fresh_home
     source._client.cache_clear()
+    source._flat_files.cache_clear()
 
 
 @pytest.fixture
@@ -128,6 +135,34 @@ def test_what_the_plan_lacks_is_named_with_the_plan_that_has_it(
         "the plan does not include it (HTTP 403) Quotes require the plan Stocks Advanced or above (see "
         "https://massive.com/pricing). Without it there are bars, events and manifests, but no tape."
     )
+
+
+def test_flat_files_need_keys_of_their_own_and_a_plan_that_has_them(
+    home: Path, check: Check, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = GivenFiles({f"us_stocks_sip/minute_aggs_v1/2025/11/2025-11-{day}.csv.gz": b"x" * 1000 for day in (24, 28)})
+    exchange = Exchange(small_market, api_key=KEY, clock=lambda: LATER, files=files)
+    with serve(exchange) as server:
+        where = {"flat_files": {"endpoint": server.base_url, "prefer": "rest"}, "bars": "both"}
+        configure(home, "source", kind="vendor", base_url=server.base_url, **where)
+        configure(home, "history", last_session=date(2025, 12, 1))
+        found = check()
+        assert found.verdicts["key"] == "problem"
+        assert "no access key of flat files: set the environment variable MASSIVE_S3_ACCESS_KEY or POLY" in found.text(
+            "key"
+        )
+        monkeypatch.setenv("POLYGON_S3_ACCESS_KEY", EMBEDDED_ACCESS_KEY)
+        monkeypatch.setenv("MASSIVE_S3_SECRET_KEY", EMBEDDED_SECRET_KEY)
+        found = check()
+        assert (found.code, found.text("key").strip()) == (
+            0,
+            "MASSIVE_API_KEY is set in the environment and so are the keys of the flat files",
+        )
+        assert found.text("flat_files") == "allowed; the newest file is of 2025-11-28 (0.0 MB) "
+        exchange.files.denies_files = True
+        found = check()
+        assert (found.ready, found.verdicts["flat_files"]) == (False, "problem")
+        assert found.text("flat_files").endswith("(HTTP 403) Change the plan, or set source.bars to rest.")
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)

@@ -1,4 +1,4 @@
-"""A disk under Dagster's state that takes nothing is named once, and once more when it does again."""
+"""A disk under Dagster's state or the lake that takes nothing is named once, and once more when it does again."""
 
 import shutil
 import subprocess
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from smallcaps_assets.commands.services.disk_watch import DiskWatch
+from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch
+from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.files.publish import publish_text
 
 Mount = Callable[[str], None]
 
@@ -51,7 +53,9 @@ def test_a_disk_that_takes_nothing_is_named_once_and_once_more_when_it_does(tmp_
     assert look() == []
     (tmp_path / "filler").write_bytes(bytes(4_000_000))
     assert look(seconds=9.9) == []
-    (line,) = look()
+    # as when a service ended
+    watch.look(at_once=True)
+    (line,) = look(seconds=0)
     assert line.startswith(f"{cannot} (the disk is full). The disk has 0.")
     look()
     assert said == [line]
@@ -70,3 +74,28 @@ def test_a_disk_that_takes_nothing_is_named_once_and_once_more_when_it_does(tmp_
     mount("remount,rw")
     assert freed()
     assert len(said) == 6
+
+
+def test_a_lake_that_is_mounted_read_only_is_named_as_that_and_what_failed_is_launched_again(
+    tmp_path: Path, mount: Mount
+) -> None:
+    said: list[str] = []
+    now = 0.0
+    watch = DiskWatch(tmp_path, said.append, OF_LAKE, clock=lambda: now)
+    (tmp_path / "folder").mkdir()
+    mount("remount,ro")
+    for name in ("file", "folder/file"):
+        with pytest.raises(LakeError, match=r"cannot be written \(Read-only file system\). Its disk is mounted"):
+            publish_text(tmp_path / name, "text", below=tmp_path)
+    watch.look()
+    mount("remount,rw")
+    publish_text(tmp_path / "file", "text", below=tmp_path)
+    now = 10.0
+    watch.look()
+    first, last = said
+    assert first.startswith(
+        f"{tmp_path}: the lake cannot be written (the disk is mounted read-only). Its disk is mount"
+    )
+    assert last == (
+        f"{tmp_path}: the lake can be written again; launch what failed once more: only what is missing is requested."
+    )

@@ -325,6 +325,40 @@ def test_without_any_transactions_there_is_no_threshold() -> None:
     assert extended(selection) == ["03"]
 
 
+def test_events_of_symbols_that_were_not_in_the_universe_are_left_out_after_the_first_step() -> None:
+    rows = [event(event_id=name, symbol=name) for name in ("in", "fund", "large", "unknown", "nobody")]
+    rows.append(event("2025-11-05 08:00", event_id="pm", symbol="PM", session="PM"))
+    verdicts = {
+        "in": (True, None, None),
+        "fund": (False, "type", None),
+        "large": (False, "market_cap", None),
+        "unknown": (None, None, "market_cap"),
+        "nobody": (None, None, "listing"),
+        "pm": (False, "type", None),
+    }
+    judged = pl.DataFrame(
+        [(name, *verdict) for name, verdict in reversed(verdicts.items())],
+        {"event_id": pl.String, "in_universe_at_event": pl.Boolean, "excluded_by": pl.String, "unknown": pl.String},
+        orient="row",
+    )
+    profile, ranking = core(sessions=["RTH"]), default_settings().ranking
+    selection = select_events(master_of(*rows), profile, ranking, at_event=judged)
+    assert set(ids(selection)) == {"in", "unknown", "nobody"}
+    assert [step["step"] for step in selection.funnel] == [STEPS[0], "in_universe_at_event", *STEPS[1:]]
+    # the events of other sessions are gone before
+    assert selection.funnel[1] == {
+        "step": "in_universe_at_event",
+        "rows": 3,
+        "excluded_by_market_cap": 1,
+        "excluded_by_type": 1,
+        "unknown_listing": 1,
+        "unknown_market_cap": 1,
+    }
+    assert selection.manifest.schema == MANIFEST
+    with pytest.raises(ValueError, match="a verdict on every event"):
+        select_events(master_of(*rows), profile, ranking, at_event=judged.head(5))
+
+
 def test_an_empty_master_gives_an_empty_manifest() -> None:
     selection = selected()
     assert selection.manifest.schema == MANIFEST

@@ -1,6 +1,7 @@
 """Cohorts as they are published in a lake, what is shown and checked of them, and how they are read."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from smallcaps_assets.domain.research.tables.cohort_tables import COHORT_MEMBERS
 from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.cohorts import load_cohorts
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.research.cohort_checks import (
@@ -29,11 +31,12 @@ from smallcaps_assets.pipeline.research.cohort_checks import (
 )
 from smallcaps_assets.pipeline.research.cohort_source import CohortSource, source_of_cohorts, why_untested
 from smallcaps_assets.pipeline.research.joined import JoinedResearch
-from smallcaps_assets.pipeline.research.joined_cohorts import events_of_cohorts, publish_cohorts
+from smallcaps_assets.pipeline.research.joined_cohorts import changes_of_cohorts, events_of_cohorts, publish_cohorts
 from smallcaps_assets.research import open_lake
 from smallcaps_assets_tests.conftest import LATER, event, files_below, manifest_of
 from smallcaps_assets_tests.outcome_lake import fill_outcomes, forget_outcomes, outcomes_of_lake
 from smallcaps_assets_tests.scenarios import default_settings, flip_bit
+from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 from smallcaps_assets_tests.unit.domain.research.cohorts.cohort_events import event_of, frame_of, random_events
 
 FIRST = date(2024, 1, 20)
@@ -90,6 +93,38 @@ def test_nothing_is_made_again_until_an_input_changes(lake: Lake) -> None:
     # one that is missing beside the other is made again
     lake.research_table("cohort_members", "core").unlink()
     assert publish_cohorts(outcomes, "core").members.rows.height == fewer.members.rows.height
+
+
+def test_cohorts_are_of_events_whose_symbol_was_in_the_universe_on_their_date(lake: Lake) -> None:
+    before = publish_cohorts(outcomes_of_lake(lake), "core")
+    as_of_event = replace(outcomes_of_lake(lake), universe=default_settings().universe)
+    # without listings nothing changes
+    assert publish_cohorts(as_of_event, "core").cohorts.unchanged
+    symbols = EVENTS["symbol"].unique().sort().to_list()
+    # the first symbol was a fund until March 2024; the others are stocks, or nothing is known of them
+    fund, stock = symbols[:2]
+    known = market(
+        listing(fund, "2020-01-02"),
+        listing(stock, "2020-01-02"),
+        facts=[
+            (f"{fund}_20200102", "2020-01-02", "2024-03-14", "ETF", "XNAS"),
+            (f"{fund}_20200102", "2024-03-15", None, "CS", "XNAS"),
+        ],
+    )
+    ListingStore(lake).publish(known.listings, known.facts, {"first": "2020-01-02", "last": "2025-01-02"})
+    assert changes_of_cohorts(as_of_event, "core") == ["listings or filters of the universe"]
+    found = events_of_cohorts(as_of_event, "core")
+    of_fund = (pl.col("symbol") == fund) & (pl.col("date") < "2024-03-15")
+    assert_frame_equal(found, events_of_cohorts(outcomes_of_lake(lake), "core").filter(~of_fund))
+    assert found.height < EVENTS.height
+    made = publish_cohorts(as_of_event, "core")
+    assert not made.cohorts.unchanged
+    assert_frame_equal(made.cohorts.rows, cohort_tables(found, as_of_event.params).cohorts)
+    assert changes_of_cohorts(as_of_event, "core") == []
+    assert publish_cohorts(as_of_event, "core").cohorts.unchanged
+    # as of today: those of before
+    today = replace(as_of_event, universe=default_settings().universe.model_copy(update={"as_of": "today"}))
+    assert_frame_equal(publish_cohorts(today, "core").cohorts.rows, before.cohorts.rows)
 
 
 def test_events_without_outcomes_are_left_out_counted_and_named(tmp_path: Path) -> None:
