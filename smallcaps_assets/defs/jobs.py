@@ -104,16 +104,11 @@ def nightly_config(settings: Settings) -> dict[str, Any]:
     """The run config of a night: steps that may fail without ending it."""
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
-<<<<<<< HEAD
-    steps = [*_BY_SYMBOL, *(research if settings.research.enabled else [])]
+    steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
     config = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
     if settings.source.bars != "rest":
         config["minute_bars"]["config"]["take_flat_files"] = True
     return {"ops": config}
-=======
-    steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
-    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
->>>>>>> main
 
 
 class WavesConfig(TapeConfig):
