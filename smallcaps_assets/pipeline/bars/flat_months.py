@@ -13,6 +13,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.minutes import resolve_minutes
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars, reasons
 from smallcaps_assets.domain.bars.source_differences import (
+    MINUTE_DIFFERENCES,
     count_by_day,
     count_kinds,
     describe_differences,
@@ -247,14 +248,15 @@ class FlatMonths:
             done.problems.append(Problem.of(f"{symbol}, {day}", bad, symbol=symbol))
         new, replaced, compare = ([day for day in group if day in found.stored] for group in plan)
         has_published = bool(replaced or compare)
-        published = self.bars.read(symbol, days[0], days[-1]) if has_published else BARS.to_frame()
-        differences = find_differences(*(bars.filter(DAY.is_in(compare)) for bars in (published, found.bars)))
-        changes = find_differences(*(bars.filter(DAY.is_in(replaced)) for bars in (published, found.bars)))
+        published = self.bars.read(symbol, days[0], days[-1]) if has_published else _NO_BARS.good
+        differences, changes = (_differences_on(some, published, found.bars) for some in (compare, replaced))
         by_day = count_by_day(differences)
         taken = [day for day in compare if day in by_day and self.rules.prefers_files]
         sessions = sorted([*new, *replaced, *taken])
         origins = {day: FlatOrigin(self.files[day].etag, day in sessions, by_day.get(day, {})) for day in found.stored}
-        fresh = _with_known_vwap(found.bars.filter(DAY.is_in(sessions)), published)
+        fresh = found.bars
+        if has_published:
+            fresh = _with_known_vwap(found.bars.filter(DAY.is_in(sessions)), published)
         self.bars.add(symbol, month, sessions, fresh, found.rejected, origins)
         self._log_rows(symbol, days, found.aside, served.repeats)
         if by_day:
@@ -268,7 +270,8 @@ class FlatMonths:
             rows_repeated=served.repeats,
         )
         done.figures.update({f"minutes_{kind}": count for kind, count in count_kinds(differences).items()})
-        done.figures.update({**found.figures, "rows": fresh.filter(DAY.is_in(new)).height})
+        rows = fresh.filter(DAY.is_in(new)).height if has_published else fresh.height
+        done.figures.update({**found.figures, "rows": rows})
 
     def _log_rows(self, symbol: str, days: Sequence[date], aside: pl.DataFrame, repeats: int) -> None:
         if aside.height or repeats:
@@ -323,6 +326,13 @@ def _judge(served: pl.DataFrame, plans: Mapping[str, _Month]) -> dict[str, _Serv
         kept = of_symbol.good.height + of_symbol.quarantined.height + against.height
         found[symbol] = _Served(of_symbol, against, repeats.get(symbol, kept) - kept)
     return found
+
+
+def _differences_on(days: Sequence[date], published: pl.DataFrame, served: pl.DataFrame) -> pl.DataFrame:
+    """The differences on some days; most months have none of these."""
+    if not days:
+        return MINUTE_DIFFERENCES.to_frame()
+    return find_differences(*(bars.filter(DAY.is_in(days)) for bars in (published, served)))
 
 
 def _by_symbol(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -39,7 +39,7 @@ from smallcaps_assets.simulated.bucket.faults import replaced_file
 from smallcaps_assets.simulated.bucket.files import GivenFiles, MarketFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.protocol.exchange import FLAT_FILES, Exchange
+from smallcaps_assets.simulated.protocol.exchange import BUCKET_FILES, Exchange
 from smallcaps_assets.simulated.protocol.server import serve
 from smallcaps_assets_tests.conftest import LATER, new_lake
 from smallcaps_assets_tests.flat_scenes import flat_content
@@ -424,7 +424,7 @@ def test_damaged_months_are_made_again_from_files(bench: Bench) -> None:
 def test_a_plan_without_files_says_so_and_nothing_is_fetched(
     small_market: SimulatedMarket, made_files: MarketFiles, tmp_path: Path
 ) -> None:
-    with opened(small_market, made_files, tmp_path / "lake", denied=[FLAT_FILES]) as bench:
+    with opened(small_market, made_files, tmp_path / "lake", denied=[BUCKET_FILES]) as bench:
         with pytest.raises(NotEntitled, match="files are a separate entitlement for each data type"):
             bench.take()
         assert FlatBarsStore(bench.lake).days() == []
