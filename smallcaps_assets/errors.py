@@ -62,7 +62,7 @@ class LakeError(SmallcapsError):
 
 
 class DiskFull(LakeError):  # noqa: N818 -- the name says what happened
-    """The disk has no room for a file that is to be written."""
+    """The disk takes no file: it has no room, or is mounted for reading only. Other files would fare no better."""
 
 
 class ServiceEnded(SmallcapsError):  # noqa: N818 -- the name says what happened

@@ -141,9 +141,10 @@ class WebUI:
             texts = [*process.cmdline(), *process.environ().values()]
         except (psutil.Error, OSError):  # ended, or of another user
             return False
-        # the settings of a child are JSON, where a backslash is doubled
-        name = self.lake.root.name
-        return any(name in text for text in texts)
+        # the whole path, for others may work on a lake of the same name; settings of a child are JSON
+        path = str(self.lake.root)
+        names = (path, json.dumps(path)[1:-1])
+        return any(name in text for text in texts for name in names)
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
         """The answer of a GraphQL query."""

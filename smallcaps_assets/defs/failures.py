@@ -44,8 +44,8 @@ REMEDIES: Final[Mapping[type[SmallcapsError], str]] = {
     errors.VendorUnavailable: "Launch again when the vendor answers: only what is missing is requested.",
     errors.BadPage: "Launch again. If it fails in the same way, the vendor has changed its answers: report it.",
     errors.RequestRejected: "Correct what the message names, then launch again.",
-    errors.DiskFull: "Free space on the disk that the message names, then launch again: nothing published is fetched "
-    "again.",
+    errors.DiskFull: "Free space on the disk that the message names, or mount it for writing, then launch again: "
+    "nothing published is fetched again.",
     errors.LakeError: "Repair what the message names, then launch again: nothing published is fetched again.",
     errors.SettingsError: "Correct the setting, reload the code location (Deployment, Reload), then launch again.",
     errors.InputError: "Correct what the message names, then launch again.",

@@ -17,6 +17,8 @@ FULL: Final = "the disk is full"
 NO_INODES: Final = "the disk has no free inodes"
 READ_ONLY: Final = "the disk is mounted read-only"
 _SMALL_BYTES: Final = 1_000_000
+# how ext4 marks a disk to which it writes nothing any more
+_EMERGENCY: Final = "emergency_ro"
 
 
 def is_full(error: BaseException) -> bool:
@@ -96,8 +98,18 @@ def _is_read_only(folder: Path) -> bool:
     if not hasattr(os, "statvfs"):
         return False
     with suppress(OSError):
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY) or _refuses_after_errors(folder)
     return False
+
+
+def _refuses_after_errors(folder: Path) -> bool:
+    """Whether Linux lets nothing be written to a disk that reported errors; recent kernels leave the mount writable."""
+    device, mounts = folder.stat().st_dev, Path("/proc/self/mountinfo")
+    if not mounts.is_file():
+        return False
+    number = f"{os.major(device)}:{os.minor(device)}"
+    lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    return any(number == line.split(" ", 3)[2] and _EMERGENCY in line.rpartition(" ")[2].split(",") for line in lines)
 
 
 def _free_inodes(folder: Path) -> int | None:

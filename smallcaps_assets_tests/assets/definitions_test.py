@@ -151,8 +151,9 @@ def test_partitions_and_backfill_policies() -> None:
 
 def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
+    of_reference = ("universe", "trade_conditions", "splits", "event_listings")
     for key in all_keys():
-        talks = key.path[-1] in ("universe", "trade_conditions", "splits", "minute_bars", "tape_trades", "tape_quotes")
+        talks = key.path[-1] in (*of_reference, "minute_bars", "tape_trades", "tape_quotes")
         op = definitions.resolve_assets_def(key).op
         assert op.pool == ("vendor" if talks else None), key
 

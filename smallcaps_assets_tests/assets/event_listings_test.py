@@ -10,7 +10,7 @@ from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets_tests.assets.platform_test import Platform, metadata_of, records_of
+from smallcaps_assets_tests.assets.platform import Platform, metadata_of, records_of
 from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.events import DagsterEvent, EngineEventData
 from dagster._core.execution.api import execute_run
 
-from smallcaps_assets.defs.recording import RECORDED
+from smallcaps_assets.defs.recording.events import RECORDED
 
 LETTERS: Final = dg.StaticPartitionsDefinition(["A", "B", "C"])
 # names a file: runs wait until it is there

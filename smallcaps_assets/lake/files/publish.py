@@ -72,7 +72,7 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         needs: approximate size in bytes, for the message on a full disk.
 
     Raises:
-        DiskFull: there is no room for the file.
+        DiskFull: there is no room for the file, or its disk is mounted for reading only.
         LakeError: any other failure; a file that is read lacks columns.
     """
     try:
@@ -85,18 +85,12 @@ def disk_errors(action: Action, path: Path, needs: int | None = None) -> Iterato
         raise LakeError(f"{error} {how_to_restore(path)}", path).with_facts("has other columns") from error
     except UNREADABLE_FILE as error:
         reason = _reason(error)
-        if action == "written" and is_full(error):
+        if action == "written" and (is_full(error) or getattr(error, "errno", None) == errno.EROFS):
             full = DiskFull(f"{path}: cannot be written ({reason}). {describe_room(path, needs)}", path)
             raise full.with_facts(f"cannot be written ({reason})") from error
-        remedy = _how_to_read(path, error) if action == "read" else _how_to_write(path, error)
+        remedy = _CHECK_THE_DISK if action == "written" else _how_to_read(path, error)
         failure = LakeError(f"{path}: cannot be {action} ({reason}). {remedy}", path)
         raise failure.with_facts(f"cannot be {action} ({reason})") from error
-
-
-def _how_to_write(path: Path, error: Exception) -> str:
-    """What lets this user write; a disk that is mounted read-only is named as that."""
-    is_read_only = getattr(error, "errno", None) == errno.EROFS
-    return describe_room(path, None) if is_read_only else _CHECK_THE_DISK
 
 
 def _how_to_read(path: Path, error: Exception) -> str:

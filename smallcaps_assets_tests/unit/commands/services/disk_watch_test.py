@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from smallcaps_assets.commands.services.disk_watch import OF_LAKE, DiskWatch
-from smallcaps_assets.errors import LakeError
+from smallcaps_assets.errors import DiskFull
 from smallcaps_assets.lake.files.publish import publish_text
+from smallcaps_assets.runtime.disk_space import READ_ONLY, why_unwritable
 
 Mount = Callable[[str], None]
 
@@ -85,7 +86,7 @@ def test_a_lake_that_is_mounted_read_only_is_named_as_that_and_what_failed_is_la
     (tmp_path / "folder").mkdir()
     mount("remount,ro")
     for name in ("file", "folder/file"):
-        with pytest.raises(LakeError, match=r"cannot be written \(Read-only file system\). Its disk is mounted"):
+        with pytest.raises(DiskFull, match=r"cannot be written \(Read-only file system\). Its disk is mounted"):
             publish_text(tmp_path / name, "text", below=tmp_path)
     watch.look()
     mount("remount,rw")
@@ -99,3 +100,23 @@ def test_a_lake_that_is_mounted_read_only_is_named_as_that_and_what_failed_is_la
     assert last == (
         f"{tmp_path}: the lake can be written again; launch what failed once more: only what is missing is requested."
     )
+
+
+def test_a_disk_to_which_linux_writes_nothing_after_errors_is_named_as_read_only(tmp_path: Path) -> None:
+    if not all(map(shutil.which, ("mkfs.ext4", "mount", "truncate"))):
+        pytest.skip("there are no commands for file systems")
+    image, folder = tmp_path / "image", tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["truncate", "-s4M", image], check=True)
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    if subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True, check=False).returncode:
+        pytest.skip("file systems cannot be mounted here")
+    try:
+        assert why_unwritable(folder) is None
+        # as when the disk reports an error; recent kernels leave the flag of the mount as it is
+        subprocess.run(["mount", "-o", "remount,abort", folder], check=False)
+        with pytest.raises(OSError, match="Read-only"):
+            (folder / "file").touch()
+        assert why_unwritable(folder) == READ_ONLY
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
