@@ -47,6 +47,10 @@ def answered(home: Home) -> dict[str, Any]:
         found = ui.ask(_ASSETS) | ui.ask(_RUNS)
     finally:
         ui.stop()
+    for run in found["runsOrError"]["results"]:
+        # sets, in any order
+        run["assetSelection"] = sorted(key["path"] for key in run["assetSelection"] or [])
+        run["assetCheckSelection"] = sorted(check["name"] for check in run["assetCheckSelection"] or [])
     # texts of metadata and of logs name files
     answer: dict[str, Any] = json.loads(json.dumps(found).replace(json.dumps(str(home.folder))[1:-1], "HOME"))
     return answer
