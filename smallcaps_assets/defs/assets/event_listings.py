@@ -32,7 +32,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
-    deps=["master_events"],
+    deps=["master_events", "listings"],
     metadata=column_schema(EVENT_LISTINGS, EVENT_LISTING_COLUMNS, below=True),
 )
 def event_listings(
