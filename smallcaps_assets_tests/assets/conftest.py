@@ -119,5 +119,5 @@ def planned(sites: Sites, of_premium: Template) -> Iterator[Platform]:
 
 @pytest.fixture
 def planned_in_folder(sites: Sites, of_premium: Template, tmp_path: Path) -> Iterator[Platform]:
-    """The same with Dagster's state in a folder, as sensors and other threads need it, and all that is recorded there."""
+    """The same with Dagster's state in a folder, as sensors and other threads need it, with what is recorded there."""
     yield from sites.copied(of_premium, tmp_path / "state")
