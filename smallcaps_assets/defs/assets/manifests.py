@@ -1,6 +1,7 @@
 """Asset `<profile>/manifest`: the events that a profile captures, ranked and frozen."""
 
 from collections.abc import Sequence
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import dagster as dg
@@ -24,7 +25,7 @@ from smallcaps_assets.pipeline.manifests.selecting import choose_cohorts, select
 from smallcaps_assets.pipeline.universe.as_of import NO_LISTINGS, EventJudge, describe_universe
 from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings
 
-EVENT_LISTINGS_KEY = dg.AssetKey("event_listings")
+_EVENT_LISTINGS: Final = "event_listings"
 _BY_COHORTS = (
     f" Its events are those whose cohort of {COHORTS_FROM} was winning at profiles.{{profile}}.cohorts.as_of; the "
     "cohorts are kept, and select until others are asked for."
@@ -48,18 +49,19 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
 
 def selected_from(profile: Profile, settings: Settings) -> list[Sequence[str]]:
     """The keys of the assets that a manifest is made from, apart from MASTER."""
-    return [] if settings.profiles[profile].cohorts is None else [[COHORTS_FROM, COHORTS_TABLE]]
+    by_cohorts = settings.profiles[profile].cohorts is not None
+    return [[_EVENT_LISTINGS], *([[COHORTS_FROM, COHORTS_TABLE]] if by_cohorts else [])]
 
 
 def _manifest(profile: Profile, settings: Settings) -> dg.AssetsDefinition:
-    others = selected_from(profile, settings)
+    by_cohorts = settings.profiles[profile].cohorts is not None
 
     @dg.asset(
         key=[profile, "manifest"],
-        deps=[EVENT_LISTINGS_KEY, *map(dg.AssetKey, others)],
-        metadata=column_schema(FOLLOW_UP_MANIFEST if others else MANIFEST, below=True),
+        deps=[dg.AssetKey(key) for key in selected_from(profile, settings)],
+        metadata=column_schema(FOLLOW_UP_MANIFEST if by_cohorts else MANIFEST, below=True),
         description=f"The events that profile {profile} captures, ranked, with the window of each. Frozen: a new "
-        f"manifest never overwrites an old one.{_BY_COHORTS.format(profile=profile) * bool(others)}",
+        f"manifest never overwrites an old one.{_BY_COHORTS.format(profile=profile) * by_cohorts}",
     )
     def manifest(
         context: dg.AssetExecutionContext,
