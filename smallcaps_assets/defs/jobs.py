@@ -105,7 +105,10 @@ def nightly_config(settings: Settings) -> dict[str, Any]:
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
     steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
-    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
+    config = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
+    if settings.source.bars != "rest":
+        config["minute_bars"]["config"]["take_flat_files"] = True
+    return {"ops": config}
 
 
 class WavesConfig(TapeConfig):

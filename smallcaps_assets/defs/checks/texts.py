@@ -49,6 +49,14 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
     "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
+# where flat files are a source of bars
+FLAT_CHECKS: Final[Mapping[str, str]] = {
+    "flat_files_agree": "Wherever bars of REST were compared with those of flat files, they agree. Minutes that only "
+    "one source has, and other prices, volumes and numbers of transactions are counted by kind. The setting "
+    "source.flat_files.prefer decides which are stored. vwap is not compared: files have none.",
+    "flat_files_current": "No stored session is from a flat file that was replaced since. Otherwise materialize "
+    "minute_bars of the symbols named: these sessions are stored again, without a request.",
+}
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "
     "minute_bars: only missing sessions are fetched.",
