@@ -171,6 +171,18 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         # a row of every lake, an asset where flat files are a source of bars
         is_defined=lambda settings: settings.source.bars != "rest",
     ),
+    "listings": AssetFacts(
+        path=lambda lake: lake.listings,
+        stage="reference",
+        paid=True,
+        group="reference",
+        version="1",
+        decided_by=lambda settings: (
+            settings.history.first_session,
+            settings.universe.test_symbols,
+            settings.universe.listing_borders,
+        ),
+    ),
     "minute_bars": AssetFacts(
         path=lambda lake: lake.minute_bars,
         stage="bars",

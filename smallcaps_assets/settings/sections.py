@@ -27,6 +27,13 @@ class EmbeddedParams(Params):
     symbols: int = Field(gt=0, le=20_000)
     replay: PathText | None
     drill: bool = True
+    corporate: bool = False
+
+    @model_validator(mode="after")
+    def _one_market(self) -> Self:
+        if self.corporate and self.replay is not None:
+            raise ValueError("corporate and replay are two markets: set corporate to false or replay to null")
+        return self
 
 
 class FlatFilesParams(Params):

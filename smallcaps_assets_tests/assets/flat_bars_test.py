@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -19,12 +18,12 @@ from smallcaps_assets.simulated.bucket.files import GivenFiles, MarketFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets_tests.assets.nightly_test import night, report_of
-from smallcaps_assets_tests.assets.platform_test import (
+from smallcaps_assets_tests.assets.platform import (
     SYMBOLS_OF_MARKET,
     Platform,
+    Sites,
     failure,
     metadata_of,
-    opened,
     recorded_by,
 )
 from smallcaps_assets_tests.conftest import LATER
@@ -55,10 +54,10 @@ class Bucket:
 
 
 @pytest.fixture
-def platform(tmp_path: Path, small_market: SimulatedMarket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
+def platform(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
     monkeypatch.setenv("MASSIVE_S3_ACCESS_KEY", EMBEDDED_ACCESS_KEY)
     monkeypatch.setenv("MASSIVE_S3_SECRET_KEY", EMBEDDED_SECRET_KEY)
-    for made in opened(tmp_path, small_market):
+    for made in sites.opened():
         made.overrides["source"] |= {"bars": "both", "flat_files": {"endpoint": made.gate.base_url}}
         made.overrides["history"] = {"first_session": DAYS[0], "last_session": LAST}
         made.overrides["research"] = {"enabled": False}

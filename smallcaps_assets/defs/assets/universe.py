@@ -28,6 +28,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
+    deps=["listings"],
     metadata=column_schema(UNIVERSE, below=True),
     check_specs=[
         dg.AssetCheckSpec(

@@ -57,6 +57,11 @@ FLAT_CHECKS: Final[Mapping[str, str]] = {
     "flat_files_current": "No stored session is from a flat file that was replaced since. Otherwise materialize "
     "minute_bars of the symbols named: these sessions are stored again, without a request.",
 }
+LISTING_CHECKS: Final[Mapping[str, str]] = {
+    "borders": "The first and the last session of every listing are known, but of those that began before the first "
+    "list. Where universe.listing_borders is monthly, or the universe does not follow the type of a ticker, they are "
+    "not asked for; what the vendor failed to answer is asked for again by the next materialization.",
+}
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "
     "minute_bars: only missing sessions are fetched.",

@@ -57,7 +57,7 @@ def compared_sessions(bars: BarsStore, symbols: Collection[str]) -> pl.DataFrame
     rows = [
         (symbol, day, origin.etag, origin.is_source, kind, minutes)
         for symbol in symbols
-        for day, origin in bars.flat_origins(symbol)[0].items()
+        for day, origin in bars.flat_origins(symbol).items()
         for kind, minutes in (origin.differences.items() or [(None, None)])
     ]
     return pl.DataFrame(rows, COMPARED_SESSIONS, orient="row")

@@ -155,8 +155,7 @@ class FlatMonths:
         if not expected:
             return {}
         try:
-            published = self.bars.renew(symbol).keys()
-            origins, imported = self.bars.flat_origins(symbol)
+            published, origins, imported = self.bars.renew_sessions(symbol)
         except LakeError as error:
             done.problems.append(Problem.of(symbol, error, symbol=symbol))
             return {}

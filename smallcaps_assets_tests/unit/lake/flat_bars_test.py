@@ -130,7 +130,8 @@ def test_a_month_records_which_file_a_session_is_from(lake: Lake) -> None:
     assert month_of(lake) == {DAYS[1]: file}
     before = bars.fingerprints("NA")
     bars.add("NA", month, [], NONE_REJECTED.drop("reason"), NONE_REJECTED, {DAYS[0]: compared})
-    assert bars.flat_origins("NA") == ({DAYS[0]: compared, DAYS[1]: file}, set())
+    assert bars.flat_origins("NA") == {DAYS[0]: compared, DAYS[1]: file}
+    assert bars.renew_sessions("NA") == (before, bars.flat_origins("NA"), set())
     # the bars are the same, and so is what detection looks at
     assert bars.fingerprints("NA") == before
     # bars of another source in their place: the file is no longer theirs

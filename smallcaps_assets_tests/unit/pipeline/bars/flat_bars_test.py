@@ -17,7 +17,9 @@ from smallcaps_assets.domain.bars.source_differences import count_kinds, find_di
 from smallcaps_assets.domain.imports.conflicts import SAME
 from smallcaps_assets.errors import MarketDataError, NotEntitled
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.events.shard_coverage import CONTENT
 from smallcaps_assets.lake.events.shards import ShardStore
+from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.import_records import ImportRecord
 from smallcaps_assets.lake.layout import Lake
@@ -105,8 +107,10 @@ class Bench:
         detector = Detector(self.bars, shards, settings.detection, settings.sessions, reference)
         return {one.partition[0]: one for one in detector.run(self.symbols)}
 
-    def shards(self) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in sorted(self.lake.shards.rglob("*.parquet"))}
+    def shards(self) -> dict[str, tuple[list[tuple[Any, ...]], object]]:
+        """Events of each shard, and their digest in its footer, which says more: when which file was last changed."""
+        paths = sorted(self.lake.shards.rglob("*.parquet"))
+        return {path.name: (pl.read_parquet(path).rows(), (provenance_of(path) or {})[CONTENT]) for path in paths}
 
     def every_bar(self) -> pl.DataFrame:
         return self.bars.read_together(self.symbols)
