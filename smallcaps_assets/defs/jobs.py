@@ -108,8 +108,11 @@ def nightly_config(settings: Settings) -> dict[str, Any]:
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
     steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
-    go_on = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
-    return {"ops": go_on | {"listings": {"config": ListingsConfig(go_on=True, begin=False).model_dump()}}}
+    config = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
+    if settings.source.bars != "rest":
+        config["minute_bars"]["config"]["take_flat_files"] = True
+    config["listings"] = {"config": ListingsConfig(go_on=True, begin=False).model_dump()}
+    return {"ops": config}
 
 
 class WavesConfig(TapeConfig):

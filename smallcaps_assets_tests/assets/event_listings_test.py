@@ -59,9 +59,10 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
         ("DRFT", "2025-11-28", None, True, None, None),
     }
 
-    # one request for each of the symbols that another filter does not exclude, for the first day of the quarter
+    # of the symbols that another filter does not exclude, the first day of the quarter and the date of the last event
     asked = [(path.removeprefix(DETAILS), query["date"]) for path, query in made.gate.requests if DETAILS in path]
-    assert sorted(asked) == [("AVLO", "2025-10-01"), ("DRFT", "2025-10-01")]
+    lasts = {"AVLO": FIRST, "DRFT": "2025-11-28"}
+    assert sorted(asked) == [(name, on) for name, last in lasts.items() for on in ("2025-10-01", last)]
     shares = dict(EventListingStore(made.lake).shares().select("symbol", "shares_outstanding").iter_rows())
     details = made.gate.exchange._market.details("AVLO", date(2025, 10, 1))
     assert details is not None
@@ -88,7 +89,7 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     assert sum(row["events"] for row in records_of(figures["survivorship"])) == excluded
     assert "missing from today's list" in str(figures["verdict"].value)
     # and the splits: DRFT had a reverse split since
-    assert figures["requests"].value == 3
+    assert figures["requests"].value == 5
 
     # nothing changes again, and nothing is asked for again
     made.gate.requests.clear()

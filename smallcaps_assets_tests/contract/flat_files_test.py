@@ -1,19 +1,15 @@
 """The client of flat files against the bucket of the exchange in a box, over HTTP."""
 
-import gzip
-import random
+import socket
+import threading
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pytest
-from polars.testing import assert_frame_equal
 
-from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.errors import (
     BadPage,
     NotAuthenticated,
@@ -22,66 +18,15 @@ from smallcaps_assets.errors import (
     Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
-from smallcaps_assets.market_data.flat_files.keys import RemoteFile, remote_key
-from smallcaps_assets.market_data.http.pacing import TokenBucket
-from smallcaps_assets.market_data.http.transport import Transport
-from smallcaps_assets.simulated.bucket.faults import FILE_FAULTS
-from smallcaps_assets.simulated.bucket.files import GivenFiles, MarketFiles
-from smallcaps_assets.simulated.bucket.folder import FolderFiles
+from smallcaps_assets.market_data.flat_files.keys import remote_key
+from smallcaps_assets.simulated.bucket.files import GivenFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets.simulated.protocol.exchange import Exchange
-from smallcaps_assets.simulated.protocol.faults import Fault, FaultyExchange
-from smallcaps_assets.simulated.protocol.server import ExchangeServer, serve
-from smallcaps_assets_tests.scenarios import new_york
+from smallcaps_assets.simulated.protocol.faults import Fault
+from smallcaps_assets_tests.contract.bucket_bench import DAY, NOISE, PREFIX, Bench, client_of, csv_of, opened, prepared
 
-PREFIX = "us_stocks_sip/minute_aggs_v1"
-DAY = date(2025, 11, 26)
-LATER = datetime(2026, 1, 5, 12, tzinfo=UTC)
-FIRST_BAR = 1_764_147_600_000_000_000  # 2025-11-26 04:00 in New York, which is 09:00 UTC
-# of text that no compression shortens, so that half of it is not nothing
-NOISE = random.Random(1).randbytes(40_000).hex()  # noqa: S311
 FAILED = ["500", "502", "503", "429", "reset"]
-
-
-def csv_of(*rows: str) -> bytes:
-    header = "ticker,volume,open,close,high,low,window_start,transactions"
-    return gzip.compress("\n".join([header, *rows, ""]).encode(), mtime=0)
-
-
-def prepared(*days: date) -> dict[str, bytes | None]:
-    return {remote_key(PREFIX, day): csv_of(f"A,{day.toordinal()},1,1,1,1,{FIRST_BAR},1") for day in days}
-
-
-def client_of(server: ExchangeServer, **changes: Any) -> FlatFiles:
-    keys = Keys(EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY, "ACCESS_VARIABLE", "SECRET_VARIABLE")
-    given = {"bucket": "flatfiles", "prefix": PREFIX, "keys": keys, "timeout_s": 20.0, "max_retries": 1} | changes
-    return FlatFiles(server.base_url, **given)
-
-
-class Bench:
-    """An exchange with given flat files, whose faults can be switched, and a client."""
-
-    def __init__(self, exchange: Exchange, server: ExchangeServer, faulty: FaultyExchange) -> None:
-        self.exchange, self.server, self._faulty = exchange, server, faulty
-        self.client = client_of(server)
-
-    def fail(self, *faults: Fault) -> None:
-        self._faulty._script = faults
-
-    def only(self) -> RemoteFile:
-        (file,) = self.client.list_days(DAY, DAY).values()
-        return file
-
-
-@contextmanager
-def opened(market: SimulatedMarket, files: dict[str, bytes | None], **changes: Any) -> Iterator[Bench]:
-    exchange = Exchange(market, clock=lambda: LATER, files=GivenFiles(files), **changes)
-    faulty = FaultyExchange(exchange, ())
-    with serve(faulty) as server:
-        yield Bench(exchange, server, faulty)
 
 
 @pytest.fixture(autouse=True)
@@ -245,6 +190,19 @@ def test_a_silent_server_is_left(bench: Bench) -> None:
         client_of(bench.server, timeout_s=0.1, max_retries=0).list_days(DAY, DAY)
 
 
+def test_an_answer_without_end_is_left_and_what_arrived_is_kept(
+    bench: Bench, to: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smallcaps_assets.market_data.flat_files.client._PIECE_BYTES", 1000)
+    file = bench.only()
+    bench.fail(Fault("drip", rate=1.0, seconds=3.0))
+    with pytest.raises(VendorUnavailable, match="no answer in time"):
+        client_of(bench.server, deadline_s=0.3, max_retries=1).download(file, to)
+    bench.fail()
+    assert 0 < bench.client.download(file, to).resumed_bytes < file.size
+    assert to.read_bytes() == csv_of(NOISE)
+
+
 def test_a_page_of_a_proxy_is_not_a_file(bench: Bench, to: Path) -> None:
     file = bench.only()
     bench.fail(Fault("html", rate=1.0))
@@ -256,6 +214,10 @@ def test_another_size_than_listed_is_not_kept(bench: Bench, to: Path) -> None:
     file = bench.only()
     with pytest.raises(BadPage, match=rf"has {file.size:,} bytes, {file.size + 1:,} were listed"):
         bench.client.download(file._replace(size=file.size + 1), to)
+    with pytest.raises(BadPage, match=rf"has more than {file.size - 1:,} bytes, {file.size - 1:,} were listed"):
+        bench.client.download(file._replace(size=file.size - 1), to)
+    with pytest.raises(BadPage, match="has 0 bytes, 0 were listed"):
+        bench.client.download(file._replace(size=0), to)
     assert [*to.parent.iterdir()] == []
 
 
@@ -296,6 +258,37 @@ def test_wrong_keys_are_named_and_never_quoted(bench: Bench, to: Path, keys: Key
     assert client.clean(f"{keys.secret}\n{keys.access} http://user:pass@host") == "*** *** http://***@host"
 
 
+@pytest.mark.parametrize(("excluded", "proxied"), [("", True), ("bucket.test", False)])
+def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch, excluded: str, proxied: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.5)
+        for name in ("HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://user:password@127.0.0.1:{proxy.getsockname()[1]}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.setenv(name, excluded)
+        keys = Keys(EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY)
+        client = FlatFiles(
+            "https://bucket.test", bucket="flatfiles", prefix=PREFIX, keys=keys, timeout_s=0.3, max_retries=0
+        )
+        asked: list[bytes] = []
+
+        def answer() -> None:
+            with suppress(TimeoutError):
+                connection, _ = proxy.accept()
+                with connection:
+                    asked.append(connection.recv(4096))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(VendorUnavailable) as caught:
+            client.list_days(DAY, DAY)
+        thread.join()
+        assert "password" not in "".join(traceback.format_exception(caught.value))
+    assert [text.split(b" HTTP")[0] for text in asked] == [b"CONNECT bucket.test:443"] * proxied
+    if proxied:
+        assert b"Proxy-Authorization: Basic dXNlcjpwYXNzd29yZA==" in asked[0].replace(b"proxy-auth", b"Proxy-Auth")
+
+
 def test_variables_of_other_buckets_have_no_effect(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = "http://127.0.0.1:9"
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROXY_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
@@ -307,92 +300,3 @@ def test_variables_of_other_buckets_have_no_effect(bench: Bench, monkeypatch: py
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_BUCKET"):
         monkeypatch.setenv(name, "other")
     assert list(client_of(bench.server).list_days(DAY, DAY)) == [DAY]
-
-
-# ------------------------------------------------------------------------------------------------ the market's files
-
-
-@pytest.fixture(scope="module")
-def file_of_market(small_market: SimulatedMarket) -> bytes:
-    body = MarketFiles(small_market, lambda: LATER).read(remote_key(PREFIX, DAY))
-    assert body is not None
-    return body
-
-
-def table(body: bytes) -> pl.DataFrame:
-    names = pl.read_csv(body, n_rows=0).columns
-    assert names == ["ticker", "volume", "open", "close", "high", "low", "window_start", "transactions"]
-    types = dict.fromkeys(("volume", "open", "close", "high", "low"), pl.Float64())
-    schema = {"ticker": pl.String(), **types, "window_start": pl.Int64(), "transactions": pl.Int64()}
-    return pl.read_csv(body, schema=schema, null_values=[])
-
-
-def test_flat_files_hold_the_bars_that_rest_serves(small_market: SimulatedMarket, to: Path) -> None:
-    market_files = MarketFiles(small_market, lambda: LATER)
-    # only one session is drawn
-    others = {key: None for key in market_files.keys(f"{PREFIX}/2025/11/") if key != remote_key(PREFIX, DAY)}
-    with (
-        serve(Exchange(small_market, clock=lambda: LATER, files=GivenFiles(others, market_files))) as server,
-        MarketDataClient(Transport(server.base_url, "embedded", bucket=TokenBucket(None))) as rest,
-    ):
-        files = client_of(server)
-        (file,) = files.list_days(DAY, DAY).values()
-        files.download(file, to)
-        over_rest = pl.concat([rest.minute_bars(symbol, DAY, DAY).frame for symbol in sorted(small_market.symbols())])
-    rows = table(gzip.decompress(to.read_bytes()))
-    at = pl.from_epoch("window_start", time_unit="ns").cast(UTC_US)
-    bars = rows.select(pl.col("ticker").alias("symbol"), at.alias("timestamp"), pl.exclude("ticker", "window_start"))
-    assert rows.height > 100
-    assert_frame_equal(bars.select(over_rest.drop("vwap").columns), over_rest.drop("vwap"))
-    assert file.modified == new_york("2025-11-27 11:00").astimezone(UTC)
-
-
-def test_a_session_has_a_file_from_eleven_of_the_next_day(small_market: SimulatedMarket) -> None:
-    key = remote_key(PREFIX, DAY)
-    noon = new_york("2025-11-27 11:00").astimezone(UTC)
-    before = MarketFiles(small_market, lambda: noon - timedelta(seconds=1))
-    assert (before.keys(key), before.stat(key), before.read(key)) == ([], None, None)
-    assert MarketFiles(small_market, lambda: noon).keys(f"{PREFIX}/2025/11/")[-1] == key
-    assert MarketFiles(small_market, lambda: noon).keys(f"{PREFIX}/2025/11/2025-11-2")[-1] == key
-    assert time(11) == noon.astimezone(new_york("2025-11-27 11:00").tzinfo).time()
-
-
-@pytest.mark.parametrize("fault", FILE_FAULTS)
-def test_faults_of_files_are_the_same_in_list_and_file(
-    small_market: SimulatedMarket, file_of_market: bytes, to: Path, fault: str
-) -> None:
-    key, other = remote_key(PREFIX, DAY), remote_key(PREFIX, date(2025, 11, 25))
-    given = {key: file_of_market, other: csv_of("A,1,1,1,1,1,0,1")}
-    with opened(small_market, given, file_faults=[Fault(fault, rate=1.0, path="2025-11-26")]) as bench:  # type: ignore[arg-type]
-        found = bench.client.list_days(date(2025, 11, 25), DAY)
-        if fault == "file_missing":
-            assert list(found) == [date(2025, 11, 25)]
-            return
-        assert bench.client.download(found[DAY], to).file == found[DAY]
-    body = to.read_bytes()
-    if fault == "file_cut":
-        assert body == file_of_market[: len(file_of_market) // 2]
-    elif fault == "file_swapped":
-        assert body == given[other]
-    else:
-        was, now = table(gzip.decompress(file_of_market)), table(gzip.decompress(body))
-        keys = ["ticker", "window_start"]
-        same = was.join(now, on=was.columns, how="inner")
-        gone = was.join(now, on=keys, how="anti")
-        assert now.join(was, on=keys, how="anti").is_empty()
-        assert 0 < gone.height < was.height / 20
-        assert 0 < now.height - same.height < was.height / 10
-
-
-def test_a_folder_is_served_by_path(small_market: SimulatedMarket, tmp_path: Path, to: Path) -> None:
-    path = tmp_path / "served" / remote_key(PREFIX, DAY)
-    path.parent.mkdir(parents=True)
-    path.write_bytes(csv_of(NOISE))
-    with serve(Exchange(small_market, files=FolderFiles(tmp_path / "served"))) as server:
-        client = client_of(server)
-        (file,) = client.list_days(DAY, DAY).values()
-        client.download(file, to)
-        assert to.read_bytes() == csv_of(NOISE)
-        path.write_bytes(csv_of("another", NOISE))
-        assert client.list_days(DAY, DAY)[DAY].etag != file.etag
-        assert FolderFiles(tmp_path / "served").read("../2025-11-26.csv.gz") is None

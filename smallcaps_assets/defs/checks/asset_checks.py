@@ -11,6 +11,7 @@ from smallcaps_assets.defs.checks.texts import (
     COHORTS_KEPT,
     EMPTY_WINDOWS,
     EMPTY_WINDOWS_TEXT,
+    FLAT_CHECKS,
     FOLLOW_UP_CHECKS,
     KPI_CHECKS,
     MANIFEST_CHECKS,
@@ -73,13 +74,14 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
 def published_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of bars, events, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
     manifests = (_manifest(profile, settings) for profile in PROFILES)
-    return [_bars(), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
+    return [_bars(settings), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
 
 
-def _bars() -> dg.AssetChecksDefinition:
+def _bars(settings: Settings) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey("minute_bars")
+    texts = BAR_CHECKS if settings.source.bars == "rest" else {**BAR_CHECKS, **FLAT_CHECKS}
 
-    @dg.multi_asset_check(name="minute_bars_checks", specs=check_specs(asset, BAR_CHECKS), can_subset=True)
+    @dg.multi_asset_check(name="minute_bars_checks", specs=check_specs(asset, texts), can_subset=True)
     def minute_bars_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:

@@ -49,6 +49,14 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
     "day's high and VWAP carry the price on. Detection uses the bars as they are.",
 }
+# where flat files are a source of bars
+FLAT_CHECKS: Final[Mapping[str, str]] = {
+    "flat_files_agree": "Wherever bars of REST were compared with those of flat files, they agree. Minutes that only "
+    "one source has, and other prices, volumes and numbers of transactions are counted by kind. The setting "
+    "source.flat_files.prefer decides which are stored. vwap is not compared: files have none.",
+    "flat_files_current": "No stored session is from a flat file that was replaced since. Otherwise materialize "
+    "minute_bars of the symbols named: these sessions are stored again, without a request.",
+}
 LISTING_CHECKS: Final[Mapping[str, str]] = {
     "borders": "The first and the last session of every listing are known, but of those that began before the first "
     "list. Where universe.listing_borders is monthly, or the universe does not follow the type of a ticker, they are "

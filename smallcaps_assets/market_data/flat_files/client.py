@@ -201,23 +201,26 @@ class FlatFiles:
 
     def _fetch(self, file: RemoteFile, part: Path, start: int, tick: Callable[[], None]) -> bool:
         """Append what is missing to `part`; False where the file was replaced."""
+        size = start
         if start < file.size:
             result = self._get(file, start)
             if result is None:
                 return False
             with part.open("ab") as out:
                 for piece in self._pieces(result, file):
+                    size += len(piece)
+                    if size > file.size:  # it may have no end
+                        break
                     out.write(piece)
                     tick()
                 out.flush()
                 os.fsync(out.fileno())
-        size = part.stat().st_size if part.is_file() else 0
         if size == file.size > 0:
             return True
         part.unlink(missing_ok=True)
         raise BadPage(
-            f"{file.key} at {self._place} has {size:,} bytes, {file.size:,} were listed. Nothing of it was kept; if it "
-            "happens again, ask the vendor."
+            f"{file.key} at {self._place} has {'more than ' * (size > file.size)}{min(size, file.size):,} bytes, "
+            f"{file.size:,} were listed. Nothing of it was kept; if it happens again, ask the vendor."
         ).with_facts("another size than listed", endpoint=self._place)
 
     def _get(self, file: RemoteFile, start: int, options: "GetOptions | None" = None) -> "GetResult | None":

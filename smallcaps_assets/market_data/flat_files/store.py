@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _FIRST_BACKOFF: Final = timedelta(seconds=0.5)
 _LONGEST_BACKOFF: Final = timedelta(seconds=30)
+# A request is signed once, and S3 rejects signatures that are 15 minutes old.
+_LONGEST_RETRYING: Final = timedelta(minutes=10)
 # Named together with the host as an exception, so that no proxy is used, also none of the system.
 _NO_PROXY: Final = "http://127.0.0.1:9"
 
@@ -79,7 +81,7 @@ def open_store(  # noqa: PLR0913
     retry: RetryConfig = {
         "max_retries": max_retries,
         "backoff": {"init_backoff": _FIRST_BACKOFF, "max_backoff": _LONGEST_BACKOFF, "base": 2},
-        "retry_timeout": timedelta(seconds=deadline_s),
+        "retry_timeout": min(timedelta(seconds=deadline_s * (max_retries + 1)), _LONGEST_RETRYING),
     }
     return S3Store(
         bucket, config=config, client_options=client, retry_config=retry, credential_provider=_provider(*keys)
