@@ -10,6 +10,7 @@ from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets_tests.assets.checks_test import checked
 from smallcaps_assets_tests.assets.platform import Platform, metadata_of, records_of
 from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
@@ -90,6 +91,14 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     assert "missing from today's list" in str(figures["verdict"].value)
     # and the splits: DRFT had a reverse split since
     assert figures["requests"].value == 5
+
+    # other listings: the check says so
+    assert checked(made, "core/manifest", "up_to_date")["up_to_date"].passed
+    ListingStore(made.lake).publish(KNOWN.listings, KNOWN.facts.head(1), {"first": "2024-01-02", "last": "2025-11-28"})
+    stale = checked(made, "core/manifest", "up_to_date")["up_to_date"]
+    assert not stale.passed
+    assert "which events were in the universe on their date has changed" in str(stale.description)
+    ListingStore(made.lake).publish(KNOWN.listings, KNOWN.facts, {"first": "2024-01-02", "last": "2025-11-28"})
 
     # nothing changes again, and nothing is asked for again
     made.gate.requests.clear()
