@@ -36,6 +36,18 @@ def verdicts(rows: pl.DataFrame) -> set[tuple[Any, ...]]:
     return set(rows.select(names).rows())
 
 
+def require_other_listings_noticed(platform: Platform) -> None:
+    """The check of the manifest says so where other listings would select other events."""
+    assert checked(platform, "core/manifest", "up_to_date")["up_to_date"].passed
+    ListingStore(platform.lake).publish(
+        KNOWN.listings, KNOWN.facts.head(1), {"first": "2024-01-02", "last": "2025-11-28"}
+    )
+    stale = checked(platform, "core/manifest", "up_to_date")["up_to_date"]
+    assert not stale.passed
+    assert "which events were in the universe on their date has changed" in str(stale.description)
+    ListingStore(platform.lake).publish(KNOWN.listings, KNOWN.facts, {"first": "2024-01-02", "last": "2025-11-28"})
+
+
 def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made: Platform) -> None:
     before = sidecar(made)
     # without listings: no table, no request, and the manifest stays the one it was
@@ -92,13 +104,7 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     # and the splits: DRFT had a reverse split since
     assert figures["requests"].value == 5
 
-    # other listings: the check says so
-    assert checked(made, "core/manifest", "up_to_date")["up_to_date"].passed
-    ListingStore(made.lake).publish(KNOWN.listings, KNOWN.facts.head(1), {"first": "2024-01-02", "last": "2025-11-28"})
-    stale = checked(made, "core/manifest", "up_to_date")["up_to_date"]
-    assert not stale.passed
-    assert "which events were in the universe on their date has changed" in str(stale.description)
-    ListingStore(made.lake).publish(KNOWN.listings, KNOWN.facts, {"first": "2024-01-02", "last": "2025-11-28"})
+    require_other_listings_noticed(made)
 
     # nothing changes again, and nothing is asked for again
     made.gate.requests.clear()
