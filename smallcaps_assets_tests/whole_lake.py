@@ -11,6 +11,7 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
+from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
@@ -40,6 +41,7 @@ from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.reference_tables import ReferenceTables
@@ -148,9 +150,29 @@ def _fill_reference(lake: Lake) -> None:
     reference.publish_trade_conditions(pinned_conditions(), "embedded", is_pinned=True)
     splits = pl.DataFrame([(ONE, DAYS[1], 10.0, 1.0), (OTHER, DAYS[2], 1.0, 2.0)], schema=SPLITS, orient="row")
     reference.publish_splits(splits, "embedded", DAYS[0], QUIET)
+    _fill_ticker_lists(lake)
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
     give_identity(lake)
+
+
+def _fill_ticker_lists(lake: Lake) -> None:
+    """Two lists, an answer, and the listings that they give."""
+    store = ListingStore(lake)
+    for day in (DAYS[0], QUIET):
+        rows = pl.DataFrame({"symbol": SYMBOLS, "name": [f"{symbol} {day}" for symbol in SYMBOLS], "is_clear": True})
+        store.add_snapshot(day, rows.match_to_schema(SNAPSHOT, missing_columns="insert"), {"day": f"{day}"})
+    answers = pl.DataFrame({"day": [DAYS[1]], "symbol": [ONE], "is_listed": [True]})
+    store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
+    listed = pl.DataFrame(
+        {"symbol": SYMBOLS, "listing_id": [f"{symbol}_20251103" for symbol in SYMBOLS], "active_from": DAYS[0]}
+    )
+    facts = listed.rename({"active_from": "valid_from"})
+    store.publish(
+        listed.match_to_schema(LISTINGS, missing_columns="insert"),
+        facts.match_to_schema(LISTING_FACTS, missing_columns="insert"),
+        {"first": f"{DAYS[0]}", "last": f"{QUIET}", "lists": [f"{DAYS[0]}", f"{QUIET}"], "answers": 1},
+    )
 
 
 def _fill_listings(lake: Lake, master: pl.DataFrame) -> None:

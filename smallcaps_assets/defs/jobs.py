@@ -13,6 +13,7 @@ import polars as pl
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from pydantic import Field
 
+from smallcaps_assets.defs.assets.listings import ListingsConfig
 from smallcaps_assets.defs.assets.profile_tables import step_of
 from smallcaps_assets.defs.assets.symbol_research import SYMBOL_RESEARCH
 from smallcaps_assets.defs.assets.tape import TapeConfig, TapeStep, make_ledger, make_report
@@ -68,12 +69,13 @@ _REPORT: Final = "report"
 
 
 def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
-    """Universe, bars, events, MASTER, manifests, research and report, in this order, in one run and one process.
+    """Listings, universe, bars, events, MASTER, manifests, research and report, in this order, in one run and process.
 
     Steps whose inputs are complete run in the order of their priorities: research after the manifests, the report last.
     """
     manifests = ([profile, "manifest"] for profile in PROFILES)
     keys = [
+        "listings",
         "universe",
         *_BY_SYMBOL,
         "master_events",
@@ -88,9 +90,10 @@ def nightly_job(settings: Settings) -> UnresolvedAssetJobDefinition:
         config=nightly_config(settings),
         tags=NIGHTLY_TAGS,
         executor_def=dg.in_process_executor,
-        description="Brings the universe, minute bars, events, MASTER and the manifests up to date, then the research "
-        "tables (unless research.enabled is false); requests only what is missing. A symbol that fails is named in "
-        "nightly_report and stops no other, and research that fails stops neither.",
+        description="Brings the listings (once they were made), the universe, minute bars, events, MASTER and the "
+        "manifests up to date, then the research tables (unless research.enabled is false); requests only what is "
+        "missing. A symbol that fails is named in nightly_report and stops no other, and research that fails stops "
+        "neither.",
     )
 
 
@@ -105,7 +108,11 @@ def nightly_config(settings: Settings) -> dict[str, Any]:
     research = [step for step in _RESEARCH if step not in SYMBOL_ASSETS]
     research += [SYMBOL_RESEARCH, *map(step_of, PROFILES)]
     steps = [*_BY_SYMBOL, _EVENT_LISTINGS, *(research if settings.research.enabled else [])]
-    return {"ops": {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}}
+    config = {step: {"config": ContinueOnFailure(go_on=True).model_dump()} for step in steps}
+    if settings.source.bars != "rest":
+        config["minute_bars"]["config"]["take_flat_files"] = True
+    config["listings"] = {"config": ListingsConfig(go_on=True, begin=False).model_dump()}
+    return {"ops": config}
 
 
 class WavesConfig(TapeConfig):

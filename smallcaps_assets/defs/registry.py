@@ -162,6 +162,27 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         version="1",
         decided_by=lambda settings: (settings.history.first_session,),
     ),
+    "flat_minute_bars": AssetFacts(
+        path=lambda lake: lake.flat_bars,
+        stage="bars",
+        paid=True,
+        group="bars",
+        version="1",
+        # a row of every lake, an asset where flat files are a source of bars
+        is_defined=lambda settings: settings.source.bars != "rest",
+    ),
+    "listings": AssetFacts(
+        path=lambda lake: lake.listings,
+        stage="reference",
+        paid=True,
+        group="reference",
+        version="1",
+        decided_by=lambda settings: (
+            settings.history.first_session,
+            settings.universe.test_symbols,
+            settings.universe.listing_borders,
+        ),
+    ),
     "minute_bars": AssetFacts(
         path=lambda lake: lake.minute_bars,
         stage="bars",
@@ -243,7 +264,8 @@ def with_facts(assets: Sequence[dg.AssetsDefinition], settings: Settings) -> lis
     """
     keys = [spec.key for asset in assets for spec in asset.specs]
     _require_rows(keys)
-    if unused := REGISTRY.keys() - {key.to_user_string() for key in keys}:
+    expected = {name for name, facts in REGISTRY.items() if facts.is_defined(settings)}
+    if unused := expected - {key.to_user_string() for key in keys}:
         raise dg.DagsterInvalidDefinitionError(
             f"the registry has rows without an asset: {', '.join(sorted(unused))}. Remove them from REGISTRY in "
             f"{__name__}, or add the asset to the package smallcaps_assets.defs.assets."

@@ -18,6 +18,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.controls import ControlStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import require_writable
+from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
@@ -108,6 +109,10 @@ class LakeResource(dg.ConfigurableResource["LakeResource"]):
     def bars(self) -> BarsStore:
         """The store of minute bars."""
         return BarsStore(self.lake)
+
+    def flat_bars(self) -> FlatBarsStore:
+        """The store of flat files."""
+        return FlatBarsStore(self.lake)
 
     def shards(self) -> ShardStore:
         """The store of event shards."""

@@ -54,7 +54,7 @@ _BILLION: Final = 1e9
 
 
 # Settings of the universe that do not change its table: others use them.
-WITHOUT_EFFECT: Final = {"limits", "test_symbols", "as_of"}
+WITHOUT_EFFECT: Final = {"limits", "test_symbols", "as_of", "listing_borders"}
 
 
 class UniverseLimits(Params):
@@ -84,6 +84,7 @@ class UniverseParams(Params):
     # of configurations that were written before this setting
     test_symbols: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=lambda: list(KNOWN_TEST_SYMBOLS))
     as_of: Literal["event", "today"] = "event"
+    listing_borders: Literal["exact", "monthly"] = "exact"
     limits: UniverseLimits
 
     @property

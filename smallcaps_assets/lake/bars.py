@@ -77,6 +77,20 @@ class Merged(NamedTuple):
     fingerprints: dict[date, str]
 
 
+class PublishedSessions(NamedTuple):
+    """The published sessions of a symbol.
+
+    Attributes:
+        fingerprints: of the bars of each.
+        origins: what flat files have to do with some of them.
+        imported: those with imported bars.
+    """
+
+    fingerprints: dict[date, str]
+    origins: FlatOrigins
+    imported: set[date]
+
+
 class MonthFile(NamedTuple):
     """A file of bars as it looks now, and the fingerprints of the sessions it covers.
 
@@ -119,6 +133,14 @@ class BarsStore:
         Raises:
             LakeError: a file cannot be read, or one of an earlier release is damaged.
         """
+        return self.renew_sessions(symbol).fingerprints
+
+    def renew_sessions(self, symbol: str) -> PublishedSessions:
+        """The same; returns as well what flat files and imports have to do with the sessions.
+
+        Raises:
+            LakeError: see `renew`.
+        """
         footers = {path: month_footer(path) for path in self._files(symbol)}
         older = [path for path, footer in footers.items() if is_of_earlier_release(footer) or not _is_hashed(path)]
         found = {
@@ -132,7 +154,10 @@ class BarsStore:
                 month = read_month(path)
                 publish_month(path, symbol, month, below=self.lake.root)
             found |= month.sessions
-        return found
+        whole = [footer for footer in footers.values() if footer]
+        origins = {day: one for footer in whole for day, one in read_origins(footer).items()}
+        imported = {day for footer in whole for day in imported_days(footer.get(IMPORTS, {}))}
+        return PublishedSessions(found, origins, imported)
 
     def prove(self, symbol: str, month: date) -> None:
         """Make sure that the file of an ET month, if there is one, is not damaged.
@@ -295,14 +320,10 @@ class BarsStore:
         with symbol_lock(self.lake, symbol):
             self._add(symbol, month, sessions, bars, rejected, origins)
 
-    def flat_origins(self, symbol: str) -> tuple[FlatOrigins, set[date]]:
-        """What flat files have to do with the sessions of `symbol`, and the sessions with imported bars."""
-        origins, imported = FlatOrigins(), set[date]()
-        for path in self._files(symbol):
-            provenance = month_provenance(path)
-            origins |= read_origins(provenance)
-            imported |= imported_days(provenance.get(IMPORTS, {}))
-        return origins, imported
+    def flat_origins(self, symbol: str) -> FlatOrigins:
+        """What flat files have to do with the sessions of `symbol`; reads footers only."""
+        footers = map(month_provenance, self._files(symbol))
+        return {day: one for footer in footers for day, one in read_origins(footer).items()}
 
     def _add(  # noqa: PLR0913, PLR0917 -- as `add`
         self,

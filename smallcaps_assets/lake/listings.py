@@ -18,6 +18,9 @@ from smallcaps_assets.lake.layout import Lake
 # keys of the provenance: the first and the last session of which the vendor's list was read
 FIRST: Final = "first"
 LAST: Final = "last"
+# the sessions of the lists, and how many answers on single tickers there were
+LISTS: Final = "lists"
+ANSWERS: Final = "answers"
 
 
 @dataclass(frozen=True)

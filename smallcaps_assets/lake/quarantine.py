@@ -42,6 +42,8 @@ class BarQuarantine:
     def replace(self, symbol: str, month: date, sessions: Collection[date], rejected: pl.DataFrame) -> None:
         """Replace the rows of `sessions`, all of one month, by those of `rejected`; add rows without a timestamp."""
         path = self._path(symbol, month)
+        if rejected.is_empty() and not path.is_file():
+            return
         new = new_york_date(pl.col("timestamp")).is_in(list(sessions))
         rows = rejected.filter(new.fill_null(value=True))
         if path.is_file():

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.domain.addresses import VENDOR_HOSTS
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.imports import ImportKind, imported_kinds
@@ -18,6 +19,7 @@ from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams
 from smallcaps_assets.settings.settings import Profile, Settings, api_key, flat_file_keys
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
+from smallcaps_assets.simulated.corporate.market import CorporateMarket
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
 from smallcaps_assets.simulated.protocol.server import serve
@@ -26,8 +28,6 @@ from smallcaps_assets.simulated.replay.market import ReplayMarket
 # Longest delay between the reserved start of a request and its arrival at the vendor.
 LATE_S: Final = 0.5
 _SEPARATE_LAKE: Final = "a separate lake: lake.path in the settings, or --lake DIR."
-# The same vendor under its present and its former name.
-VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
 
 def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient:
@@ -189,8 +189,10 @@ def require_payable(store: UniverseStore, settings: Settings) -> None:
         )
 
 
-def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket:
+def build_market(params: EmbeddedParams) -> SimulatedMarket | ReplayMarket | CorporateMarket:
     """The market of the simulated exchange: files to replay where the settings name a folder, else a simulation."""
+    if params.corporate:
+        return CorporateMarket(seed=params.seed)
     if params.replay is not None:
         return ReplayMarket(Path(params.replay))
     return SimulatedMarket(seed=params.seed, symbols=params.symbols, drill=params.drill)
@@ -207,4 +209,7 @@ def source_identity(source: SourceParams) -> str:
         host = urlsplit(source.base_url).netloc
         return "vendor" if host in VENDOR_HOSTS else f"vendor's protocol at {host}"
     embedded = source.embedded
-    return f"replay of {embedded.replay}" if embedded.replay else f"simulated market, seed {embedded.seed}"
+    if embedded.replay:
+        return f"replay of {embedded.replay}"
+    companies = ", companies with a history" if embedded.corporate else ""
+    return f"simulated market{companies}, seed {embedded.seed}"

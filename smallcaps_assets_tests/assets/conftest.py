@@ -112,6 +112,12 @@ def made(
 
 
 @pytest.fixture
-def planned(sites: Sites, of_premium: Template, tmp_path: Path) -> Iterator[Platform]:
-    """A manifest of premium with events in every wave, and no tape yet."""
+def planned(sites: Sites, of_premium: Template) -> Iterator[Platform]:
+    """A manifest of premium with events in every wave, and no tape yet; a state in memory, which knows the symbols."""
+    yield from sites.copied(of_premium)
+
+
+@pytest.fixture
+def planned_in_folder(sites: Sites, of_premium: Template, tmp_path: Path) -> Iterator[Platform]:
+    """The same with Dagster's state in a folder, as sensors and other threads need it, with what is recorded there."""
     yield from sites.copied(of_premium, tmp_path / "state")

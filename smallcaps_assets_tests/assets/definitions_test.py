@@ -11,6 +11,7 @@ from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.metadata.entries import COLUMNS_ABOVE, COLUMNS_BELOW
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.domain.bars.coverage import COVERAGE
+from smallcaps_assets.domain.listings.tables import LISTINGS
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.tape.pinned_conditions import CONDITION_TABLE
 from smallcaps_assets.domain.tables import (
@@ -69,13 +70,14 @@ def all_keys() -> set[dg.AssetKey]:
 @pytest.mark.parametrize(
     ("asset", "upstream"),
     [
-        ("universe", set()),
+        ("listings", set()),
+        ("universe", {"listings"}),
         ("trade_conditions", set()),
         ("splits", set()),
         ("minute_bars", {"universe"}),
         ("event_shards", {"minute_bars"}),
         ("master_events", {"event_shards"}),
-        ("event_listings", {"master_events"}),
+        ("event_listings", {"master_events", "listings"}),
         ("coverage", {"minute_bars"}),
         *((table, {"minute_bars", "event_shards", "splits"}) for table in RESEARCH_OF_SYMBOLS),
         ("event_scores", {"master_events", "event_shards", "event_bar_features"}),
@@ -113,7 +115,7 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 
 def test_groups_owners_and_kinds() -> None:
     groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
-    assert groups["universe"] == groups["trade_conditions"] == groups["splits"] == "reference"
+    assert groups["universe"] == groups["listings"] == groups["trade_conditions"] == groups["splits"] == "reference"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"
@@ -151,7 +153,7 @@ def test_partitions_and_backfill_policies() -> None:
 
 def test_paid_steps_are_in_the_vendor_pool() -> None:
     definitions = build_defs(load_settings(overrides={}))
-    of_reference = ("universe", "trade_conditions", "splits", "event_listings")
+    of_reference = ("listings", "universe", "trade_conditions", "splits", "event_listings")
     for key in all_keys():
         talks = key.path[-1] in (*of_reference, "minute_bars", "tape_trades", "tape_quotes")
         op = definitions.resolve_assets_def(key).op
@@ -162,6 +164,7 @@ def test_paid_steps_are_in_the_vendor_pool() -> None:
     ("asset", "schema"),
     [
         ("universe", UNIVERSE),
+        ("listings", LISTINGS),
         ("minute_bars", BARS),
         ("event_shards", SHARD),
         ("master_events", EVENTS),

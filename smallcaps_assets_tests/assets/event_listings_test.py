@@ -10,6 +10,7 @@ from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets_tests.assets.checks_test import checked
 from smallcaps_assets_tests.assets.platform import Platform, metadata_of, records_of
 from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
@@ -33,6 +34,18 @@ def verdicts(rows: pl.DataFrame) -> set[tuple[Any, ...]]:
     """What is said of the events of each symbol and date."""
     names = ("symbol", "date", "former_symbol", "in_universe_at_event", "excluded_by", "unknown")
     return set(rows.select(names).rows())
+
+
+def require_other_listings_noticed(platform: Platform) -> None:
+    """The check of the manifest says so where other listings would select other events."""
+    assert checked(platform, "core/manifest", "up_to_date")["up_to_date"].passed
+    ListingStore(platform.lake).publish(
+        KNOWN.listings, KNOWN.facts.head(1), {"first": "2024-01-02", "last": "2025-11-28"}
+    )
+    stale = checked(platform, "core/manifest", "up_to_date")["up_to_date"]
+    assert not stale.passed
+    assert "which events were in the universe on their date has changed" in str(stale.description)
+    ListingStore(platform.lake).publish(KNOWN.listings, KNOWN.facts, {"first": "2024-01-02", "last": "2025-11-28"})
 
 
 def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made: Platform) -> None:
@@ -59,9 +72,10 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
         ("DRFT", "2025-11-28", None, True, None, None),
     }
 
-    # one request for each of the symbols that another filter does not exclude, for the first day of the quarter
+    # of the symbols that another filter does not exclude, the first day of the quarter and the date of the last event
     asked = [(path.removeprefix(DETAILS), query["date"]) for path, query in made.gate.requests if DETAILS in path]
-    assert sorted(asked) == [("AVLO", "2025-10-01"), ("DRFT", "2025-10-01")]
+    lasts = {"AVLO": FIRST, "DRFT": "2025-11-28"}
+    assert sorted(asked) == [(name, on) for name, last in lasts.items() for on in ("2025-10-01", last)]
     shares = dict(EventListingStore(made.lake).shares().select("symbol", "shares_outstanding").iter_rows())
     details = made.gate.exchange._market.details("AVLO", date(2025, 10, 1))
     assert details is not None
@@ -88,7 +102,9 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     assert sum(row["events"] for row in records_of(figures["survivorship"])) == excluded
     assert "missing from today's list" in str(figures["verdict"].value)
     # and the splits: DRFT had a reverse split since
-    assert figures["requests"].value == 3
+    assert figures["requests"].value == 5
+
+    require_other_listings_noticed(made)
 
     # nothing changes again, and nothing is asked for again
     made.gate.requests.clear()

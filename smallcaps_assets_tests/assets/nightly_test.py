@@ -339,6 +339,6 @@ def test_a_night_makes_the_research_tables_after_the_manifests_and_names_what_fa
 def test_nights_of_those_who_only_capture_make_no_research_tables(fresh: Platform) -> None:
     selected = fresh.definitions.resolve_job_def("nightly").asset_layer.selected_asset_keys
     assert {key.to_user_string() for key in selected} == {
-        *("universe", "minute_bars", "event_shards", "master_events", "event_listings", REPORT),
+        *("listings", "universe", "minute_bars", "event_shards", "master_events", "event_listings", REPORT),
         *(f"{profile}/manifest" for profile in PROFILES),
     }

@@ -203,20 +203,20 @@ def test_bars_of_a_symbol_are_recorded_while_others_are_fetched(kept: Platform) 
 
 @pytest.mark.parametrize("kind", ["trades", "quotes"])
 def test_tape_of_a_symbol_is_recorded_while_other_windows_are_fetched(
-    planned: Platform, kind: str, monkeypatch: pytest.MonkeyPatch
+    planned_in_folder: Platform, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DAGSTER_EMIT_PARTITION_SUBSET_IN_PLANNED_EVENTS", "1")
     monkeypatch.setenv(BATCH_VARIABLE, BATCH_SIZE)
     keys = {symbol: str(tape_key(symbol, "RTH")) for symbol in SYMBOLS_OF_MARKET}
     asset = dg.AssetKey(["premium", f"tape_{kind}"])
-    windows = ManifestStore(planned.lake.manifests("premium"), "premium").load().filter(session="RTH")
+    windows = ManifestStore(planned_in_folder.lake.manifests("premium"), "premium").load().filter(session="RTH")
     # symbols without an event are recorded without a request
     assert 1 < windows["symbol"].n_unique() < len(keys), "or this test shows less"
-    hold = Hold(planned, asset, keys, windows["symbol"])
-    planned.gate.rule = hold
-    planned.run(asset.path, first=keys[FIRST], last=keys[LAST])
+    hold = Hold(planned_in_folder, asset, keys, windows["symbol"])
+    planned_in_folder.gate.rule = hold
+    planned_in_folder.run(asset.path, first=keys[FIRST], last=keys[LAST])
     assert hold.statuses == [dg.DagsterRunStatus.STARTED]
-    assert Counter(recorded(planned.instance, asset)) == dict.fromkeys(keys.values(), 1)
+    assert Counter(recorded(planned_in_folder.instance, asset)) == dict.fromkeys(keys.values(), 1)
 
 
 def test_partitions_recorded_before_an_error_are_not_recorded_twice(kept: Platform) -> None:

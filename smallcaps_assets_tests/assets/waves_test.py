@@ -29,12 +29,23 @@ from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import flip_bit
 
 
+def at_night(platform: Platform) -> Platform:
+    """Nights capture premium."""
+    platform.overrides |= {"active_profile": PROFILE, "nightly": {"capture_requests": 4}}
+    assert set(manifest(platform)["session"]) == set(WAVES), "every wave, or these tests show nothing"
+    return platform
+
+
 @pytest.fixture
 def planned(planned: Platform) -> Platform:
-    """A manifest of premium with events in every wave, and no tape yet; nights capture premium."""
-    planned.overrides |= {"active_profile": PROFILE, "nightly": {"capture_requests": 4}}
-    assert set(manifest(planned)["session"]) == set(WAVES), "every wave, or these tests show nothing"
-    return planned
+    """A manifest of premium with events in every wave, and no tape yet."""
+    return at_night(planned)
+
+
+@pytest.fixture
+def kept(planned_in_folder: Platform) -> Platform:
+    """The same with Dagster's state in a folder, as sensors need it."""
+    return at_night(planned_in_folder)
 
 
 def manifest(platform: Platform) -> pl.DataFrame:
@@ -194,30 +205,30 @@ def test_waves_run_in_order_and_trades_before_quotes(planned: Platform) -> None:
 
 @pytest.mark.long
 def test_after_another_manifest_all_is_shown_as_fresh_and_after_the_same_one_nothing_is_recorded(
-    planned: Platform,
+    kept: Platform,
 ) -> None:
     def recorded() -> set[tuple[str, str]]:
-        made = waves(planned).get_asset_materialization_events()
+        made = waves(kept).get_asset_materialization_events()
         return {(event.asset_key.path[-1], event.partition) for event in made if event.asset_key and event.partition}
 
-    waves(planned)
-    planned.gate.requests.clear()
-    with_events = {str(tape_key(*pair)) for pair in manifest(planned).select("symbol", "session").iter_rows()}
+    waves(kept)
+    kept.gate.requests.clear()
+    with_events = {str(tape_key(*pair)) for pair in manifest(kept).select("symbol", "session").iter_rows()}
     of_tape = {(f"tape_{kind}", key) for kind in ("trades", "quotes") for key in EVERYTHING}
     of_research = {(asset, key) for asset in ASSET_TABLES for key in with_events}
-    planned.run([PROFILE, "manifest"])
+    kept.run([PROFILE, "manifest"])
     assert recorded() == set(), "the manifest was recorded again, and says the same"
-    assert stale(planned, PROFILE) == {}
-    best = manifest(planned).height - 1
-    planned.overrides |= {"profiles": {PROFILE: {"max_events": best}}}
-    planned.run([PROFILE, "manifest"])
-    assert manifest(planned).height == best
-    partitions = {name.rpartition(" ")[2] for name in stale(planned, PROFILE) if "tape_trades" in name}
+    assert stale(kept, PROFILE) == {}
+    best = manifest(kept).height - 1
+    kept.overrides |= {"profiles": {PROFILE: {"max_events": best}}}
+    kept.run([PROFILE, "manifest"])
+    assert manifest(kept).height == best
+    partitions = {name.rpartition(" ")[2] for name in stale(kept, PROFILE) if "tape_trades" in name}
     assert partitions == EVERYTHING, "each was complete under the former manifest"
     assert recorded() == of_tape | of_research
-    assert stale(planned, PROFILE) == {}
+    assert stale(kept, PROFILE) == {}
     assert recorded() == set()
-    assert requested(planned) == []
+    assert requested(kept) == []
 
 
 def test_a_failed_window_stops_no_later_wave_and_is_shown_as_failed(planned: Platform) -> None:
@@ -286,27 +297,27 @@ def look(platform: Platform, cursor: str | None = None) -> dg.SensorResult | dg.
 
 
 @pytest.mark.long
-def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(planned: Platform) -> None:
-    result = look(planned)
+def test_after_a_night_the_new_windows_are_captured_once_within_the_budget(kept: Platform) -> None:
+    result = look(kept)
     assert isinstance(result, dg.SkipReason)
     assert "No nightly run has built" in str(result.skip_message)
-    definitions = planned.definitions
+    definitions = kept.definitions
     definitions.resolve_job_def("nightly").execute_in_process(
-        instance=planned.instance,
+        instance=kept.instance,
         tags={"dagster/asset_partition_range_start": "AVLO", "dagster/asset_partition_range_end": "DRFT"},
     )
-    running = create_run_for_test(planned.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
-    result = look(planned)
+    running = create_run_for_test(kept.instance, job_name="nightly", status=dg.DagsterRunStatus.STARTED)
+    result = look(kept)
     assert isinstance(result, dg.SkipReason)
     assert "not finished yet" in str(result.skip_message)
-    planned.instance.delete_run(running.run_id)
-    result = look(planned)
+    kept.instance.delete_run(running.run_id)
+    result = look(kept)
     assert isinstance(result, dg.SensorResult)
     (request,) = result.run_requests or []
     assert (request.run_key, request.run_config) == ("2025-11-28", {"max_requests": 4})
-    planned.gate.requests.clear()
-    waves(planned, **request.run_config)
-    assert len(requested(planned)) == 4
-    result = look(planned, result.cursor)
+    kept.gate.requests.clear()
+    waves(kept, **request.run_config)
+    assert len(requested(kept)) == 4
+    result = look(kept, result.cursor)
     assert isinstance(result, dg.SkipReason)
     assert "2025-11-28 was already launched" in str(result.skip_message)

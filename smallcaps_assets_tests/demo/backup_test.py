@@ -75,8 +75,7 @@ def test_a_restored_demo_says_what_the_demo_said(copy_of_demo: Home, tmp_path: P
     assert any(
         run["status"] == "SUCCESS" and run["eventConnection"]["events"] for run in answers["runsOrError"]["results"]
     )
-    states = {node["staleStatus"] for node in answers["assetNodes"]}
-    assert states == {"FRESH", "MISSING"}
+    assert {"FRESH", "MISSING"} <= {node["staleStatus"] for node in answers["assetNodes"]}
     checks = [check for node in answers["assetNodes"] for check in node["assetChecksOrError"].get("checks", [])]
     assert any(check["executionForLatestMaterialization"] for check in checks)
 

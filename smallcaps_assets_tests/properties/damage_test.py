@@ -80,6 +80,9 @@ SINGLE = {
     "record of imports",
     "trade conditions",
     "splits",
+    "listings",
+    "listing facts",
+    "answers on tickers",
     "shares outstanding",
     "listings of events",
 }

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dagster as dg
 from pydantic import Field
 
+from smallcaps_assets.defs.flat_files import FLAT_BARS_ASSET, flat_road, takes_flat_files
 from smallcaps_assets.defs.metadata.entries import column_schema
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure, PartitionRecorder
@@ -25,6 +26,11 @@ class BarsConfig(ContinueOnFailure):
         description="Set damaged month files aside in the quarantine, and fetch their sessions again. It reads "
         "all files of the symbols and spends about one request for each such file.",
     )
+    take_flat_files: bool = Field(
+        default=False,
+        description="Where flat files are a source of bars: first download those of the history that are not in the "
+        "lake, or were replaced, as flat_minute_bars does. The nightly run does so.",
+    )
 
 
 def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
@@ -34,7 +40,7 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         name="minute_bars",
         partitions_def=SYMBOLS,
         backfill_policy=dg.BackfillPolicy.multi_run(settings.partitions_per_run),
-        deps=["universe"],
+        deps=["universe", *_flat_deps(settings)],
         pool=VENDOR_POOL,
         metadata=column_schema(BARS),
     )
@@ -47,17 +53,22 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.MaterializeResult[None]]:
         """One-minute bars, as traded, pre-market to after-hours; one file per symbol and month.
 
-        Fetches missing sessions only. Bad rows go to quarantine, each with its reason.
+        Fetches missing sessions only. Bad rows go to quarantine, each with its reason. Where flat files are a source of
+        bars, sessions that have one come from flat_minute_bars, the others over REST.
         """
         symbols = context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
         step = context.op_execution_context
-        outcomes = _ingest(
-            symbols, step, settings, lake, market_data, recorder.tick, refetch_damaged=config.refetch_damaged
-        )
+        outcomes = _ingest(symbols, step, settings, lake, market_data, recorder.tick, config)
         yield from recorder.run(outcomes, continue_on_failure=config.go_on)
 
     return [minute_bars]
+
+
+def _flat_deps(settings: Settings) -> list[dg.AssetDep]:
+    """The flat files, where they are a source of bars."""
+    deps = [dg.AssetDep(FLAT_BARS_ASSET, partition_mapping=dg.AllPartitionMapping())]
+    return deps if takes_flat_files(settings) else []
 
 
 def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
@@ -67,8 +78,7 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
     lake: LakeResource,
     market_data: MarketDataResource,
     tick: Callable[[], None],
-    *,
-    refetch_damaged: bool,
+    config: BarsConfig,
 ) -> Iterator[Outcome]:
     """Fetch the sessions that are expected of `symbols` and missing; `tick` is called at least once a second."""
     loaded = settings.load()
@@ -76,6 +86,7 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
     followed = lake.universe().followed()
     client = market_data.client(lake, step.instance)
     threads, log = loaded.fetch_threads, step.log.info
+    road = flat_road(step, loaded, lake, market_data, expected, client, tick, takes_files=config.take_flat_files)
     yield from ingest_bars(
         symbols,
         expected,
@@ -83,7 +94,8 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
         lake.bars(),
         threads,
         followed=followed,
-        refetch_damaged=refetch_damaged,
+        refetch_damaged=config.refetch_damaged,
+        flat=road,
         log=log,
         tick=tick,
     )

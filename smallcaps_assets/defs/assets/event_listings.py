@@ -32,7 +32,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
-    deps=["master_events"],
+    deps=["master_events", "listings"],
     metadata=column_schema(EVENT_LISTINGS, EVENT_LISTING_COLUMNS, below=True),
 )
 def event_listings(
@@ -44,8 +44,9 @@ def event_listings(
 ) -> dg.MaterializeResult[None]:
     """The listing of each event of MASTER, its market cap, and whether its symbol was in the universe on that date.
 
-    Without `listings` there is no table, and nothing is requested. Shares outstanding are requested once for each
-    symbol and quarter with events that a limit of the market cap decides about, and splits once a day.
+    Without `listings` there is no table, and nothing is requested. Where the market cap has a limit, shares outstanding
+    are requested once for both ends of a symbol's quarters with events, and for the dates of events between them on
+    which a new number would decide; splits once a day.
     """
     with tolerated(context, continue_on_failure=config.go_on):
         version, figures = _make(context, settings, lake, market_data)
@@ -71,9 +72,9 @@ def _make(
     reference.splits(loaded.history.first_session, settings.now().date())
     update = SharesUpdate(store, client, source, loaded.fetch_threads, context.log.info)
     unanswered = update.run(judge.days_of_shares(events))
-    known = store.known()
-    judge = judge if known is None else EventJudge(known, loaded.universe)
-    rows = judge.judge(events)
+    judge = judge.renewed(lake.lake)
+    unanswered += update.run(judge.undecided_days(events))
+    rows = judge.renewed(lake.lake).judge(events)
     store.publish(rows, {"master": prove_once(lake.lake.master), **judge.inputs()})
     today = todays_list(lake.universe().read(), loaded.universe, loaded.history.first_session)
     figures = event_listings_metadata(rows, survivorship(rows, today), loaded.universe)

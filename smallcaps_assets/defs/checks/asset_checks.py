@@ -11,6 +11,7 @@ from smallcaps_assets.defs.checks.texts import (
     COHORTS_KEPT,
     EMPTY_WINDOWS,
     EMPTY_WINDOWS_TEXT,
+    FLAT_CHECKS,
     FOLLOW_UP_CHECKS,
     KPI_CHECKS,
     MANIFEST_CHECKS,
@@ -22,12 +23,13 @@ from smallcaps_assets.defs.metadata.capture import kpi_table
 from smallcaps_assets.defs.metadata.entries import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.listings.as_of import LISTED_EVENT
 from smallcaps_assets.domain.research.controls.tables import CONTROLS
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun, none_requested
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.domain.words import count_clause
-from smallcaps_assets.lake.events.master import symbols_to_rebuild
+from smallcaps_assets.lake.events.master import load_master, symbols_to_rebuild
 from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.checks import Checks, run_checks
@@ -36,6 +38,7 @@ from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards,
 from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
+from smallcaps_assets.pipeline.universe.as_of import EventJudge, describe_universe
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 SMALL_CAPS: Final = "small_caps"
@@ -73,13 +76,14 @@ def check_evaluation(asset: dg.AssetKey, check: dg.AssetCheckResult) -> dg.Asset
 def published_checks(settings: Settings) -> list[dg.AssetChecksDefinition]:
     """The checks of bars, events, MASTER and the manifests, one step per table, and the checks `up_to_date`."""
     manifests = (_manifest(profile, settings) for profile in PROFILES)
-    return [_bars(), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
+    return [_bars(settings), _shards(), _master(), *manifests, *(_up_to_date(asset) for asset in WATCHED)]
 
 
-def _bars() -> dg.AssetChecksDefinition:
+def _bars(settings: Settings) -> dg.AssetChecksDefinition:
     asset = dg.AssetKey("minute_bars")
+    texts = BAR_CHECKS if settings.source.bars == "rest" else {**BAR_CHECKS, **FLAT_CHECKS}
 
-    @dg.multi_asset_check(name="minute_bars_checks", specs=check_specs(asset, BAR_CHECKS), can_subset=True)
+    @dg.multi_asset_check(name="minute_bars_checks", specs=check_specs(asset, texts), can_subset=True)
     def minute_bars_checks(
         context: dg.AssetCheckExecutionContext, settings: SettingsResource, lake: LakeResource
     ) -> Iterator[dg.AssetCheckResult]:
@@ -137,7 +141,16 @@ def manifest_checks_of(
         return shards_current(surveyed(), symbols_to_rebuild(lake.shards())).breaking
 
     hashed = sha256(master) if master.is_file() else None
-    checks = checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
+
+    def universe() -> str | None:
+        judge = EventJudge.in_force(lake.lake, loaded.universe) if hashed else None
+        if judge is None:
+            return None
+        return str(describe_universe(judge.judge(load_master(lake.lake, LISTED_EVENT)), loaded.universe)["sha256"])
+
+    checks = checks_of_manifest(
+        lake.manifests(profile), profile, loaded, hashed, stale_symbols=stale_symbols, universe=universe
+    )
     if loaded.profiles[profile].cohorts is None:
         return checks
     return {**checks, COHORTS_KEPT: lambda: _cohorts_kept(profile, lake)}

@@ -29,8 +29,9 @@ MANIFEST_CHECKS: Final[Mapping[str, str]] = {
     "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
     "windows": "Every window has one of the two lengths of the profile, and no more are extended than it allows.",
     "file_unchanged": "The file is, byte for byte, the one that was frozen. If not, materialize the manifest again.",
-    "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
-    "job redetect; captured tape stays, and is not fetched again.",
+    "up_to_date": "It was selected from the current MASTER, and both with the settings in force; where the lake has "
+    "listings, the same events were in the universe on their date. Otherwise launch the job redetect; captured tape "
+    "stays, and is not fetched again.",
 }
 # of manifests whose events cohorts select
 COHORTS_KEPT: Final = "cohorts_as_selected"
@@ -48,6 +49,19 @@ BAR_CHECKS: Final[Mapping[str, str]] = {
     "suspect_print": "In the last months, no high or low of a bar is far outside those of its neighbours and undone at "
     "once, as one wrong trade makes it. Such bars are listed with the events of the same day at or after them: the "
     "day's high and VWAP carry the price on. Detection uses the bars as they are.",
+}
+# where flat files are a source of bars
+FLAT_CHECKS: Final[Mapping[str, str]] = {
+    "flat_files_agree": "Wherever bars of REST were compared with those of flat files, they agree. Minutes that only "
+    "one source has, and other prices, volumes and numbers of transactions are counted by kind. The setting "
+    "source.flat_files.prefer decides which are stored. vwap is not compared: files have none.",
+    "flat_files_current": "No stored session is from a flat file that was replaced since. Otherwise materialize "
+    "minute_bars of the symbols named: these sessions are stored again, without a request.",
+}
+LISTING_CHECKS: Final[Mapping[str, str]] = {
+    "borders": "The first and the last session of every listing are known, but of those that began before the first "
+    "list. Where universe.listing_borders is monthly, or the universe does not follow the type of a ticker, they are "
+    "not asked for; what the vendor failed to answer is asked for again by the next materialization.",
 }
 COVERAGE_CHECKS: Final[Mapping[str, str]] = {
     "all_published": "All expected sessions of all symbols are published; their number is named. Otherwise materialize "

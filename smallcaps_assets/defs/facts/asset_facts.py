@@ -23,6 +23,11 @@ def no_settings(settings: Settings) -> tuple[object, ...]:  # noqa: ARG001 -- ro
     return ()
 
 
+def always(settings: Settings) -> bool:  # noqa: ARG001 -- rows share one signature
+    """An asset that exists with all settings."""
+    return True
+
+
 def no_lineage(settings: Settings) -> Lineage:  # noqa: ARG001 -- rows share one signature
     """The lineage of no column."""
     return {}
@@ -45,6 +50,7 @@ class AssetFacts:
         lineage_by_settings: of columns that only some settings give it.
         schema: the columns of its table, where other assets read it through the IO manager.
         added: those of them that earlier releases did not write.
+        is_defined: whether the asset exists with some settings.
     """
 
     path: Callable[[Lake], Path]
@@ -58,6 +64,7 @@ class AssetFacts:
     lineage_by_settings: Callable[[Settings], Lineage] = no_lineage
     schema: Mapping[str, pl.DataType] = field(default_factory=dict)
     added: Sequence[str] = ()
+    is_defined: Callable[[Settings], bool] = always
 
     def code_version(self, settings: Settings) -> str | None:
         """The version of the code, and a digest of the settings that decide the content."""

@@ -77,12 +77,14 @@ def find_differences(first: pl.DataFrame, second: pl.DataFrame) -> pl.DataFrame:
 
 def count_kinds(differences: pl.DataFrame) -> dict[str, int]:
     """The number of minutes (MINUTE_DIFFERENCES) of each kind that there is, in the order of KINDS."""
-    counts = dict(differences.group_by("kind").len().iter_rows())
+    counts = dict(differences.group_by("kind").len().iter_rows()) if differences.height else {}
     return {kind: counts[kind] for kind in KINDS if kind in counts}
 
 
 def count_by_day(differences: pl.DataFrame) -> dict[date, dict[str, int]]:
     """The same by New York date."""
+    if differences.is_empty():
+        return {}
     days = differences.with_columns(day=new_york_date(pl.col("timestamp")))
     return {day: count_kinds(part) for (day,), part in days.group_by("day", maintain_order=True)}
 

@@ -1,8 +1,9 @@
 """Whether the symbol of an event was in the universe on the event's date, judged by what was known at its minute.
 
 Type and exchange are those of the listing on that day, the price is the close of the event's bar, and the market cap is
-that close x the shares outstanding that the vendor gave for a day of the same quarter, at or before the event. Whatever
-is not known passes and is counted: a filter cannot exclude what it does not know.
+that close x the shares outstanding that the vendor gave for a day at or before the event. That is the first day of the
+quarter, or a later one where a new number would decide. Whatever is not known passes and is counted: a filter cannot
+exclude what it does not know.
 """
 
 from collections.abc import Iterator
@@ -118,11 +119,13 @@ def judge_events(events: pl.DataFrame, known: KnownListings, params: UniversePar
     )
 
 
-def quarter_starts(events: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
-    """The days for which shares outstanding are needed (`symbol`, `asked_for`), one per listing and quarter of events.
+def days_of_shares(events: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
+    """The days for which shares outstanding are asked first (`symbol`, `asked_for`): both ends of quarters with events.
 
-    It is the first day of the calendar quarter, or the first of the listing where that is later: what was known then
-    was known at every event of the quarter, and no later event changes it. Events without a listing need none.
+    Of each listing and calendar quarter with events that is the first day of the quarter, or of the listing where that
+    is later; and, unless the next quarter has events as well, the date of the last event. What was given for the first
+    day was known at every event. Where both ends give the same, there is nothing to ask between them; see
+    `undecided_days`. Events without a listing need none.
 
     Args:
         events: `symbol` and `date`.
@@ -131,14 +134,61 @@ def quarter_starts(events: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame
     days = events.select("symbol", pl.col("date").str.to_date("%Y-%m-%d").alias(_DAY)).unique()
     first = listings.select("listing_id", "active_from")
     listed = with_listing(days, listings, _DAY).drop_nulls("listing_id").join(first, on="listing_id")
-    asked = pl.max_horizontal(pl.col(_DAY).dt.truncate("1q"), "active_from")
-    return listed.select("symbol", asked_for=asked).unique().sort("symbol", "asked_for")
+    quarters = (
+        listed.group_by("symbol", "listing_id", quarter=pl.col(_DAY).dt.truncate("1q"))
+        .agg(pl.col("active_from").first(), last=pl.col(_DAY).max())
+        .sort("listing_id", "quarter")
+    )
+    begin = pl.max_horizontal("quarter", "active_from")
+    goes_on = pl.col("quarter").shift(-1).over("listing_id") == pl.col("quarter").dt.offset_by("1q")
+    ends = quarters.filter(~goes_on.fill_null(value=False)).select("symbol", asked_for="last")
+    return pl.concat([quarters.select("symbol", asked_for=begin), ends]).unique().sort("symbol", "asked_for")
+
+
+def undecided_days(events: pl.DataFrame, known: KnownListings, most: float) -> pl.DataFrame:
+    """The dates of events (`symbol`, `asked_for`) that the shares given before and after put on two sides of a limit.
+
+    The number was another one from some day between the two on: what is given for the date itself decides.
+
+    Args:
+        events: LISTED_EVENT.
+        known: listings, and the shares of `days_of_shares`.
+        most: the limit of the market cap, in US dollars.
+    """
+    day = pl.col("date").str.to_date("%Y-%m-%d")
+    rows = with_listing(events.select(*LISTED_EVENT, day.alias(_DAY)), known.listings, _DAY).drop_nulls("listing_id")
+    before = _with_shares(rows, known).with_columns(was_large=pl.col("close") * pl.col("shares_outstanding") > most)
+    after = _given_shares(known).select("listing_id", _later="shares_outstanding", _given_on="asked_for")
+    both = before.sort(_DAY).join_asof(
+        after.sort("_given_on"),
+        left_on=_DAY,
+        right_on="_given_on",
+        by="listing_id",
+        strategy="forward",
+        check_sortedness=False,
+        coalesce=False,
+    )
+    both = both.with_row_index("_row")
+    if known.splits is not None:
+        since = _split_factors(both.select("_row", "symbol", _since=_DAY, **{_DAY: "_given_on"}), known.splits)
+        both = both.join(since, on="_row", how="left").with_columns(
+            _later=pl.col("_later") / pl.col("_factor").fill_null(1.0)
+        )
+    is_large = pl.col("close") * pl.col("_later") > most
+    changed = pl.col("was_large").ne_missing(is_large) & is_large.is_not_null()
+    asked = both.filter(changed, pl.col("shares_known_on").ne_missing(pl.col(_DAY)))
+    return asked.select("symbol", asked_for=_DAY).unique().sort("symbol", "asked_for")
+
+
+def _given_shares(known: KnownListings) -> pl.DataFrame:
+    """The known numbers of shares (SHARES), with the listing of their day, sorted by symbol and day."""
+    given = with_listing(known.shares.sort("symbol", "asked_for"), known.listings, "asked_for")
+    return given.drop_nulls(["listing_id", "shares_outstanding"]).filter(pl.col("shares_outstanding") > 0)
 
 
 def _with_shares(rows: pl.DataFrame, known: KnownListings) -> pl.DataFrame:
     """`rows` with the last `shares_outstanding` known on the day of the same listing, adjusted for splits since."""
-    given = with_listing(known.shares.sort("symbol", "asked_for"), known.listings, "asked_for").drop_nulls("listing_id")
-    given = given.drop_nulls("shares_outstanding").filter(pl.col("shares_outstanding") > 0)
+    given = _given_shares(known)
     # a number that has not changed is that of the same filing, and knows no split since it was first given
     another = pl.col("shares_outstanding").ne_missing(pl.col("shares_outstanding").shift(1).over("listing_id"))
     given = given.with_columns(_since=pl.when(another).then("asked_for"))

@@ -73,8 +73,8 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
     (
         r"reference/shares_outstanding\.parquet",
         (
-            "Restore it, or remove it and materialize event_listings, which asks for it again: one request per symbol "
-            "and quarter with events."
+            "Restore it, or remove it and materialize event_listings, which asks for it again: one to two requests "
+            "per symbol and quarter with events."
         ),
     ),
     (r"events/listings\.parquet", f"Materialize event_listings, which makes it from MASTER and listings {_FREE}."),

@@ -78,6 +78,13 @@ class FlatFile(NamedTuple):
         return {**self._asdict(), "day": f"{self.day}", "modified": self.modified.isoformat()}
 
 
+class FlatFilesFound(NamedTuple):
+    """The tables of several sessions, in order: those that can be read, and why the others cannot."""
+
+    files: dict[date, FlatFile]
+    unreadable: dict[date, LakeError]
+
+
 @dataclass(frozen=True)
 class FlatBarsStore:
     """The flat files of a lake. A table that was proved once is not read again to prove it, unless it changes."""
@@ -93,13 +100,16 @@ class FlatBarsStore:
         """The sessions with a table, in order; opens none."""
         return [day for day, _ in self._listed()]
 
-    def files(self, first: date = date.min, last: date = date.max) -> dict[date, FlatFile]:
-        """What the tables of the sessions from `first` to `last` were made of, in order; reads their footers.
-
-        Raises:
-            LakeError: a table cannot be read, or is of another session than its name says.
-        """
-        return {day: self._file(path) for day, path in self._listed() if first <= day <= last}
+    def files(self, first: date = date.min, last: date = date.max) -> FlatFilesFound:
+        """What the tables of the sessions from `first` to `last` were made of; reads their footers."""
+        found = FlatFilesFound({}, {})
+        for day, path in self._listed():
+            if first <= day <= last:
+                try:
+                    found.files[day] = self._file(path)
+                except LakeError as error:
+                    found.unreadable[day] = error
+        return found
 
     def file(self, day: date) -> FlatFile | None:
         """The same of one session; None where it has no table.
@@ -140,8 +150,8 @@ class FlatBarsStore:
         files = [self.path(day) for day in sorted(days)]
         if not files or not symbols:
             return BARS.to_frame()
-        for file in files:
-            self._prove(file)
+        for day in days:
+            self.prove(day)
         wanted = sorted(symbols)
         within = pl.col("symbol").is_between(pl.lit(wanted[0]), pl.lit(wanted[-1])) & pl.col("symbol").is_in(wanted)
         with naming_damaged(files, self.lake.flat_bars, FLAT_BARS):
@@ -155,7 +165,7 @@ class FlatBarsStore:
         Raises:
             LakeError: the table is damaged.
         """
-        self._prove(self.path(day))
+        self.prove(day)
         return pl.scan_parquet(self.path(day), hive_partitioning=False, glob=False, schema=FLAT_BARS)
 
     def set_aside_damaged(self, day: date) -> str | None:
@@ -195,7 +205,13 @@ class FlatBarsStore:
             raise LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault)
         return found
 
-    def _prove(self, path: Path) -> None:
+    def prove(self, day: date) -> None:
+        """Make sure that the table of a session is not damaged; it is read once by this store.
+
+        Raises:
+            LakeError: it is, or it cannot be read.
+        """
+        path = self.path(day)
         with disk_errors("read", path):
             state = path.stat()
         mark = FileState(state.st_size, state.st_mtime_ns)

@@ -18,6 +18,7 @@ from smallcaps_assets.lake.verification.file_rules import (
     imports_faults,
     label_faults,
     label_state,
+    list_faults,
     manifest_document_faults,
     month_faults,
     no_faults,
@@ -42,7 +43,7 @@ _READ_AS_FOLDERS: Final = re.compile(
 _FOLDERS: Final = re.compile(
     r"quarantine(?:/(?:damaged|unexpected))?|(?:quarantine/)?(?:"
     rf"bars(?:/minute(?:/{_SYMBOL})?|/flat(?:/minute)?)?|events(?:/(?:shards|candidates|condition_bars|coverage))?|"
-    r"reference|reports|manifests(?:/[a-z]+)?|"
+    r"reference(?:/listings(?:/snapshots)?)?|reports|manifests(?:/[a-z]+)?|"
     rf"tape(?:/[a-z]+(?:/(?:trades|quotes)(?:/wave=[A-Z]+(?:/{_SYMBOL})?)?)?)?|"
     r"review(?:/[a-z]+(?:/marks(?:/[a-z]+_\d{8}_\d{6})?)?)?|"
     r"research(?:/[a-z_]+(?:/[a-z_]+(?:/wave=[A-Z]+)?)?)?)"
@@ -93,6 +94,19 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         _table_with("id", "updates_volume", "sha256"),
     ),
     FileKind("splits", r"reference/splits\.parquet", parquet_state, _table_with("symbol", "split_from", "split_to")),
+    FileKind("listings", r"reference/listings\.parquet", parquet_state, _table_with("listing_id", "active_from")),
+    FileKind(
+        "listing facts", r"reference/listing_facts\.parquet", parquet_state, _table_with("listing_id", "valid_from")
+    ),
+    FileKind(
+        "lists of tickers", r"reference/listings/snapshots/\d{4}-\d{2}-\d{2}\.parquet", parquet_state, list_faults
+    ),
+    FileKind(
+        "answers on tickers",
+        r"reference/listings/observations\.parquet",
+        parquet_state,
+        _table_with("day", "symbol", "is_listed"),
+    ),
     FileKind(
         "shares outstanding",
         r"reference/shares_outstanding\.parquet",

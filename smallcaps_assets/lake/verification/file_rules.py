@@ -105,6 +105,14 @@ def _column_faults(path: Path, columns: Collection[str]) -> Iterator[FileFault]:
 _INSERTED: Final = {name: pl.lit(None, SELECTING_COHORTS[name]) for name in BEYOND_SPECIFICATION}
 
 
+def list_faults(path: Path, state: ProofState) -> Iterator[FileFault]:
+    """A list of tickers that is of another session than its name says."""
+    yield from table_faults(path, state, ("symbol", "share_class_figi"))
+    day = (provenance_of(path) or {}).get("day")
+    if day != path.stem:
+        yield FileFault("is of another session", path.stem, f"{day}")
+
+
 def selecting_faults(path: Path, state: ProofState) -> Iterator[FileFault]:  # noqa: ARG001 -- rules share one signature
     """Cohorts that selected events: their values are those of the digest in the name of the file."""
     if faults := [*_column_faults(path, [name for name in SELECTING_COHORTS if name not in BEYOND_SPECIFICATION])]:

@@ -26,6 +26,7 @@ from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.lake.verification.cohort_files import compare_cohort_files
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, Discrepancy, first_line, relative_path
+from smallcaps_assets.lake.verification.listing_files import missing_of_listings
 
 _NOTHING: Final = "nothing"
 
@@ -55,6 +56,7 @@ def find_missing_files(lake: Lake, files: Mapping[str, str], profile: str | None
         *_of_shards(lake, files),
         *_of_candidates(lake, files),
         *_of_research(lake, files),
+        *(_missing(file, expected) for file, expected in missing_of_listings(lake, files)),
         *of_profiles,
     ]
 

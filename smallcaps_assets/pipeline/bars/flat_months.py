@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from itertools import groupby
@@ -13,6 +13,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.minutes import resolve_minutes
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars, reasons
 from smallcaps_assets.domain.bars.source_differences import (
+    MINUTE_DIFFERENCES,
     count_by_day,
     count_kinds,
     describe_differences,
@@ -27,6 +28,7 @@ from smallcaps_assets.lake.flat_bars.store import FlatBarsStore, FlatFile
 from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 
@@ -55,6 +57,15 @@ class FlatFigures:
 
     figures: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
+
+    def added_to(self, outcome: Outcome) -> Outcome:
+        """An outcome of the symbol with what was done here as well."""
+        if not self.figures and not self.problems:
+            return outcome
+        figures = {**outcome.figures}
+        for name, count in self.figures.items():
+            figures[name] = figures.get(name, 0) + count
+        return replace(outcome, figures=figures, problems=tuple(dict.fromkeys((*self.problems, *outcome.problems))))
 
 
 class _Month(NamedTuple):
@@ -97,7 +108,12 @@ class FlatMonths:
     unexpected: UnexpectedErrors
 
     def run(
-        self, symbols: Sequence[str], due: Callable[[str], Sequence[date]], tick: Callable[[], None]
+        self,
+        symbols: Sequence[str],
+        due: Callable[[str], Sequence[date]],
+        tick: Callable[[], None],
+        *,
+        refetch_damaged: bool = False,
     ) -> Iterator[dict[str, FlatFigures]]:
         """Store what is missing of `symbols` and in a file; yields what was done, a batch of symbols at a time.
 
@@ -108,16 +124,30 @@ class FlatMonths:
             symbols: the symbols.
             due: the sessions that are expected of a symbol.
             tick: called at least once a second while bars are stored.
+            refetch_damaged: set damaged month files aside first, so that their sessions are missing.
         """
         ordered = sorted(symbols)
         for start in range(0, len(ordered), _SYMBOLS_AT_ONCE):
             batch = ordered[start : start + _SYMBOLS_AT_ONCE]
             done = {symbol: FlatFigures() for symbol in batch}
+            if refetch_damaged:
+                for symbol in batch:
+                    self._set_aside_damaged(symbol, done[symbol])
             plans = {symbol: self._plan(symbol, due(symbol), done[symbol]) for symbol in batch}
             for month in sorted({month for plan in plans.values() for month in plan}, reverse=True):
                 of_month = {symbol: plan[month] for symbol, plan in plans.items() if month in plan}
                 self._make_month(month, of_month, done, tick)
             yield done
+
+    def _set_aside_damaged(self, symbol: str, done: FlatFigures) -> None:
+        try:
+            reasons_of = self.bars.set_aside_damaged(symbol)
+        except LakeError as error:
+            done.problems.append(Problem.of(symbol, error, symbol=symbol))
+            return
+        for name, reason in reasons_of.items():
+            self.log(f"{symbol}, {name}: set aside in the quarantine, and made again: {reason}")
+            done.figures["files_set_aside"] += 1
 
     def _plan(self, symbol: str, due: Sequence[date], done: FlatFigures) -> dict[date, _Month]:
         """What to do for a symbol, by the first day of the month."""
@@ -125,8 +155,7 @@ class FlatMonths:
         if not expected:
             return {}
         try:
-            published = self.bars.renew(symbol).keys()
-            origins, imported = self.bars.flat_origins(symbol)
+            published, origins, imported = self.bars.renew_sessions(symbol)
         except LakeError as error:
             done.problems.append(Problem.of(symbol, error, symbol=symbol))
             return {}
@@ -155,6 +184,7 @@ class FlatMonths:
         self, month: date, plans: Mapping[str, _Month], done: Mapping[str, FlatFigures], tick: Callable[[], None]
     ) -> None:
         """Store and compare the sessions of one month, of several symbols."""
+        plans = self._without_damaged(plans, done)
         try:
             served = self.flat.read(plans, {day for plan in plans.values() for day in plan.days})
         except DiskFull:
@@ -168,6 +198,25 @@ class FlatMonths:
         work = partial(self._attempt, month, plans, judged, done)
         for _ in in_threads(work, plans, _STORED_AT_ONCE, tick=tick):
             pass
+
+    def _without_damaged(self, plans: Mapping[str, _Month], done: Mapping[str, FlatFigures]) -> Mapping[str, _Month]:
+        """Plans without the sessions whose table is damaged, which are reported."""
+        damaged = dict[date, LakeError]()
+        for day in sorted({day for plan in plans.values() for day in plan.days}):
+            try:
+                self.flat.prove(day)
+            except LakeError as error:
+                damaged[day] = error
+        if not damaged:
+            return plans
+        for symbol, plan in plans.items():
+            for day in damaged.keys() & set(plan.days):
+                done[symbol].problems.append(Problem.of(f"{symbol}, {day}", damaged[day], symbol=symbol))
+        left = {
+            symbol: _Month(*([day for day in days if day not in damaged] for days in plan))
+            for symbol, plan in plans.items()
+        }
+        return {symbol: plan for symbol, plan in left.items() if plan.days}
 
     def _attempt(
         self,
@@ -198,14 +247,15 @@ class FlatMonths:
             done.problems.append(Problem.of(f"{symbol}, {day}", bad, symbol=symbol))
         new, replaced, compare = ([day for day in group if day in found.stored] for group in plan)
         has_published = bool(replaced or compare)
-        published = self.bars.read(symbol, days[0], days[-1]) if has_published else BARS.to_frame()
-        differences = find_differences(*(bars.filter(DAY.is_in(compare)) for bars in (published, found.bars)))
-        changes = find_differences(*(bars.filter(DAY.is_in(replaced)) for bars in (published, found.bars)))
+        published = self.bars.read(symbol, days[0], days[-1]) if has_published else _NO_BARS.good
+        differences, changes = (_differences_on(some, published, found.bars) for some in (compare, replaced))
         by_day = count_by_day(differences)
         taken = [day for day in compare if day in by_day and self.rules.prefers_files]
         sessions = sorted([*new, *replaced, *taken])
         origins = {day: FlatOrigin(self.files[day].etag, day in sessions, by_day.get(day, {})) for day in found.stored}
-        fresh = _with_known_vwap(found.bars.filter(DAY.is_in(sessions)), published)
+        fresh = found.bars
+        if has_published:
+            fresh = _with_known_vwap(found.bars.filter(DAY.is_in(sessions)), published)
         self.bars.add(symbol, month, sessions, fresh, found.rejected, origins)
         self._log_rows(symbol, days, found.aside, served.repeats)
         if by_day:
@@ -219,7 +269,8 @@ class FlatMonths:
             rows_repeated=served.repeats,
         )
         done.figures.update({f"minutes_{kind}": count for kind, count in count_kinds(differences).items()})
-        done.figures.update({**found.figures, "rows": fresh.filter(DAY.is_in(new)).height})
+        rows = fresh.filter(DAY.is_in(new)).height if has_published else fresh.height
+        done.figures.update({**found.figures, "rows": rows})
 
     def _log_rows(self, symbol: str, days: Sequence[date], aside: pl.DataFrame, repeats: int) -> None:
         if aside.height or repeats:
@@ -274,6 +325,13 @@ def _judge(served: pl.DataFrame, plans: Mapping[str, _Month]) -> dict[str, _Serv
         kept = of_symbol.good.height + of_symbol.quarantined.height + against.height
         found[symbol] = _Served(of_symbol, against, repeats.get(symbol, kept) - kept)
     return found
+
+
+def _differences_on(days: Sequence[date], published: pl.DataFrame, served: pl.DataFrame) -> pl.DataFrame:
+    """The differences on some days; most months have none of these."""
+    if not days:
+        return MINUTE_DIFFERENCES.to_frame()
+    return find_differences(*(bars.filter(DAY.is_in(days)) for bars in (published, served)))
 
 
 def _by_symbol(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -1,7 +1,7 @@
 """Minute bars from the vendor: fetch missing sessions, check the bars, publish them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import partial
 from itertools import groupby
@@ -29,6 +29,8 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
 from smallcaps_assets.pipeline.bars.denials import Denials
+from smallcaps_assets.pipeline.bars.flat_months import FlatFigures
+from smallcaps_assets.pipeline.bars.flat_road import NO_FLAT_FILES, FlatRoad
 from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -54,6 +56,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     *,
     followed: Mapping[str, date] | None = None,
     refetch_damaged: bool = False,
+    flat: FlatRoad | None = None,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[Outcome]:
@@ -63,8 +66,9 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
     the others; nor does one that meets an error that nobody foresaw. A bad answer is asked for again in parts: sessions
     whose own answer is bad, or has bars of another length than a minute, are reported and stay missing. With
-    `refetch_damaged`, month files that cannot be used are set aside first, so that their sessions are missing. `log`
-    receives lines of progress and of what was rejected; `tick` is called at least once a second.
+    `refetch_damaged`, month files that cannot be used are set aside first, so that their sessions are missing. Sessions
+    that have a flat file come from it, see FlatRoad. `log` receives lines of progress and of what was rejected; `tick`
+    is called at least once a second.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -79,10 +83,13 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     # apart: a symbol without anything to fetch does not show that months can be fetched
     of_symbols = UnexpectedErrors(store.lake, "minute_bars of symbol", client.clean)
 
-    def ingest(symbol: str) -> Outcome:
+    def due_of(symbol: str) -> list[date]:
         last = date.max if followed is None else followed.get(symbol, date.min)
-        work = _Ingest(symbol, stoppable, store, plan, log, of_months)
-        fetch = partial(work.run, [day for day in due if day <= last], refetch_damaged=refetch_damaged)
+        return [day for day in due if day <= last]
+
+    def ingest(symbol: str) -> Outcome:
+        work = _Ingest(symbol, stoppable, store, plan, log, of_months, NO_FLAT_FILES if flat is None else flat)
+        fetch = partial(work.run, due_of(symbol), refetch_damaged=refetch_damaged)
         found = of_symbols.attempt(symbol, fetch)
         return work.failed(found) if isinstance(found, UnexpectedError) else found
 
@@ -92,10 +99,15 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         progress.tick()
         tick()
 
-    for outcome in in_threads(ingest, symbols, threads, tick=every_second, stop=stop):
-        retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
-        progress.add(failed=bool(outcome.problems), retries=retries, throttled=throttled)
-        yield outcome
+    batches: Iterable[Mapping[str, FlatFigures]] = [{symbol: FlatFigures() for symbol in symbols}]
+    if flat is not None and flat.months is not None:
+        batches = flat.months.run(symbols, due_of, every_second, refetch_damaged=refetch_damaged)
+    for batch in batches:
+        for outcome in in_threads(ingest, list(batch), threads, tick=every_second, stop=stop):
+            retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
+            found = batch[outcome.partition[0]].added_to(outcome)
+            progress.add(failed=bool(found.problems), retries=retries, throttled=throttled)
+            yield found
 
 
 class _Ingest:
@@ -109,8 +121,9 @@ class _Ingest:
         plan: Denials,
         log: Callable[[str], None],
         unexpected: UnexpectedErrors,
+        flat: FlatRoad,
     ) -> None:
-        self._unexpected = unexpected
+        self._unexpected, self._flat = unexpected, flat
         self._symbol, self._client, self._store, self._plan, self._log = symbol, client, store, plan, log
         self._figures = Counter[str](dict.fromkeys(_FIGURES, 0))
         self._problems: list[str] = []
@@ -129,6 +142,8 @@ class _Ingest:
                 (self._symbol,), dict(self._figures), (Problem.of(self._symbol, error, symbol=self._symbol),)
             )
         missing, bars = sorted(set(due) - published.keys()), sum(map(count_bars, published.values()))
+        if self._flat.covers:
+            missing = self._without_flat(missing)
         # newest first: a plan with limited history denies older months
         for month, days in groupby(reversed(missing), key=lambda day: day.replace(day=1)):
             try:
@@ -156,6 +171,13 @@ class _Ingest:
     def _fail(self, when: str, error: SmallcapsError, advice: str = "") -> None:
         unit = f"{self._symbol}, {when}"
         self._problems.append(Problem.of(unit, error, symbol=self._symbol, advice=advice))
+
+    def _without_flat(self, missing: list[date]) -> list[date]:
+        """Missing sessions that have no flat file; those whose file is not in the lake are reported."""
+        if waiting := self._flat.waiting.intersection(missing):
+            error = self._flat.waiting_error(waiting)
+            self._problems.append(Problem.of(self._symbol, error, symbol=self._symbol))
+        return [day for day in missing if day not in self._flat.covers]
 
     def _attempt_month(self, month: date, sessions: list[date]) -> None:
         """Fetch and publish sessions of one month; an error that nobody foresaw is reported."""

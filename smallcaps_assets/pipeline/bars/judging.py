@@ -43,6 +43,8 @@ def judge_sessions(clean: CleanBars, conflicting: pl.DataFrame, sessions: Sequen
         conflicting: its rows (BARS) that contradict another of their minute.
         sessions: what was asked for, in order.
     """
+    if clean.quarantined.is_empty() and conflicting.is_empty():
+        return _all_usable(clean, sessions)
     contradictions = conflicting.with_columns(reason=pl.lit(CONFLICT)).match_to_schema(QUARANTINED_BARS)
     rejected = pl.concat([clean.quarantined, contradictions])
     of_other_length = rejected.filter(is_of_other_length()).select(DAY.alias("day"), "reason").unique()
@@ -60,6 +62,19 @@ def judge_sessions(clean: CleanBars, conflicting: pl.DataFrame, sessions: Sequen
     return JudgedSessions(
         stored, {day: faults[day] for day in sessions if day in faults}, wanted, rejected, aside, figures
     )
+
+
+def _all_usable(clean: CleanBars, sessions: Sequence[date]) -> JudgedSessions:
+    """The same of a symbol without rejected rows, as most are."""
+    wanted = clean.good.filter(DAY.is_in(sessions))
+    unknown = clean.unknown if clean.unknown.is_empty() else clean.unknown.filter(DAY.is_in(sessions))
+    figures = {
+        "rows": wanted.height,
+        "rows_quarantined": 0,
+        "rows_on_other_days": clean.good.height - wanted.height,
+        **count_unknown(unknown),
+    }
+    return JudgedSessions([*sessions], {}, wanted, clean.quarantined, clean.quarantined, figures)
 
 
 def name_days(sessions: Sequence[date]) -> str:

@@ -1,6 +1,6 @@
 """Bring the listings of a lake up to date: ask for missing lists, then for the sessions on which tickers changed."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -11,11 +11,16 @@ from smallcaps_assets.domain.listings.inference import infer_listings
 from smallcaps_assets.domain.listings.made import ListingTables, make_tables
 from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, middle, plan_round
 from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, decisive_observations, to_history
-from smallcaps_assets.domain.symbols import ExchangeTestSymbols, symbol_is_safe
-from smallcaps_assets.lake.listings import FIRST, LAST, ListingStore
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, symbol_is_safe
+from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
 from smallcaps_assets.pipeline.listings.costs import describe_borders
+from smallcaps_assets.pipeline.source import source_identity
+from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
+from smallcaps_assets.settings.settings import Settings, universe_file
 
 
 class ListingsMade(NamedTuple):
@@ -84,14 +89,18 @@ class ListingsUpdate:
         lists = len(asked) + requests.short_lists_again(asked)
         if self.is_exact:
             self._ask_borders()
-        evidence = self._evidence()
-        history = to_history(evidence)
+        history = to_history(self._evidence())
         self._keep_what_decides(history)
         tests, unusable = self._left_out(history)
         inferred = infer_listings(_without(history, [*tests, *unusable]))
         tables = make_tables(inferred.listings, history.sessions, self.store.table())
-        days = evidence.days
-        provenance = {FIRST: f"{days[0]}", LAST: f"{days[-1]}", "source": requests.source}
+        provenance = {
+            FIRST: f"{history.sessions[0]}",
+            LAST: f"{history.sessions[-1]}",
+            LISTS: [f"{day}" for day in self.store.snapshot_days()],
+            ANSWERS: self.store.observations().height,
+            "source": requests.source,
+        }
         self.store.publish(tables.listings, tables.facts, provenance)
         still_open = len(inferred.questions)
         return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear))
@@ -161,6 +170,33 @@ class ListingsUpdate:
         self.store.replace_observations(decisive, self.requests.source)
         for day in replaced:
             self.store.remove_snapshot(day)
+
+
+def listings_update(
+    lake: Lake, client: MarketDataClient, settings: Settings, log: Callable[[str], None]
+) -> ListingsUpdate:
+    """What updates the listings of a lake under its settings.
+
+    Raises:
+        InputError: the file of symbols cannot be used.
+    """
+    params, file = settings.universe, universe_file(settings)
+    named = set(map(canonical_name, params.symbols or ())) if file is None else set(read_symbols(file).rows["symbol"])
+    requests = ListingRequests(
+        store=ListingStore(lake),
+        client=client,
+        source=source_identity(settings.source),
+        threads=settings.fetch_threads,
+        log=log,
+    )
+    return ListingsUpdate(
+        requests=requests,
+        tests=ExchangeTestSymbols(tuple(params.test_symbols), frozenset(named)),
+        ticker_types=params.ticker_types,
+        named=named,
+        only_named=params.is_named,
+        is_exact=params.listing_borders == "exact",
+    )
 
 
 def _without(history: TickerHistory, symbols: Sequence[str]) -> TickerHistory:

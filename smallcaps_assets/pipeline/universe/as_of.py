@@ -10,8 +10,9 @@ from smallcaps_assets.domain.listings.as_of import (
     EVENT_LISTINGS,
     MARKET_CAP,
     KnownListings,
+    days_of_shares,
     judge_events,
-    quarter_starts,
+    undecided_days,
 )
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.domain.versions import code_version, digest, rows_digest
@@ -66,6 +67,10 @@ class EventJudge:
         """
         return cls.in_lake(lake, params) if params.judges_events else None
 
+    def renewed(self, lake: Lake) -> Self:
+        """The same judge with what the lake knows now."""
+        return type(self)(EventListingStore(lake).known() or self.known, self.params)
+
     def judge(self, events: pl.DataFrame) -> pl.DataFrame:
         """One row (EVENT_LISTINGS) per event, in the order of `events` (LISTED_EVENT)."""
         return judge_events(events, self.known, self.params)
@@ -79,7 +84,14 @@ class EventJudge:
             return EVENT_LISTINGS.to_frame().select("symbol", asked_for=pl.col("shares_known_on"))
         without_cap = self.params.model_copy(update={"max_market_cap_usd": None})
         judged = judge_events(events, self.known, without_cap)
-        return quarter_starts(judged.filter(pl.col("excluded_by").is_null()), self.known.listings)
+        return days_of_shares(judged.filter(pl.col("excluded_by").is_null()), self.known.listings)
+
+    def undecided_days(self, events: pl.DataFrame) -> pl.DataFrame:
+        """The dates (`symbol`, `asked_for`) of events that shares given before and after them judge differently."""
+        most = self.params.max_market_cap_usd
+        if self.params.is_named or most is None:
+            return self.days_of_shares(events)
+        return undecided_days(events, self.known, most)
 
     def inputs(self) -> dict[str, Any]:
         """What verdicts are made of apart from the events, for the provenance."""

@@ -1,4 +1,4 @@
-"""Shares outstanding of the quarters in which events are: one request each, stored in the lake, asked for once."""
+"""Shares outstanding of symbols on days: one request each, stored in the lake, and never asked for again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -115,10 +115,7 @@ class SharesUpdate:
 def describe_requests(requests: int, per_minute: float | None) -> str:
     """What asking for shares outstanding costs, in words."""
     duration = f", in {estimate_duration(60 * requests / per_minute)} at {per_minute:g} a minute" if per_minute else ""
-    return (
-        f"requesting shares outstanding, one request per symbol and quarter with events: "
-        f"{count_noun(requests, 'request')}{duration}"
-    )
+    return f"requesting shares outstanding, one request per symbol and day: {count_noun(requests, 'request')}{duration}"
 
 
 def _answer(client: MarketDataClient, symbol: str, day: date) -> _GivenShares:

@@ -118,7 +118,8 @@ class UniverseBuilder:
     def _settings_hash(self) -> str:
         wanted = self.params.model_dump_json(exclude=WITHOUT_EFFECT)
         # a lake made without DRILL stays as it is until the universe is built anew for another reason
-        market = self.source.embedded.model_dump_json(exclude={"drill"})
+        # (and of companies with a history, which are another source)
+        market = self.source.embedded.model_dump_json(exclude={"drill", "corporate"})
         text = f"{wanted}{market}{self.first_session}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

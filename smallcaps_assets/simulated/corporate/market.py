@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.tables import BARS, QUOTES_ALL, TRADES_ALL
 from smallcaps_assets.simulated.corporate.companies import COMPANIES, Company, Tenure
 from smallcaps_assets.simulated.hours import date_at_ns, midnight_ns, to_ns, trading_dates, utc_now
-from smallcaps_assets.simulated.market.listings import Listing, listings
+from smallcaps_assets.simulated.market.listings import Listing, list_companies
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.market.reference import details_row, float_row, settlement_dates, short_interest_rows
 from smallcaps_assets.simulated.market.reference import split_row as split_of
@@ -38,7 +38,7 @@ class CorporateMarket:
         count = max(company.number for company in companies) + 1
         self._market = SimulatedMarket(seed, count, clock)
         self._companies = tuple(companies)
-        self._plain = listings(seed, count)
+        self._plain = list_companies(seed, count)
         self._clock = clock
 
     def symbols(self) -> list[str]:

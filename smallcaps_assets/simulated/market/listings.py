@@ -125,7 +125,7 @@ class Listing:
         return max(level, 120)
 
 
-def listings(seed: int, count: int) -> tuple[Listing, ...]:
+def list_companies(seed: int, count: int) -> tuple[Listing, ...]:
     """The first `count` companies; a longer market begins with the shorter one.
 
     Raises:

@@ -31,7 +31,7 @@ from smallcaps_assets.simulated.market.drill.day import DrillDay, draw_drill_day
 from smallcaps_assets.simulated.market.drill.plan import plan_drill
 from smallcaps_assets.simulated.market.drill.sides import BUY, NO_SIDE
 from smallcaps_assets.simulated.market.frames import bars_frame, quotes_frame, trades_frame
-from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing, listings
+from smallcaps_assets.simulated.market.listings import HISTORY_BEGINS, Listing, list_companies
 from smallcaps_assets.simulated.market.noise import Ints
 from smallcaps_assets.simulated.market.plan import DayPlan, plan_day
 from smallcaps_assets.simulated.market.reference import (
@@ -67,7 +67,7 @@ class SimulatedMarket:
     def __init__(
         self, seed: int = 7, symbols: int = 12, clock: Callable[[], datetime] = utc_now, *, drill: bool = False
     ) -> None:
-        companies: list[Listing] = [*listings(seed, symbols), *([DrillCompany(seed)] if drill else [])]
+        companies: list[Listing] = [*list_companies(seed, symbols), *([DrillCompany(seed)] if drill else [])]
         self._listings = {listing.symbol: listing for listing in companies}
         self._clock = clock
         self._ticks: ByteCache[Tape | Book] = ByteCache(TICKS_CACHE_BYTES, lambda value: value.nbytes)

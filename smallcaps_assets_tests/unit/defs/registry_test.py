@@ -25,7 +25,8 @@ FOLDERS = ("/manifest", "review_sheet")
 
 @cache
 def settings() -> Settings:
-    return load_settings(overrides={"lake": {"path": "a-lake"}})
+    # with flat files, so that every row has its asset
+    return load_settings(overrides={"lake": {"path": "a-lake"}, "source": {"bars": "both"}})
 
 
 @cache
@@ -60,6 +61,12 @@ def test_the_registry_has_one_row_per_asset() -> None:
     assert set(REGISTRY) == set(nodes())
 
 
+def test_flat_files_are_no_asset_where_bars_come_over_rest() -> None:
+    overrides = {"lake": {"path": "a-lake"}}
+    graph = build_defs(load_settings(overrides=overrides)).resolve_asset_graph()
+    assert set(REGISTRY) - {node.key.to_user_string() for node in graph.asset_nodes} == {"flat_minute_bars"}
+
+
 def test_an_asset_without_a_row_is_an_error() -> None:
     @dg.asset(key=["core", "flow"])
     def flow() -> None: ...
@@ -69,7 +76,7 @@ def test_an_asset_without_a_row_is_an_error() -> None:
     assert str(error.value) == (
         "assets without a row in the registry: core/flow. Add a row for each to REGISTRY in "
         "smallcaps_assets.defs.registry, with its path, stage, paid, group, kinds, version, decided_by, lineage, "
-        "lineage_by_settings, schema, added."
+        "lineage_by_settings, schema, added, is_defined."
     )
     with pytest.raises(dg.DagsterInvalidDefinitionError, match=r"without a row in the registry: core/flow\."):
         facts_of(flow.key)

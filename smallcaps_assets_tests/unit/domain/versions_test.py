@@ -88,7 +88,7 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
         ("capture.quotes_without_trades", True, of_profiles("tape_quotes")),
         ("kpis.min_success_pct", 7.0, of_profiles("capture_report")),
         ("review.seed", 8, of_profiles("review_sheet")),
-        ("history.first_session", "2025-11-03", {"universe", "splits", "minute_bars", "coverage"}),
+        ("history.first_session", "2025-11-03", {"listings", "universe", "splits", "minute_bars", "coverage"}),
         ("checks.bars.min_volumes", 60, {"coverage"}),
         ("universe.min_price_usd", 2.0, {"universe"}),
         ("universe.limits.from_symbols", 7, set()),

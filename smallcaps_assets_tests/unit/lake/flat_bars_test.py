@@ -42,7 +42,7 @@ def publish(lake: Lake, day: date, bars: pl.DataFrame, etag: str = "abc") -> Fla
 
 def test_an_empty_lake_has_none(lake: Lake) -> None:
     store = FlatBarsStore(lake)
-    assert (store.days(), store.files(), store.file(DAYS[0])) == ([], {}, None)
+    assert (store.days(), store.files().files, store.file(DAYS[0])) == ([], {}, None)
     assert store.read(["AEMD"], []).schema == BARS
 
 
@@ -55,7 +55,7 @@ def test_what_was_published_is_read_by_symbol_and_day(lake: Lake) -> None:
     for symbols in (["NA"], ["BFpA"], ["1E5", "TRUE"], SYMBOLS):
         assert_frame_equal(store.read(symbols, DAYS), both.filter(pl.col("symbol").is_in(symbols)))
     assert_frame_equal(store.read(["NA", "GONE"], DAYS[1:]), market(DAYS[1]).filter(symbol="NA"))
-    assert store.files(DAYS[1]) == {DAYS[1]: flat_file(DAYS[1], rows=len(SYMBOLS) * 30)}
+    assert store.files(DAYS[1]).files == {DAYS[1]: flat_file(DAYS[1], rows=len(SYMBOLS) * 30)}
     assert store.file(DAYS[0]) == flat_file(DAYS[0], rows=len(SYMBOLS) * 30)
     assert [finding.what for finding in verify_files(lake).findings] == []
 
@@ -104,8 +104,9 @@ def test_a_renamed_table_is_named(lake: Lake) -> None:
     publish(lake, DAYS[0], market(DAYS[0]))
     store = FlatBarsStore(lake)
     store.path(DAYS[0]).rename(store.path(DAYS[1]))
-    with pytest.raises(LakeError, match="has bars of 2025-11-05"):
-        store.files()
+    found = store.files()
+    assert found.files == {}
+    assert "2025-11-06.parquet: has bars of 2025-11-05" in str(found.unreadable[DAYS[1]])
     assert [finding.what for finding in verify_files(lake).findings] == ["has bars of another session"]
 
 
@@ -129,7 +130,8 @@ def test_a_month_records_which_file_a_session_is_from(lake: Lake) -> None:
     assert month_of(lake) == {DAYS[1]: file}
     before = bars.fingerprints("NA")
     bars.add("NA", month, [], NONE_REJECTED.drop("reason"), NONE_REJECTED, {DAYS[0]: compared})
-    assert bars.flat_origins("NA") == ({DAYS[0]: compared, DAYS[1]: file}, set())
+    assert bars.flat_origins("NA") == {DAYS[0]: compared, DAYS[1]: file}
+    assert bars.renew_sessions("NA") == (before, bars.flat_origins("NA"), set())
     # the bars are the same, and so is what detection looks at
     assert bars.fingerprints("NA") == before
     # bars of another source in their place: the file is no longer theirs

@@ -9,8 +9,9 @@ import pytest
 from smallcaps_assets.domain.listings.as_of import (
     EVENT_LISTINGS,
     KnownListings,
+    days_of_shares,
     judge_events,
-    quarter_starts,
+    undecided_days,
 )
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets_tests.scenarios import default_settings
@@ -135,20 +136,50 @@ def test_splits_since_a_number_was_first_given_are_counted(splits: Any, shares: 
     assert judged["market_cap_at_event"].to_list() == [count and 2 * count for count in expected]
 
 
-def test_shares_are_needed_for_the_first_day_of_each_quarter_with_events_in_a_listing() -> None:
+def test_shares_are_asked_for_at_both_ends_of_quarters_with_events() -> None:
     known = market(listing("A", "2024-01-02", "2025-02-28"), listing("A", "2025-03-10"), listing("B", "2024-01-02"))
     rows = events(
         ("A", "2025-01-15", 1.0),
         ("A", "2025-02-03", 1.0),
         ("A", "2025-03-05", 1.0),  # nobody's
         ("A", "2025-03-11", 1.0),
-        ("A", "2025-07-09", 1.0),
+        ("A", "2025-04-09", 1.0),
+        ("A", "2025-10-09", 1.0),
         ("B", "2024-01-02", 1.0),
         ("C", "2024-01-02", 1.0),
     )
-    found = quarter_starts(rows, known.listings)
-    days = [("A", date(2025, 1, 1)), ("A", date(2025, 3, 10)), ("A", date(2025, 7, 1)), ("B", date(2024, 1, 2))]
-    assert found.rows() == days
+    found = days_of_shares(rows, known.listings)
+    asked = {"A": ["2025-01-01", "2025-02-03", "2025-03-10", "2025-04-01", "2025-04-09", "2025-10-01", "2025-10-09"]}
+    asked["B"] = ["2024-01-02"]
+    assert found.rows() == [(symbol, date.fromisoformat(on)) for symbol, days in asked.items() for on in days]
+
+
+def test_the_date_of_an_event_is_asked_for_where_a_new_number_would_decide() -> None:
+    """2 B are 20 dollars a share of 100 M and 2 dollars of 1,000 M, the number from some day of November on."""
+    shares = [("GROW", "2025-10-01", 100e6), ("GROW", "2025-12-30", 1_000e6)]
+    known = market(listing("GROW", "2024-01-02"), shares=shares)
+    rows = events(
+        ("GROW", "2025-10-01", 5.0),  # asked for
+        ("GROW", "2025-11-03", 1.5),  # small with both
+        ("GROW", "2025-11-04", 25.0),  # large with both
+        ("GROW", "2025-11-10", 5.0),
+        ("GROW", "2025-11-20", 5.0),
+        ("GROW", "2025-12-30", 5.0),  # asked for
+    )
+    asked = undecided_days(rows, known, 2e9)
+    assert asked.rows() == [("GROW", date(2025, 11, 10)), ("GROW", date(2025, 11, 20))]
+    answers = [("GROW", "2025-11-10", 100e6), ("GROW", "2025-11-20", 1_000e6)]
+    decided = market(listing("GROW", "2024-01-02"), shares=[*shares, *answers])
+    assert undecided_days(rows, decided, 2e9).is_empty()
+    found = judge_events(rows, decided, PARAMS)["excluded_by"].to_list()
+    assert found == [None, None, "market_cap", None, "market_cap", "market_cap"]
+    # a reverse split explains the other number: 100 M old shares are 10 M new ones, of ten times the price
+    split = market(
+        listing("GROW", "2024-01-02"),
+        shares=[("GROW", "2025-10-01", 100e6), ("GROW", "2025-12-30", 10e6)],
+        splits=[("GROW", "2025-12-01", 10.0, 1.0)],
+    )
+    assert undecided_days(events(("GROW", "2025-11-10", 19.0), ("GROW", "2025-12-02", 190.0)), split, 2e9).is_empty()
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -238,7 +269,7 @@ def slow_verdict(  # noqa: C901, PLR0911 -- the rules one after the other
 
 def test_no_events_have_no_rows() -> None:
     assert judge_events(events(), market(listing("A", "2024-01-02")), PARAMS).schema == EVENT_LISTINGS
-    assert quarter_starts(events(), market(listing("A", "2024-01-02")).listings).is_empty()
+    assert days_of_shares(events(), market(listing("A", "2024-01-02")).listings).is_empty()
 
 
 def test_the_order_of_events_stays() -> None:
