@@ -26,6 +26,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "labels": ("outcomes.labels", "Report how labels ended and what they returned, by event type and label spec."),
     "cohorts": ("outcomes.cohorts", "Report which kinds of events paid after costs, with intervals and sample sizes."),
     "coverage": ("inspecting.coverage", "Report which bars are missing: sessions, minutes, doubled volumes."),
+    "listings": ("inspecting.listings", "Report which security had a ticker when, and what missing lists cost."),
     "worker": ("cluster.worker", "Execute runs of a cluster on this machine."),
     "import": ("imports.command", "Import bars, events or windows that you already have, without downloading them."),
     "backup": ("backups.backup", "Back up the lake and Dagster's state while runs go on; list and check backups."),

@@ -4,6 +4,9 @@ import re
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+# The same vendor under its present and its former name: REST, and the bucket of flat files.
+VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
+VENDOR_BUCKET_HOSTS: Final = ("files.massive.com", "files.polygon.io")
 # Nothing that programs read differently: no user, backslash, space, query or fragment.
 _ORIGIN: Final = (
     r"(?P<scheme>https?)://(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?"

@@ -107,7 +107,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "price_usd": "Close of the last session, in dollars; null if no price filter is set or it did not trade.",
     "listed": "Day the symbol was first listed; null where unknown.",
     "delisted": "Day the symbol was delisted; null while it is listed.",
-    "excluded_by": "What excludes the symbol: symbol, source, delisted, type, exchange, price, market_cap or gone.",
+    "excluded_by": "What excludes the symbol: symbol, source, test_symbol, delisted, type, exchange, price, market_cap "
+    "or gone; of a followed one, what excludes it today, so that it is followed for earlier events only.",
     "first_seen": "Session of the first universe that contained the symbol.",
     "last_seen": "Session of the last universe in which the symbol was listed or named.",
     "profile": "The profile of the capture.",

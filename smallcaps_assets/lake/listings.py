@@ -81,6 +81,17 @@ class ListingStore:
         """
         return read_table(self.lake.listing_snapshot(day), SNAPSHOT)
 
+    def source(self) -> str | None:
+        """The vendor that the stored lists are from; None where there are none."""
+        return next(
+            (
+                str(found["source"])
+                for day in self.snapshot_days()
+                if "source" in (found := provenance_of(self.lake.listing_snapshot(day)) or {})
+            ),
+            None,
+        )
+
     def sightings(self) -> pl.DataFrame:
         """The rows of all stored lists, each with the sessions on which the vendor listed it unchanged (SIGHTINGS)."""
         days = self.snapshot_days()

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import polars as pl
 
-from smallcaps_assets.domain.manifests.selection import Selection, session_distribution
+from smallcaps_assets.domain.manifests.selection import UNIVERSE_ENTRY, Selection, session_distribution
 from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST, match_columns
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import InputError, LakeError
@@ -24,8 +24,6 @@ from smallcaps_assets.lake.files.stored_tables import is_stored
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY, SelectingCohorts
 
-# Entry of the sidecar of a manifest whose events were in the universe on their date.
-UNIVERSE_ENTRY: Final = "universe"
 # entries of the pointer and of a sidecar that readers need
 _OF_POINTER: Final[Mapping[str, type]] = {"manifest_id": str}
 _OF_SIDECAR: Final[Mapping[str, type]] = {

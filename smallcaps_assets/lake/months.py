@@ -8,6 +8,8 @@ from datetime import date
 from operator import lt
 from typing import Any, Final, NamedTuple, Self
 
+from smallcaps_assets.domain.versions import digest
+
 ISO_DATE: Final = len("YYYY-MM-DD")
 # of a session with a dollar volume
 _WORDS: Final = 3
@@ -55,12 +57,17 @@ class MonthCoverage:
         return cls(state, _SEPARATOR.join(sessions))
 
     @classmethod
-    def are_json(cls, values: Collection[object]) -> bool:
-        """Whether values of a file, which a disk may have damaged, are such as `as_json` returns."""
+    def are_json(cls, values: Collection[object], *, proven: bool = False) -> bool:
+        """Whether values of a file, which a disk may have damaged, are such as `as_json` returns.
+
+        The texts of a file that is `proven` are those that were published: reading them takes long, and is left out.
+        """
         texts = [_text_in(value) for value in values]
         known = [text for text in texts if text is not None]
         if len(known) < len(texts):
             return False
+        if proven:
+            return True
         months = [cls(None, text) for text in known]
         return cls.together(months).can_be_read() or all(month.can_be_read() for month in months)
 
@@ -124,6 +131,17 @@ class MonthCoverage:
         if words is not None:
             return list(map(" ".join, zip(words[::_WORDS], words[1::_WORDS], strict=True)))
         return [" ".join(session.split(" ")[: _WORDS - 1]) for session in self._sessions()]
+
+    def combined_fingerprint(self) -> str:
+        """`combine_fingerprints` of all sessions, without parsing their dates; of one day twice, the last counts."""
+        words = self._words_of_traded()
+        if words is not None:
+            days = words[::_WORDS]
+            if all(map(lt, days, days[1:])):
+                del words[2::_WORDS]
+                return digest([("%s %s\n" * len(days) % tuple(words))[:-1]])
+        by_day = {mark[:ISO_DATE]: mark for mark in self.marks()}
+        return digest(map(by_day.__getitem__, sorted(by_day)))
 
     def _sessions(self) -> list[str]:
         return self.text.split(_SEPARATOR) if self.text else []

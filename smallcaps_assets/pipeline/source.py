@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from smallcaps_assets.domain.addresses import VENDOR_HOSTS
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.errors import InputError, SettingsError
 from smallcaps_assets.lake.imports import ImportKind, imported_kinds
@@ -27,8 +28,6 @@ from smallcaps_assets.simulated.replay.market import ReplayMarket
 # Longest delay between the reserved start of a request and its arrival at the vendor.
 LATE_S: Final = 0.5
 _SEPARATE_LAKE: Final = "a separate lake: lake.path in the settings, or --lake DIR."
-# The same vendor under its present and its former name.
-VENDOR_HOSTS: Final = ("api.massive.com", "api.polygon.io")
 
 
 def market_data_client(source: SourceParams, slots: int = 1) -> MarketDataClient:

@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.domain.research.cohorts.follow_up import PRIMARY_SPEC
 from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
@@ -95,6 +96,21 @@ class ResearchLake(ControlViews):
         if not is_stored(master):
             raise InputError(f"{master}: no MASTER yet. Materialize master_events first.")
         return self._scan(master, EVENTS)
+
+    def event_listings(self) -> pl.LazyFrame:
+        """The listing of each event of MASTER and whether its symbol was in the universe then (EVENT_LISTINGS).
+
+        One row per event of the MASTER that it was made from, in its order; `in_universe_at_event` is null where that
+        is not known. All but `next_symbol`, which is hindsight, was known when the event's minute was over.
+
+        Raises:
+            InputError: the lake has no listings, or `event_listings` was not materialized since.
+            LakeError: the file is damaged or cannot be read.
+        """
+        path = self._lake.event_listings
+        if not is_stored(path):
+            raise InputError(f"{path}: no listings of events yet. Materialize listings, then event_listings.")
+        return self._scan(path, EVENT_LISTINGS)
 
     def features(self, profile: Profile = "core") -> pl.LazyFrame:
         """What was known of each event of the current manifest when its minute was over, one row per event.

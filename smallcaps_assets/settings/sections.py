@@ -2,10 +2,11 @@
 
 from functools import cached_property
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from smallcaps_assets.domain.addresses import check_base_url
+from smallcaps_assets.domain.addresses import VENDOR_BUCKET_HOSTS, VENDOR_HOSTS, check_base_url
 from smallcaps_assets.domain.bars.checks import BarCheckParams
 from smallcaps_assets.domain.events.checks import MasterCheckParams
 from smallcaps_assets.domain.params import CalendarDay, Params, PathText, VariableName
@@ -86,6 +87,17 @@ class SourceParams(Params):
     def stores_flat_files(self) -> bool:
         """Whether the bars of a session that has a flat file are stored from it, else from REST."""
         return self.bars == "flat_files" or (self.bars == "both" and self.flat_files.prefer == "flat_files")
+
+    @model_validator(mode="after")
+    def _one_market(self) -> Self:
+        rest, bucket = (urlsplit(url).hostname for url in (self.base_url, self.flat_files.endpoint))
+        is_vendor = self.kind == "embedded" or rest in VENDOR_HOSTS
+        if self.uses_flat_files and not is_vendor and bucket in VENDOR_BUCKET_HOSTS:
+            raise ValueError(
+                f"flat_files.endpoint {bucket} is the vendor's, base_url {rest} is not: a lake must not mix two "
+                "markets. Give the endpoint of the flat files that belong to base_url, or set bars to rest"
+            )
+        return self
 
     @model_validator(mode="after")
     def _burst_within_budget(self) -> Self:

@@ -10,6 +10,7 @@ from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
+from smallcaps_assets_tests.assets.checks_test import checked
 from smallcaps_assets_tests.assets.platform import Platform, metadata_of, records_of
 from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
@@ -33,6 +34,18 @@ def verdicts(rows: pl.DataFrame) -> set[tuple[Any, ...]]:
     """What is said of the events of each symbol and date."""
     names = ("symbol", "date", "former_symbol", "in_universe_at_event", "excluded_by", "unknown")
     return set(rows.select(names).rows())
+
+
+def require_other_listings_noticed(platform: Platform) -> None:
+    """The check of the manifest says so where other listings would select other events."""
+    assert checked(platform, "core/manifest", "up_to_date")["up_to_date"].passed
+    ListingStore(platform.lake).publish(
+        KNOWN.listings, KNOWN.facts.head(1), {"first": "2024-01-02", "last": "2025-11-28"}
+    )
+    stale = checked(platform, "core/manifest", "up_to_date")["up_to_date"]
+    assert not stale.passed
+    assert "which events were in the universe on their date has changed" in str(stale.description)
+    ListingStore(platform.lake).publish(KNOWN.listings, KNOWN.facts, {"first": "2024-01-02", "last": "2025-11-28"})
 
 
 def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made: Platform) -> None:
@@ -90,6 +103,8 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     assert "missing from today's list" in str(figures["verdict"].value)
     # and the splits: DRFT had a reverse split since
     assert figures["requests"].value == 5
+
+    require_other_listings_noticed(made)
 
     # nothing changes again, and nothing is asked for again
     made.gate.requests.clear()

@@ -221,6 +221,14 @@ def test_another_size_than_listed_is_not_kept(bench: Bench, to: Path) -> None:
     assert [*to.parent.iterdir()] == []
 
 
+def test_a_file_without_end_is_left_at_its_listed_size(bench: Bench, to: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("smallcaps_assets.market_data.flat_files.client._PIECE_BYTES", 1000)
+    ticks: list[int] = []
+    with pytest.raises(BadPage, match="has more than 5,000 bytes, 5,000 were listed"):
+        bench.client.download(bench.only()._replace(size=5000), to, lambda: ticks.append(1))
+    assert len(ticks) <= 5  # pieces of at least 1,000 bytes
+
+
 def test_a_file_that_is_gone(bench: Bench, to: Path) -> None:
     file = bench.only()
     bench.exchange.files.bucket = GivenFiles({})

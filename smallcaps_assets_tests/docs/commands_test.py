@@ -109,7 +109,7 @@ RULES: tuple[tuple[str, Callable[[str, Fixtures], None]], ...] = (
     (r"smallcaps check$", check_before_the_start),
     (IMPORTS.pattern, imports_in_order),
     (r"smallcaps plan .*--check", at_the_vendor),
-    (r"smallcaps (status|coverage|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
+    (r"smallcaps (status|coverage|listings|verify|plan|audit|review|event|detect|manifest|research)( |$)", on_the_demo),
     (r"smallcaps (labels|cohorts) ", on_the_demo),
     (r"smallcaps (backup|restore) ", backup_in_order),
 )

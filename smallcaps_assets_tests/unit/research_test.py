@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS
 from smallcaps_assets.domain.research.tables.cohort_tables import COHORTS
 from smallcaps_assets.domain.research.tables.enriched_table import ENRICHED
 from smallcaps_assets.domain.research.tables.research_labels import RESEARCH_LABELS
@@ -32,6 +33,15 @@ def test_events_are_master(opened: ResearchLake, whole_lake: Lake) -> None:
     assert found.collect_schema() == EVENTS
     assert found.collect().equals(pl.read_parquet(whole_lake.master))
     assert found.select(pl.len()).collect().item() > 0
+
+
+def test_listings_of_events_are_those_of_master(opened: ResearchLake, whole_lake: Lake) -> None:
+    found = opened.event_listings().collect()
+    assert found.schema == EVENT_LISTINGS
+    assert found["event_id"].equals(pl.read_parquet(whole_lake.master)["event_id"])
+    whole_lake.event_listings.unlink()
+    with pytest.raises(InputError, match="Materialize listings, then event_listings"):
+        opened.event_listings()
 
 
 def test_bars_of_a_symbol_come_in_order_with_their_symbol(opened: ResearchLake) -> None:

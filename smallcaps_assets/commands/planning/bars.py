@@ -18,6 +18,7 @@ from smallcaps_assets.errors import MarketDataError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.pipeline.bars.roads import ASSUMED_BARS, PLANNED_AT_ONCE, BarsPlan, plan_bars
+from smallcaps_assets.pipeline.operations.readiness import FLAT_BYTES_PER_SESSION
 from smallcaps_assets.pipeline.progress import log_if_long, with_progress
 from smallcaps_assets.pipeline.source import flat_files
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB
@@ -114,6 +115,7 @@ def _document(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> dict
         "roads": [plan.rest.as_json(), plan.files.as_json()],
         "sessions_with_file": plan.files_published,
         "files_listed": plan.files_listed,
+        "files_disk_bytes": plan.files.files * FLAT_BYTES_PER_SESSION,
         "assumed": {**plan.assumed._asdict(), "bars_per_session_measured": plan.measured_bars},
         "requests_per_minute": settings.source.requests_per_minute,
         "keys_missing": missing_flat_file_keys(settings.source),
@@ -137,6 +139,8 @@ def _text(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> Iterator
     sizes = "as listed" if plan.files_listed else f"{assumed.bytes_per_file / BYTES_PER_GB * 1000:,.0f} MB assumed"
     without = "sessions without a file over REST"
     yield f"  flat files: one a session for the whole market, {sizes} each; {without}; no rate limit"
+    kept = plan.files.files * FLAT_BYTES_PER_SESSION / BYTES_PER_GB
+    yield f"  disk: about {kept:,.2f} GB for the tables of the flat files, which stay in the lake"
     measured = "as in the lake" if plan.measured_bars else "assumed"
     yield (
         f"  {assumed.bars_per_session:,.0f} bars a session and symbol ({measured}), {assumed.bytes_per_bar:g} bytes "

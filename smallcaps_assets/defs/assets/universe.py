@@ -81,6 +81,7 @@ def _figures(built: Universe, composition: Composition) -> Metadata:
         "symbols_inactive": built.rows.height - active.height,
         **({} if excluded.is_empty() else {"excluded": table(excluded)}),
         "symbols_delisted": active["delisted"].count(),
+        **({"followed for earlier events": earlier} if (earlier := active["excluded_by"].count()) else {}),
         "added": len(built.added),
         "left": len(built.left),
         "symbols_added": _list_symbols(built.added),

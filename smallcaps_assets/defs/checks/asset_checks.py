@@ -23,12 +23,13 @@ from smallcaps_assets.defs.metadata.capture import kpi_table
 from smallcaps_assets.defs.metadata.entries import round_value, show_figures, table
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.findings import Finding, finding
+from smallcaps_assets.domain.listings.as_of import LISTED_EVENT
 from smallcaps_assets.domain.research.controls.tables import CONTROLS
 from smallcaps_assets.domain.tape.contradictions import count_contradicted, is_contradicted
 from smallcaps_assets.domain.tape.kpis import has_begun, none_requested
 from smallcaps_assets.domain.universe import Composition, UniverseLimits
 from smallcaps_assets.domain.words import count_clause
-from smallcaps_assets.lake.events.master import symbols_to_rebuild
+from smallcaps_assets.lake.events.master import load_master, symbols_to_rebuild
 from smallcaps_assets.lake.files.publish import sha256
 from smallcaps_assets.pipeline.bars.checks import checks_of_bars
 from smallcaps_assets.pipeline.checks import Checks, run_checks
@@ -37,6 +38,7 @@ from smallcaps_assets.pipeline.events.staleness import Survey, checks_of_shards,
 from smallcaps_assets.pipeline.manifests.checks import checks_of_manifest
 from smallcaps_assets.pipeline.manifests.selecting import changes_of_kept
 from smallcaps_assets.pipeline.operations.lateness import Lateness, LatenessCheck, expected_session
+from smallcaps_assets.pipeline.universe.as_of import EventJudge, describe_universe
 from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 SMALL_CAPS: Final = "small_caps"
@@ -139,7 +141,16 @@ def manifest_checks_of(
         return shards_current(surveyed(), symbols_to_rebuild(lake.shards())).breaking
 
     hashed = sha256(master) if master.is_file() else None
-    checks = checks_of_manifest(lake.manifests(profile), profile, loaded, hashed, stale_symbols)
+
+    def universe() -> str | None:
+        judge = EventJudge.in_force(lake.lake, loaded.universe) if hashed else None
+        if judge is None:
+            return None
+        return str(describe_universe(judge.judge(load_master(lake.lake, LISTED_EVENT)), loaded.universe)["sha256"])
+
+    checks = checks_of_manifest(
+        lake.manifests(profile), profile, loaded, hashed, stale_symbols=stale_symbols, universe=universe
+    )
     if loaded.profiles[profile].cohorts is None:
         return checks
     return {**checks, COHORTS_KEPT: lambda: _cohorts_kept(profile, lake)}

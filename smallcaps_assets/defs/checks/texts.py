@@ -29,8 +29,9 @@ MANIFEST_CHECKS: Final[Mapping[str, str]] = {
     "ranks": "Ranks count from 1 without gaps, and no better rank goes to a weaker event.",
     "windows": "Every window has one of the two lengths of the profile, and no more are extended than it allows.",
     "file_unchanged": "The file is, byte for byte, the one that was frozen. If not, materialize the manifest again.",
-    "up_to_date": "It was selected from the current MASTER, and both with the settings in force. Otherwise launch the "
-    "job redetect; captured tape stays, and is not fetched again.",
+    "up_to_date": "It was selected from the current MASTER, and both with the settings in force; where the lake has "
+    "listings, the same events were in the universe on their date. Otherwise launch the job redetect; captured tape "
+    "stays, and is not fetched again.",
 }
 # of manifests whose events cohorts select
 COHORTS_KEPT: Final = "cohorts_as_selected"

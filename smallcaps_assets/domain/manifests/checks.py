@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 
 from smallcaps_assets.domain.findings import Finding, finding
-from smallcaps_assets.domain.manifests.selection import ProfileParams, RankingParams
+from smallcaps_assets.domain.manifests.selection import UNIVERSE_ENTRY, ProfileParams, RankingParams
 from smallcaps_assets.domain.manifests.windows import FLOOR_GUARD
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.words import count_noun
@@ -121,11 +121,23 @@ def unchanged(sidecar: dict[str, Any], found_sha256: str, rows: int) -> Finding:
     return finding("file_unchanged", broken, {"sha256": found_sha256} | verdict)
 
 
-def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, stale_symbols: int = 0) -> Finding:
+def up_to_date(
+    sidecar: dict[str, Any],
+    master_sha256: str,
+    config_hash: str,
+    stale_symbols: int = 0,
+    universe: str | None = None,
+) -> Finding:
     """The manifest was selected from the current MASTER, with the settings in force.
 
-    `stale_symbols` is the number of symbols whose events in MASTER were not detected with the settings in force.
+    Args:
+        sidecar: of the manifest.
+        master_sha256: of the current MASTER.
+        config_hash: of the profile in force.
+        stale_symbols: of how many symbols the events in MASTER were not detected with the settings in force.
+        universe: the digest of which events were in the universe on their date, None where that does not decide.
     """
+    selected_by = (sidecar.get(UNIVERSE_ENTRY) or {}).get("sha256")
     facts = pl.DataFrame(
         {
             "what": ["MASTER", "settings", "stale symbols of MASTER"],
@@ -138,6 +150,11 @@ def up_to_date(sidecar: dict[str, Any], master_sha256: str, config_hash: str, st
         "the settings of the profile have changed since it was selected",
         f"the events of {count_noun(stale_symbols, 'symbol')} in MASTER were detected with other settings",
     ]
+    if universe != selected_by:
+        names = [str(digest or "that of today") for digest in (selected_by, universe)]
+        other = pl.DataFrame({"what": ["universe of the events' dates"], "manifest": names[:1], "now": names[1:]})
+        facts = facts.vstack(other)
+        reasons.append("which events were in the universe on their date has changed since it was selected")
     stale = facts.with_columns(reason=pl.Series(reasons)).filter(pl.col("manifest") != pl.col("now"))
     verdict = (
         {} if stale.is_empty() else {"verdict": f"Stale: {', and '.join(stale['reason'])}. Launch the job redetect."}

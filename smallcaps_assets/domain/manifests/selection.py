@@ -26,6 +26,8 @@ from smallcaps_assets.domain.tables import FOLLOW_UP_MANIFEST, MANIFEST, SESSION
 from smallcaps_assets.domain.tape.nbbo import Thinning
 
 Session = Literal["PM", "RTH", "AH"]
+# Entry of the sidecar of a manifest whose events were in the universe on their date.
+UNIVERSE_ENTRY: Final = "universe"
 # name of step 1b in a funnel
 UNIVERSE_STEP: Final = "in_universe_at_event"
 # columns that may be null in a step: such rows pass, and are counted

@@ -7,8 +7,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Self
 
-from smallcaps_assets.domain.versions import digest
-from smallcaps_assets.lake.months import ISO_DATE, MonthCoverage
+from smallcaps_assets.lake.months import MonthCoverage
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"
@@ -71,9 +70,7 @@ class ShardCoverage:
     @cached_property
     def fingerprint(self) -> str:
         """`combine_fingerprints` of all sessions, without parsing their dates."""
-        marks = MonthCoverage.together(self.months[name] for name in sorted(self.months)).marks()
-        by_day = {mark[:ISO_DATE]: mark for mark in marks}
-        return digest(map(by_day.__getitem__, sorted(by_day)))
+        return MonthCoverage.together(self.months[name] for name in sorted(self.months)).combined_fingerprint()
 
     @property
     def session_count(self) -> int:
@@ -102,8 +99,11 @@ def months_in(document: Mapping[str, Any] | None) -> dict[str, MonthCoverage]:
     return {name: MonthCoverage.from_json(month) for name, month in files.items() if month is not None}
 
 
-def is_coverage(document: object) -> bool:
-    """Whether a value of a file, which a disk may have damaged, is a coverage: its keys, each with its type."""
+def is_coverage(document: object, *, proven: bool = False) -> bool:
+    """Whether a value of a file, which a disk may have damaged, is a coverage: its keys, each with its type.
+
+    See `MonthCoverage.are_json` for a file that is `proven`.
+    """
     if not isinstance(document, dict) or not document.keys() >= _KEYS:
         return False
     detections, tiers, files = document["detections"], document["tiers"], document["files"]
@@ -114,5 +114,5 @@ def is_coverage(document: object) -> bool:
         and all(type(tier) in (int, float) for tier in tiers)
         and type(document["events"]) is int
         and isinstance(files, dict)
-        and MonthCoverage.are_json([month for month in files.values() if month is not None])
+        and MonthCoverage.are_json([month for month in files.values() if month is not None], proven=proven)
     )

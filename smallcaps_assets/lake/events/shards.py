@@ -43,7 +43,7 @@ from smallcaps_assets.lake.events.shard_coverage import (
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.remedies import how_to_restore
-from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged
+from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, proven_provenance
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 
@@ -65,11 +65,27 @@ class ShardStore:
         Raises:
             LakeError: see `version`.
         """
-        footer = self._footer(symbol)
+        return self._coverage(symbol, self._footer(symbol))
+
+    def proven_coverage(self, symbol: str) -> ShardCoverage | None:
+        """What `coverage` returns of a shard that is proven first; its file is read once.
+
+        Raises:
+            LakeError: see `version`; the shard is damaged.
+        """
+        path = self.lake.shard(symbol)
+        if not is_stored(path):
+            return None
+        footer = proven_provenance(path)
+        if footer is None:
+            return self.coverage(symbol)
+        return self._coverage(symbol, self._require_own(symbol, footer), proven=True)
+
+    def _coverage(self, symbol: str, footer: Mapping[str, Any] | None, *, proven: bool = False) -> ShardCoverage | None:
         if footer is None or CONTENT not in footer:
             return None
         content, document = footer[CONTENT], footer.get(FOOTER_COVERAGE)
-        if document is not None and not is_coverage(document):
+        if document is not None and not is_coverage(document, proven=proven):
             return None
         base = FooterCoverage(footer.get(COVERAGE_ID, content), months_in(document))
         months = base.months
@@ -212,6 +228,10 @@ class ShardStore:
                 f"{path}: its footer has no provenance, so it is not a shard of this program. {how_to_restore(path)}",
                 path,
             )
+        return self._require_own(symbol, provenance)
+
+    def _require_own(self, symbol: str, provenance: dict[str, Any]) -> dict[str, Any]:
+        path = self.lake.shard(symbol)
         if (recorded := provenance.get(SYMBOL_OF_SHARD, symbol)) != symbol:
             raise LakeError(
                 f"{path}: is the shard of {recorded}, not of {symbol}. {how_to_restore(path)}",

@@ -1,18 +1,20 @@
 """Tables of the lake as they are read: a damaged file is named, with how to get it back."""
 
+import json
 import os
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.content_hash import DAMAGE, ProofState, proof_of
+from smallcaps_assets.lake.files.content_hash import DAMAGE, Proof, ProofState, proof_and_entry, proof_of
 from smallcaps_assets.lake.files.misplaced import file_in_the_way, require_no_folder
-from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.publish import PROVENANCE, disk_errors
 from smallcaps_assets.lake.files.remedies import how_to_restore
 
 
@@ -54,9 +56,26 @@ def prove(path: Path) -> str | None:
     """
     with disk_errors("read", path):
         proof = proof_of(path)
+    _require_no_damage(path, proof)
+    return proof.sha256
+
+
+def proven_provenance(path: Path) -> dict[str, Any] | None:
+    """`provenance_of` a file that is proven; None of a file of an earlier release. The file is read once.
+
+    Raises:
+        LakeError: it is damaged or cannot be read.
+    """
+    with disk_errors("read", path):
+        proof, text = proof_and_entry(path, PROVENANCE)
+        found = json.loads(text) if text is not None and proof.state is ProofState.INTACT else None
+    _require_no_damage(path, proof)
+    return found if isinstance(found, dict) else None
+
+
+def _require_no_damage(path: Path, proof: Proof) -> None:
     if proof.state is ProofState.DAMAGED:
         raise LakeError(f"{path}: is {DAMAGE}. {how_to_restore(path)}", path).with_facts(DAMAGE)
-    return proof.sha256
 
 
 @contextmanager

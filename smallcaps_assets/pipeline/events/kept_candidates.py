@@ -161,7 +161,7 @@ def _usable(detector: Detector, symbol: str) -> _Usable | str:
     """
     if symbol in detector.test_symbols:
         return TEST_SYMBOLS
-    coverage = detector.shards.coverage(symbol)
+    coverage = detector.shards.proven_coverage(symbol)
     if coverage is None:
         return NO_SHARD
     detections = detector.identities(symbol)

@@ -12,6 +12,7 @@ from smallcaps_assets.domain.listings.made import ListingTables, make_tables
 from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, middle, plan_round
 from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, decisive_observations, to_history
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, symbol_is_safe
+from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
@@ -80,9 +81,16 @@ class ListingsUpdate:
             sessions: the completed sessions of the history, in order; there is one at least.
 
         Raises:
+            InputError: the stored lists are of another source.
             MarketDataError: the vendor did not deliver; what it delivered before is kept.
         """
         requests = self.requests
+        known = self.store.source()
+        if known not in (None, requests.source):
+            raise InputError(
+                f"{self.store.lake.listing_snapshots}: has lists of tickers of another source, {known!r}, and the "
+                f"settings name {requests.source!r}. Use a separate lake: lake.path in the settings."
+            )
         asked, unserved = requests.lists(sessions)
         if not self.store.snapshot_days():
             return None

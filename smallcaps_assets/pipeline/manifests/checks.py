@@ -34,17 +34,20 @@ def require_sound_manifest(manifest: pl.DataFrame, profile: ProfileParams, ranki
         )
 
 
-def checks_of_manifest(
+def checks_of_manifest(  # noqa: PLR0913 -- what a manifest is compared with
     store: ManifestStore,
     profile: Profile,
     settings: Settings,
     master_sha256: str | None,
+    *,
     stale_symbols: Callable[[], int] = lambda: 0,
+    universe: Callable[[], str | None] = lambda: None,
 ) -> Checks:
     """The checks of the current manifest of a profile.
 
     They use the settings in force. If the manifest was selected with others, broken limits are only a warning.
-    `stale_symbols` counts the symbols whose events in MASTER were not detected with them.
+    `stale_symbols` counts the symbols whose events in MASTER were not detected with them; `universe` returns the digest
+    of which of its events were in the universe on their date, None where that does not decide.
 
     Raises:
         InputError: there is no manifest yet.
@@ -68,6 +71,6 @@ def checks_of_manifest(
         "windows": lambda: grade(manifest_checks.windows(rows, params)),
         "file_unchanged": lambda: manifest_checks.unchanged(sidecar, sha256(path), rows.height),
         "up_to_date": lambda: manifest_checks.up_to_date(
-            sidecar, master_sha256 or "no MASTER", config_hash, stale_symbols()
+            sidecar, master_sha256 or "no MASTER", config_hash, stale_symbols(), universe()
         ),
     }

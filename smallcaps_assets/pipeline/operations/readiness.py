@@ -23,6 +23,7 @@ from smallcaps_assets.errors import (
     VendorUnavailable,
 )
 from smallcaps_assets.lake.files.publish import require_writable
+from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
@@ -39,6 +40,8 @@ Verdict = Literal["ok", "note", "problem"]
 
 # upper bound for the parquet files of a symbol and session; those of the simulated market take 5,700 with 508 bars
 BAR_BYTES_PER_SESSION: Final = 16_000
+# of the table that is made of a flat file; as large as the file, of which it takes about 85 %
+FLAT_BYTES_PER_SESSION: Final = 28_000_000
 # answers for this symbol show what a plan includes, until the lake follows symbols
 KNOWN_SYMBOL: Final = "AAPL"
 # trades and quotes are requested of a window of this length
@@ -119,19 +122,28 @@ def check_disk(lake: Lake, settings: Settings, symbols: int | None, now: datetim
     params: FreeDiskParams = settings.capture.free_disk
     sessions = len(completed_sessions(settings.history, settings.sessions, now))
     bars = (symbols or 0) * sessions * BAR_BYTES_PER_SESSION / BYTES_PER_GB
+    files = _flat_sessions(lake, settings, sessions) * FLAT_BYTES_PER_SESSION / BYTES_PER_GB
+    market = f", about {files:,.2f} GB for flat files of the whole market" if files else ""
     known = f"{symbols:,}" if symbols else "not known yet"
     message = (
-        f"{free:,.1f} GB free, {params.keep_gb + bars:,.2f} GB needed: {params.keep_gb:,.2f} GB to keep free "
-        f"(capture.free_disk.keep_gb), about {bars:,.2f} GB for bars (symbols: {known}; sessions: {sessions:,}); "
-        "`smallcaps plan` adds the capture"
+        f"{free:,.1f} GB free, {params.keep_gb + bars + files:,.2f} GB needed: {params.keep_gb:,.2f} GB to keep free "
+        f"(capture.free_disk.keep_gb), about {bars:,.2f} GB for bars (symbols: {known}; sessions: {sessions:,})"
+        f"{market}; `smallcaps plan` adds the capture"
     )
-    if free >= params.keep_gb + bars:
+    if free >= params.keep_gb + bars + files:
         return ReadinessCheck("disk", "ok", message)
     remedy = (
         "Free space, keep less free (capture.free_disk.keep_gb), or put the lake on another disk (lake.path, --lake "
         f"DIR).{describe_reserve(lake.root, params)}"
     )
     return ReadinessCheck("disk", "problem" if params.check else "note", message, remedy)
+
+
+def _flat_sessions(lake: Lake, settings: Settings, sessions: int) -> int:
+    """Sessions whose flat file is still to come into the lake; those of the simulated market take no room."""
+    if not settings.source.uses_flat_files or settings.source.kind == "embedded":
+        return 0
+    return max(sessions - len(FlatBarsStore(lake).days()), 0)
 
 
 def check_calendar(settings: Settings, now: datetime) -> ReadinessCheck:

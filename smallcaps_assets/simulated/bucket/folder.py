@@ -2,21 +2,19 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 
 from smallcaps_assets.simulated.bucket.files import StoredFile, etag_of
 
 
 class FolderFiles:
-    """The files below a folder, read anew whenever they are asked for; may be shared by threads.
+    """The files below a folder, looked up anew whenever they are asked for; may be shared by threads.
 
-    Replace a file by renaming another to its path: a changed time or size gives it a new ETag.
+    An ETag is made of a file's name, size and time, so that listing large files reads none: replace a file by renaming
+    another to its path. It ends in `-1`, as for files that were uploaded in parts, whose ETags are no MD5 either.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._lock = Lock()
-        self._etags: dict[str, tuple[tuple[int, int], str]] = {}
 
     def keys(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, ascending."""
@@ -25,17 +23,13 @@ class FolderFiles:
         return sorted(key for key in found if key.startswith(prefix))
 
     def stat(self, key: str) -> StoredFile | None:
-        """Size, ETag and time of a file; its content is read once."""
+        """Size, ETag and time of a file; None if there is none."""
         path = self._path(key)
         if path is None:
             return None
         about = path.stat()
-        with self._lock:
-            mark = about.st_mtime_ns, about.st_size
-            known = self._etags.get(key)
-            if known is None or known[0] != mark:
-                known = self._etags[key] = mark, etag_of(path.read_bytes())
-        return StoredFile(key, about.st_size, known[1], datetime.fromtimestamp(int(about.st_mtime), UTC))
+        etag = f"{etag_of(f'{key}|{about.st_size}|{about.st_mtime_ns}'.encode())}-1"
+        return StoredFile(key, about.st_size, etag, datetime.fromtimestamp(int(about.st_mtime), UTC))
 
     def read(self, key: str) -> bytes | None:
         """The content of a file; None if there is none."""

@@ -189,11 +189,12 @@ def _other_settings(lake: Lake) -> None:
         (_without_condition_bars, NO_CANDIDATES),
         (lambda lake: shutil.copy(lake.candidates_of(ONE), lake.candidates_of(TWO)), CANNOT_BE_READ),
         (lambda lake: flip_bit(lake.candidates_of(TWO), 3000), CANNOT_BE_READ),
+        (lambda lake: flip_bit(lake.shard(TWO), 300), CANNOT_BE_READ),
         (lambda lake: lake.shard(TWO).unlink(), NO_SHARD),
         (_other_bars, OTHER_BARS),
         (_other_settings, OTHER_SETTINGS),
     ],
-    ids=["gone", "old", "of-another", "damaged", "no-shard", "other-bars", "other-settings"],
+    ids=["gone", "old", "of-another", "damaged", "damaged-shard", "no-shard", "other-bars", "other-settings"],
 )
 def test_symbols_whose_candidates_cannot_be_used_come_from_bars(
     lake: Lake, both: Both, change: Callable[[Lake], object], reason: str

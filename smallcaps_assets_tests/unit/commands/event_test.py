@@ -12,6 +12,7 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets_tests.conftest import event, files_below, master_of
 from smallcaps_assets_tests.review_scenes import (
     MANIFEST_ID,
@@ -21,6 +22,7 @@ from smallcaps_assets_tests.review_scenes import (
     opening_range_break,
 )
 from smallcaps_assets_tests.scenarios import flip_bit
+from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
 EVENT = opening_range_break()["event_id"]
 WITHOUT_TAPE = consolidation_break()["event_id"]
@@ -65,6 +67,17 @@ def test_the_page_is_written_and_opened(
     assert (fresh_home / "other.html").read_bytes() == page.read_bytes()
     assert len(opened) == 1
     assert files_below(lake.root) == before
+
+
+def test_the_page_says_the_other_names_of_the_security(lake: Lake, fresh_home: Path) -> None:
+    row = opening_range_break()
+    assert main(["event", EVENT]) == 0
+    page = fresh_home / f"{EVENT}.html"
+    assert "names" not in document_of(page)
+    known = market(listing(row["symbol"], "2025-01-02", former_symbol="OLDN"))
+    ListingStore(lake).publish(known.listings, known.facts, {"first": "2025-01-02", "last": "2025-12-01"})
+    assert main(["event", EVENT]) == 0
+    assert document_of(page)["names"] == {EVENT: "formerly OLDN"}
 
 
 def test_without_a_browser_the_page_is_written(

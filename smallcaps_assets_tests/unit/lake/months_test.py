@@ -60,10 +60,13 @@ def test_a_damaged_text_is_not_read(text: str) -> None:
     assert not MonthCoverage(None, text).can_be_read()
 
 
-@given(months=st.lists(MARKS, max_size=3))
-def test_the_fingerprint_of_a_coverage_is_that_of_its_sessions(months: list[dict[date, str]]) -> None:
+@given(months=st.lists(st.tuples(MARKS, st.booleans()), max_size=3))
+def test_the_fingerprint_of_a_coverage_is_that_of_its_sessions(months: list[tuple[dict[date, str], bool]]) -> None:
     # a session that two files name counts once, as in the last of them
-    covered = {f"{number}": MonthCoverage.of(None, marks, {}) for number, marks in enumerate(months)}
+    covered = {
+        f"{number}": MonthCoverage.of(None, marks, dict.fromkeys(marks, 1.5) if traded else {})
+        for number, (marks, traded) in enumerate(months)
+    }
     coverage = ShardCoverage({}, [], covered, 0)
     assert coverage.fingerprint == combine_fingerprints(coverage.sessions)
 

@@ -22,6 +22,7 @@ COMMANDS = (
     "labels",
     "cohorts",
     "coverage",
+    "listings",
     "import",
     "status",
 )

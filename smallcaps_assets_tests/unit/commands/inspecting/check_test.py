@@ -159,6 +159,8 @@ def test_flat_files_need_keys_of_their_own_and_a_plan_that_has_them(
             "MASSIVE_API_KEY is set in the environment and so are the keys of the flat files",
         )
         assert found.text("flat_files") == "allowed; the newest file is of 2025-11-28 (0.0 MB) "
+        # 28 sessions of 28 MB
+        assert ", about 0.78 GB for flat files of the whole market; `smallcaps plan`" in found.text("disk")
         exchange.files.denies_files = True
         found = check()
         assert (found.ready, found.verdicts["flat_files"]) == (False, "problem")

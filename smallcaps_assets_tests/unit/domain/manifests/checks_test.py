@@ -194,6 +194,19 @@ def test_another_master_or_other_settings_are_named(master: str, config: str, wh
     assert not found.severe
 
 
+@pytest.mark.parametrize(
+    ("selected", "now", "holds"),
+    [(None, None, True), ("u", "u", True), ("u", "v", False), (None, "u", False), ("u", None, False)],
+)
+def test_another_universe_of_the_events_dates_is_named(selected: str | None, now: str | None, holds: bool) -> None:
+    sidecar = SIDECAR | ({"universe": {"as_of": "event", "sha256": selected}} if selected else {})
+    found = up_to_date(sidecar, "m", "c", 0, now)
+    assert found.holds == holds
+    if not holds:
+        assert found.sentence().startswith("Stale: which events were in the universe on their date has changed")
+        assert found.examples["what"].to_list() == ["universe of the events' dates"]
+
+
 def test_a_stale_manifest_says_why_in_words() -> None:
     assert up_to_date(SIDECAR, "m", "c").sentence() == "Passed."
     words = "Stale: MASTER has changed since it was selected, and the events of 2 symbols in MASTER were detected with "

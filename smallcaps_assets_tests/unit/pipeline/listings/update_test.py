@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from smallcaps_assets.domain.listings.lookup import with_listing_facts
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
-from smallcaps_assets.errors import MarketDataError, VendorUnavailable
+from smallcaps_assets.errors import InputError, MarketDataError, VendorUnavailable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
@@ -235,6 +236,16 @@ def test_contradicting_rows_say_nothing_of_their_day(lake: Lake, client: MarketD
     assert any(made.unclear[0] in line for line in log)
     assert made.tables.listings.filter(symbol="STAY")["active_to"].to_list() == [None]
     assert made.tables.listings.filter(symbol="GROW").height == 1
+
+
+def test_lists_of_another_source_are_not_mixed_in(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    run(lake, client, SESSIONS[:20])
+    gate.requests.clear()
+    other = update(lake, client)
+    other = replace(other, requests=replace(other.requests, source="vendor"))
+    with pytest.raises(InputError, match=r"another source, 'simulated', and the settings name 'vendor'"):
+        other.run(SESSIONS)
+    assert gate.requests == []
 
 
 def test_an_empty_list_is_a_fault_of_the_vendor(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
