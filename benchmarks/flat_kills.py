@@ -116,12 +116,13 @@ def main() -> int:
         longest = time.monotonic() - began
         kills = ended = 0
         while kills < arguments.kills:
-            if killed(commands[rough], chance, longest):
+            if killed(commands[rough], chance, longest / 2):
                 kills += 1
             else:
                 # the work was over: make room for the next kills, as a user who lost files would
                 ended += 1
-                tables = sorted(rough.rglob("*.parquet"))
+                # evidence in the quarantine is not made again where what it belongs to is there
+                tables = sorted((rough / "bars").rglob("*.parquet"))
                 for path in chance.sample(tables, len(tables) // 2):
                     path.unlink()
         runs = 1
@@ -142,11 +143,13 @@ def report(calm: Path, rough: Path, figures: dict[str, int]) -> int:
     left = [path for path in (rough / ".cache").rglob("*") if path.is_file()]
     figures |= {
         "files": len(found),
-        "files_that_differ": len(expected.keys() - same) + len(found.keys() - expected.keys()),
+        "files_that_differ": len(differing := sorted((expected.keys() - same) | (found.keys() - expected.keys()))),
         "temporary_files": len(hidden),
         "downloads_left": len(left),
         "findings_of_verify": len(verify_files(Lake(rough)).findings),
     }
+    if differing:
+        print("\n".join(differing))
     print(json.dumps(figures))
     must_be_none = ("files_that_differ", "temporary_files", "downloads_left", "findings_of_verify")
     return int(any(figures[name] for name in must_be_none) or figures["runs_to_the_end"] > 1)

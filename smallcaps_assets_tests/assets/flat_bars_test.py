@@ -9,6 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.defs.flat_files import session_partitions
+from smallcaps_assets.defs.jobs import nightly_config
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.market_data.flat_files.keys import remote_key
@@ -107,7 +108,9 @@ def test_files_bars_and_nights(platform: Platform, bucket: Bucket) -> None:
     bucket.files.files.pop(key(LAST))
     bucket.replace(DAYS[1])
     before = {symbol: bars.fingerprints(symbol) for symbol in SYMBOLS_OF_MARKET}
-    result = night(platform, NEXT)
+    platform.overrides["history"] = {"first_session": DAYS[0], "last_session": NEXT}
+    platform.gate.requests.clear()
+    result = platform.run("minute_bars", **ALL, config={"minute_bars": {"take_flat_files": True}})
     assert recorded_by(platform, result, "flat_minute_bars") == {DAYS[1], LAST}
     assert rest_requests(platform) == len(SYMBOLS_OF_MARKET)
     night_figures = metadata_of(result, "minute_bars")
@@ -118,8 +121,6 @@ def test_files_bars_and_nights(platform: Platform, bucket: Bucket) -> None:
         changed = {f"{day}" for day, mark in now.items() if before[symbol].get(day) != mark}
         assert changed == {DAYS[1], NEXT}
     assert_frame_equal(bars.read(SYMBOLS_OF_MARKET[0], date.fromisoformat(LAST), date.fromisoformat(LAST)), last)
-    assert report_of(result)["symbols_behind"] == 0
-    assert report_of(result)["symbol_sessions"] == len(SYMBOLS_OF_MARKET)
     # a file that is replaced between the nights: the check of minute_bars says which symbols wait
     bucket.replace(DAYS[2])
     result = platform.run("flat_minute_bars", first=DAYS[2], last=DAYS[2])
@@ -137,6 +138,27 @@ def test_files_bars_and_nights(platform: Platform, bucket: Bucket) -> None:
         "flat_files_agree": True,
         "flat_files_current": True,
     }
+
+
+@pytest.mark.long
+def test_a_night_takes_the_files_that_are_new(platform: Platform, bucket: Bucket) -> None:
+    platform.run("universe")
+    platform.run("flat_minute_bars", first=DAYS[0], last=DAYS[2])
+    bucket.files.files.pop(key(LAST))
+    result = night(platform, NEXT)
+    assert recorded_by(platform, result, "flat_minute_bars") == {DAYS[3], LAST}
+    assert rest_requests(platform) == len(SYMBOLS_OF_MARKET)
+    assert report_of(result)["symbols_behind"] == 0
+    assert report_of(result)["symbol_sessions"] == 6 * len(SYMBOLS_OF_MARKET)
+
+
+def test_the_config_of_a_night_takes_files_and_fits_its_job(platform: Platform) -> None:
+    config = nightly_config(load_settings(overrides=platform.overrides))
+    assert config["ops"]["minute_bars"]["config"] == {"go_on": True, "take_flat_files": True}
+    assert dg.validate_run_config(platform.definitions.resolve_job_def("nightly"), config)
+    platform.overrides["source"] |= {"bars": "rest"}
+    config = nightly_config(load_settings(overrides=platform.overrides))
+    assert config["ops"]["minute_bars"]["config"] == {"go_on": True}
 
 
 def test_sessions_whose_file_cannot_be_had_wait_and_others_do_not(platform: Platform, bucket: Bucket) -> None:

@@ -49,7 +49,7 @@ from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, 
 
 PREFIX = "us_stocks_sip/minute_aggs_v1"
 # two months, with a half day
-DAYS = sessions_of("2025-11-24", "2025-12-02")["date"].to_list()
+DAYS = sessions_of("2025-11-26", "2025-12-02")["date"].to_list()
 TAKES_FILES = FlatRules(compares=False, prefers_files=True)
 
 
@@ -213,15 +213,15 @@ def test_recent_sessions_without_a_file_come_over_rest(bench: Bench) -> None:
 
 def test_sessions_whose_file_is_not_downloaded_wait_for_it(bench: Bench) -> None:
     """REST would take a request for each symbol and month: nobody who chose files expects that."""
-    bench.take(DAYS[:3])
+    bench.take(DAYS[:2])
     requests = bench.client.totals().requests_sent
     made = bench.make()
     assert bench.client.totals().requests_sent == requests
-    assert total(made, "sessions_fetched") == 3 * len(bench.symbols)
+    assert total(made, "sessions_fetched") == 2 * len(bench.symbols)
     (found,) = {problem.partition(": ")[2] for problem in problems(made)}
-    size = sum(len(bench.body(day)) for day in DAYS[3:])
+    size = sum(len(bench.body(day)) for day in DAYS[2:])
     assert found == (
-        f"{len(DAYS) - 3} sessions have flat files that are not in the lake: materialize flat_minute_bars of {DAYS[3]} "
+        f"2 sessions have flat files that are not in the lake: materialize flat_minute_bars of {DAYS[2]} "
         f"to {DAYS[-1]} ({size / 1e9:.2f} GB), then minute_bars again; or set source.bars to rest."
     )
 
@@ -294,7 +294,7 @@ def test_imported_bars_are_never_replaced(bench: Bench) -> None:
 
 
 def test_a_replaced_file_makes_its_day_and_its_symbols_anew(bench: Bench) -> None:
-    day = DAYS[4]
+    day = DAYS[1]
     bench.take()
     bench.make()
     bench.detect()
