@@ -14,11 +14,12 @@ from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, dec
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, symbol_is_safe
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, ListingStore
+from smallcaps_assets.lake.listings import ANSWERS, EVENTS, FIRST, LAST, LISTS, ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
 from smallcaps_assets.pipeline.listings.costs import describe_borders
+from smallcaps_assets.pipeline.listings.ticker_changes import RenamesFound, TickerChanges
 from smallcaps_assets.pipeline.source import source_identity
 from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
 from smallcaps_assets.settings.settings import Settings, universe_file
@@ -35,6 +36,7 @@ class ListingsMade(NamedTuple):
         tests: test symbols of exchanges that are left out.
         unusable: tickers that cannot be followed, since they cannot name a folder.
         unclear: tickers of lists whose rows contradict each other or cannot be read, with the session and the reason.
+        renames: what ticker events say of renames that no share class FIGI proves.
     """
 
     tables: ListingTables
@@ -44,6 +46,7 @@ class ListingsMade(NamedTuple):
     tests: list[str]
     unusable: list[str]
     unclear: list[str]
+    renames: RenamesFound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,17 +104,26 @@ class ListingsUpdate:
         self._keep_what_decides(history)
         tests, unusable = self._left_out(history)
         inferred = infer_listings(_without(history, [*tests, *unusable]))
-        tables = make_tables(inferred.listings, history.sessions, self.store.table())
+        found = self._changes().find(inferred.listings, history.sessions, self._counting(history))
+        tables = make_tables(inferred.listings, history.sessions, self.store.table(), found.renames)
         provenance = {
             FIRST: f"{history.sessions[0]}",
             LAST: f"{history.sessions[-1]}",
             LISTS: [f"{day}" for day in self.store.snapshot_days()],
             ANSWERS: self.store.observations().height,
+            EVENTS: self.store.ticker_events().height,
             "source": requests.source,
         }
         self.store.publish(tables.listings, tables.facts, provenance)
         still_open = len(inferred.questions)
-        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear))
+        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear), found)
+
+    def _changes(self) -> TickerChanges:
+        """What finds the renames; where changes are known to a month, no ticker events are asked for."""
+        one = self.requests
+        return TickerChanges(
+            store=one.store, client=one.client, source=one.source, threads=one.threads, log=one.log, asks=self.is_exact
+        )
 
     def _ask_borders(self) -> None:
         """Ask for sessions between two observations that differ, until none is left that can be answered."""
