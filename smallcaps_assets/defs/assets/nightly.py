@@ -63,7 +63,7 @@ def nightly_report(
     done = _materialized(instance, run.run_id)
     causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
     research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
-    listings = _listings_problems(instance, run.run_id)
+    listings = listings_problems(instance, run.run_id)
     behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
     # such as candidates that could not be published beside a shard that was
     late = set(behind["symbol"])
@@ -126,7 +126,7 @@ def research_problems(
     return [*causes, *_step_problems(instance, run_id, lambda name: name not in _OF_LISTINGS)]
 
 
-def _listings_problems(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+def listings_problems(instance: dg.DagsterInstance, run_id: str) -> list[str]:
     """What failed of the listings in a run, one line per cause."""
     return _step_problems(instance, run_id, lambda name: name in _OF_LISTINGS)
 
