@@ -153,12 +153,12 @@ def ask_ticker_events(client: MarketDataClient, identifier: str, today: date) ->
     Raises:
         MarketDataError: the vendor did not deliver.
     """
-    asked = {"asked_for": pl.lit(identifier), "asked_on": pl.lit(today)}
     try:
-        rows = client.reference.ticker_events(identifier).frame.with_columns(is_known=pl.lit(value=True), **asked)
+        rows = client.reference.ticker_events(identifier).frame.with_columns(is_known=pl.lit(value=True))
     except NotFound:
-        rows = pl.select(is_known=pl.lit(value=False), **asked)
-    return rows.match_to_schema(TICKER_EVENTS, missing_columns="insert")
+        rows = pl.DataFrame({"is_known": [False]})
+    asked = rows.with_columns(asked_for=pl.lit(identifier), asked_on=pl.lit(today))
+    return asked.match_to_schema(TICKER_EVENTS, missing_columns="insert")
 
 
 def describe_ticker_events(securities: int, requests_per_minute: float | None) -> str:
