@@ -22,7 +22,7 @@ LAST: Final = "last"
 # the sessions of the lists, and how many answers on single tickers and rows of ticker events there were
 LISTS: Final = "lists"
 ANSWERS: Final = "answers"
-EVENTS: Final = "ticker_events"
+TICKER_EVENT_ROWS: Final = "ticker_events"
 
 
 @dataclass(frozen=True)

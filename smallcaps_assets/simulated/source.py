@@ -85,7 +85,7 @@ class Market(Protocol):
 
 
 @runtime_checkable
-class TickerHistory(Protocol):
+class RenamingMarket(Protocol):
     """A market whose companies change their tickers."""
 
     def ticker_events(self, identifier: str) -> Row | None:

@@ -83,8 +83,8 @@ def nightly_report(
         **_seconds(instance, run.run_id),
     }
     yield dg.MaterializeResult(value=behind, metadata=figures)
-    told = ((_LISTINGS_FAILED, listings), (_RESEARCH_FAILED, research))
-    others = [f"{says}\n{limit_lines(lines)}" for says, lines in told if lines]
+    named = ((_LISTINGS_FAILED, listings), (_RESEARCH_FAILED, research))
+    others = [f"{says}\n{limit_lines(lines)}" for says, lines in named if lines]
     if not behind.is_empty():
         raise CaptureIncomplete("\n".join([_behind_message(behind, len(followed)), *others]))
     if of_others:

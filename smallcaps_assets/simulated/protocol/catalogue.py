@@ -8,7 +8,7 @@ from datetime import date
 from typing import Final
 
 from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request, parse_date
-from smallcaps_assets.simulated.source import Market, Row, TickerHistory
+from smallcaps_assets.simulated.source import Market, RenamingMarket, Row
 
 _OPERATORS: Final[dict[str, Callable[[float | str, float | str], bool]]] = {
     "": lambda value, bound: value == bound,
@@ -82,7 +82,7 @@ def tickers_page(request: Request, market: Market) -> ReplyPage:
 
 def ticker_events(market: Market, identifier: str, today: date) -> Row | None:
     """The tickers that a security had; None where it is unknown. In most markets it always had the one of today."""
-    if isinstance(market, TickerHistory):
+    if isinstance(market, RenamingMarket):
         return market.ticker_events(identifier)
     details = market.details(identifier, today)
     if details is None:
