@@ -71,7 +71,7 @@ def all_keys() -> set[dg.AssetKey]:
     ("asset", "upstream"),
     [
         ("listings", set()),
-        ("universe", {"listings"}),
+        ("universe", set()),
         ("trade_conditions", set()),
         ("splits", set()),
         ("minute_bars", {"universe"}),

@@ -157,6 +157,8 @@ def test_every_json_block_is_a_fault_script(block: Block) -> None:
     assert fault_script(block.text)
 
 
+# of rclone and restic, in the recipe for a bucket
+OF_BUCKETS = {"--exclude", "--size-only", "--fast-list", "--transfers", "--target"}
 # of `juicefs mount`, which mounts a shared lake
 OF_JUICEFS = {
     "--attr-cache",
@@ -177,4 +179,4 @@ def test_every_flag_in_the_text_exists(page: Path) -> None:
     known = set(re.findall(r'"(--[a-z-]+)"', "".join(file.read_text(encoding="utf-8") for file in sources)))
     code = inline_code(page.read_text(encoding="utf-8"))
     named = {flag for text in code for flag in re.findall(r"(?<!\w)--[a-z][a-z-]*", text)}
-    assert named - known - OF_JUICEFS - {"--dist", "--help"} == set()
+    assert named - known - OF_JUICEFS - OF_BUCKETS - {"--dist", "--help"} == set()

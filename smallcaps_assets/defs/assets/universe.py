@@ -28,7 +28,6 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 
 @dg.asset(
     pool=VENDOR_POOL,
-    deps=["listings"],
     metadata=column_schema(UNIVERSE, below=True),
     check_specs=[
         dg.AssetCheckSpec(
@@ -47,7 +46,8 @@ def universe(
 
     Each becomes a partition of the assets below. Excluded symbols are kept, with the reason. A symbol that leaves is
     marked inactive and becomes active when it is listed again; its partition and its data stay. With float and short
-    interest where the plan includes them.
+    interest where the plan includes them. Where the lake has `listings`, which is optional and therefore no upstream
+    asset, symbols that were in the universe once are followed as well.
     """
     loaded = settings.load()
     expected = completed_sessions(loaded.history, loaded.sessions, settings.now())
