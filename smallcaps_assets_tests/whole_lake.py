@@ -12,6 +12,7 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
+from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
@@ -164,6 +165,8 @@ def _fill_ticker_lists(lake: Lake) -> None:
         store.add_snapshot(day, rows.match_to_schema(SNAPSHOT, missing_columns="insert"), {"day": f"{day}"})
     answers = pl.DataFrame({"day": [DAYS[1]], "symbol": [ONE], "is_listed": [True]})
     store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
+    events = pl.DataFrame({"asked_for": [ONE], "asked_on": [DAYS[1]], "is_known": [False]})
+    store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
     listed = pl.DataFrame(
         {"symbol": SYMBOLS, "listing_id": [f"{symbol}_20251103" for symbol in SYMBOLS], "active_from": DAYS[0]}
     )
@@ -171,7 +174,13 @@ def _fill_ticker_lists(lake: Lake) -> None:
     store.publish(
         listed.match_to_schema(LISTINGS, missing_columns="insert"),
         facts.match_to_schema(LISTING_FACTS, missing_columns="insert"),
-        {"first": f"{DAYS[0]}", "last": f"{QUIET}", "lists": [f"{DAYS[0]}", f"{QUIET}"], "answers": 1},
+        {
+            "first": f"{DAYS[0]}",
+            "last": f"{QUIET}",
+            "lists": [f"{DAYS[0]}", f"{QUIET}"],
+            "answers": 1,
+            "ticker_events": 1,
+        },
     )
 
 

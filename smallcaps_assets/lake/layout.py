@@ -153,6 +153,11 @@ class Lake:
         return self.root / "reference" / "listings" / "observations.parquet"
 
     @property
+    def ticker_events(self) -> Path:
+        """What the vendor answered about the tickers that securities had."""
+        return self.root / "reference" / "listings" / "ticker_events.parquet"
+
+    @property
     def shares_outstanding(self) -> Path:
         """Shares outstanding of single symbols, by the day for which the vendor gave them."""
         return self.root / "reference" / "shares_outstanding.parquet"

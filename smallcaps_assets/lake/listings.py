@@ -9,6 +9,7 @@ import polars as pl
 from smallcaps_assets.domain.listings.lookup import listed_on
 from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
+from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.tables import match_columns
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
@@ -18,9 +19,10 @@ from smallcaps_assets.lake.layout import Lake
 # keys of the provenance: the first and the last session of which the vendor's list was read
 FIRST: Final = "first"
 LAST: Final = "last"
-# the sessions of the lists, and how many answers on single tickers there were
+# the sessions of the lists, and how many answers on single tickers and rows of ticker events there were
 LISTS: Final = "lists"
 ANSWERS: Final = "answers"
+TICKER_EVENT_ROWS: Final = "ticker_events"
 
 
 @dataclass(frozen=True)
@@ -133,3 +135,14 @@ class ListingStore:
         """Publish all that is kept of them (OBSERVATIONS)."""
         ordered = rows.match_to_schema(OBSERVATIONS).sort("symbol", "day")
         publish_changed(self.lake.listing_observations, ordered, {"source": source}, below=self.lake.root)
+
+    def ticker_events(self) -> pl.DataFrame:
+        """What the vendor answered about the tickers that securities had (TICKER_EVENTS)."""
+        path = self.lake.ticker_events
+        return read_table(path, TICKER_EVENTS) if is_stored(path) else TICKER_EVENTS.to_frame()
+
+    def add_ticker_events(self, rows: pl.DataFrame, source: str) -> None:
+        """Publish more of them (TICKER_EVENTS); an answer replaces the earlier one to the same question."""
+        earlier = self.ticker_events().join(rows, on="asked_for", how="anti")
+        every = pl.concat([earlier, rows.match_to_schema(TICKER_EVENTS)]).sort("asked_for", "date", "ticker")
+        publish_changed(self.lake.ticker_events, every, {"source": source}, below=self.lake.root)

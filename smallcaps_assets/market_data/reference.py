@@ -100,6 +100,22 @@ class ReferenceData:
         pages = self._downloads.pages(request, partial(wire.parse_details_page, symbol=symbol), counts)
         return complete_download(pages[0], counts)
 
+    def ticker_events(self, identifier: str) -> Download:
+        """The tickers that a security had (TICKER_CHANGES of reference_wire), oldest first.
+
+        Args:
+            identifier: its composite FIGI, or a ticker, which means the security that has it now.
+
+        Raises:
+            InputError: `identifier` is not usable in a path.
+            NotFound: the vendor knows no such security.
+            MarketDataError: the vendor did not deliver.
+        """
+        path, counts = f"/vX/reference/tickers/{quote_symbol(identifier)}/events", RequestCounts()
+        request = PagedRequest(path=path, root=path, query={"types": "ticker_change"}, what="ticker events")
+        pages = self._downloads.pages(request, wire.parse_ticker_events_page, counts)
+        return complete_download(pages[0], counts)
+
     def closes(self, day: date) -> Download:
         """The last price, as traded, of every symbol that traded on a day: symbol, price_usd (null where unknown).
 

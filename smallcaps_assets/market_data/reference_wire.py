@@ -13,6 +13,7 @@ from smallcaps_assets.market_data.bad_rows import find_row_fault, parse_without_
 from smallcaps_assets.market_data.envelope import (
     Fields,
     ParsedPage,
+    check_filled,
     check_sent,
     frame_rows,
     make_page,
@@ -38,6 +39,8 @@ _DETAILS: Final[Fields] = {
     **dict.fromkeys(("ticker", "name", "type", "primary_exchange", "list_date"), _TEXT),
     **dict.fromkeys(("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding"), _FLOAT),
 }
+_EVENT: Final = pa.struct({"type": _TEXT, "date": _TEXT, "ticker_change": pa.struct({"ticker": _TEXT})})
+_TICKER_EVENTS: Final[Fields] = {"composite_figi": _TEXT, "cik": _TEXT, "events": pa.list_(_EVENT)}
 _DAY_BAR: Final[Fields] = {"T": _TEXT, "c": _FLOAT, "t": pa.int64()}
 
 FREE_FLOAT: Final = pl.Schema({"symbol": pl.String(), "float_shares": pl.Float64(), "effective_date": pl.Date()})
@@ -59,6 +62,9 @@ TICKER_DETAILS: Final = pl.Schema(
         "listed": pl.Date(),
         "shares_outstanding": pl.Float64(),
     }
+)
+TICKER_CHANGES: Final = pl.Schema(
+    {"composite_figi": pl.String(), "cik": pl.String(), "date": pl.Date(), "ticker": pl.String()}
 )
 CLOSES: Final = pl.Schema({"symbol": pl.String(), "price_usd": pl.Float64()})
 
@@ -128,6 +134,31 @@ def parse_details_page(body: bytes, symbol: str) -> ParsedPage:
     )
     of_classes = [count.meta.output_name() for count in shares]
     return make_page(details.drop(of_classes).rename(names).match_to_schema(TICKER_DETAILS), head)
+
+
+def parse_ticker_events_page(body: bytes) -> ParsedPage:
+    """The ticker changes (TICKER_CHANGES) of one security, oldest first; one row without a ticker where it has none.
+
+    Events of other types are left out.
+
+    Raises:
+        BadPage: not the promised shape, no list of events, an event without its type, or a change without its ticker or
+            date.
+    """
+    row, head = parse_answer(body, _TICKER_EVENTS, single=True)
+    if row is None:
+        raise BadPage("no `results`, which ticker events must have")
+    security = frame_rows(row, ("events",))
+    events = security.explode("events", empty_as_null=False).unnest("events")
+    check_filled(events, ("type",))
+    changes = events.filter(pl.col("type") == "ticker_change").select(
+        "composite_figi", "cik", "date", pl.col("ticker_change").struct.field("ticker")
+    )
+    check_filled(changes, ("date", "ticker"))
+    changes = changes.with_columns(_dates(changes, "date")).unique().sort("date", "ticker")
+    if changes.is_empty():
+        changes = security.drop("events").match_to_schema(TICKER_CHANGES, missing_columns="insert")
+    return make_page(changes.match_to_schema(TICKER_CHANGES), head)
 
 
 def parse_closes_page(body: bytes, window: tuple[int, int]) -> ParsedPage:

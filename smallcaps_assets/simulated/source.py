@@ -1,7 +1,7 @@
 """The interface of a market, simulated or replayed, behind the simulated exchange."""
 
 from datetime import date
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import polars as pl
 
@@ -81,4 +81,17 @@ class Market(Protocol):
 
     def short_interest(self) -> list[Row]:
         """ticker, settlement_date, short_interest, avg_daily_volume and days_to_cover, by ticker and date."""
+        ...
+
+
+@runtime_checkable
+class RenamingMarket(Protocol):
+    """A market whose companies change their tickers."""
+
+    def ticker_events(self, identifier: str) -> Row | None:
+        """The tickers that a company had, as the vendor gives them; None where no company is meant.
+
+        Args:
+            identifier: a ticker, which means the company that has it today, or a composite FIGI.
+        """
         ...

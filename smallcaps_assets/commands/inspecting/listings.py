@@ -10,12 +10,16 @@ import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable, show
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
+from smallcaps_assets.domain.listings.inference import Question
 from smallcaps_assets.domain.listings.lookup import listed_on
+from smallcaps_assets.domain.listings.requests import most_requests
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS
 from smallcaps_assets.domain.words import count_clause, count_noun, estimate_duration
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.listings.costs import ListCosts, list_costs
+from smallcaps_assets.pipeline.listings.counted import counted_tickers
+from smallcaps_assets.pipeline.universe.share_costs import ShareCosts, share_costs
 from smallcaps_assets.settings.settings import Settings
 
 NEEDS: Final = "a lake."
@@ -64,12 +68,19 @@ def run(arguments: Namespace) -> int:
     asked = rows.filter(pl.col("symbol").is_in(arguments.tickers)) if arguments.tickers else rows
     sessions = completed_sessions(settings.history, settings.sessions, datetime.now(UTC))
     costs = list_costs(store, sessions) if sessions else ListCosts([], 1)
+    questions = counted_tickers(settings).open_questions(store) if settings.universe.listing_borders == "exact" else []
+    shares = share_costs(lake, settings.universe)
     if arguments.json:
         listed = asked.to_dicts() if arguments.tickers or arguments.on else []
         document = {"lake": str(lake.root), "covers": store.covers(), **_counts(rows), **costs.as_json()}
-        print(json.dumps(document | {"listings": listed}, default=str))
+        later = {
+            "requests_for_borders_at_most": most_requests(questions),
+            "requests_for_shares": None if shares is None else shares.requests,
+        }
+        print(json.dumps(document | later | {"listings": listed}, default=str))
         return 0
     show(f"lake {lake.root}", *_state(store, rows, arguments.on), *_missing(costs, settings, is_made=table is not None))
+    show(*_borders(questions, settings), *_shares(shares, settings))
     if arguments.tickers or arguments.on:
         show(*_listed(asked, arguments.tickers))
     return 0
@@ -109,14 +120,44 @@ def _missing(costs: ListCosts, settings: Settings, *, is_made: bool) -> list[str
     """What is to ask for, before it is paid."""
     if not costs.days:
         return []
-    limit = settings.source.requests_per_minute
-    hours = f", {estimate_duration(60 * costs.requests / limit)} at {limit:g} a minute" if limit else ""
-    then = "" if settings.universe.listing_borders == "monthly" or is_made else _BORDERS
+    exact = settings.universe.listing_borders == "exact"
+    then = _BORDERS.format(_USUAL_BORDERS * len(costs.days)) if exact and not is_made else ""
     lists = count_clause(len(costs.days), "list of tickers is", "lists of tickers are")
-    return [f"missing:  {lists} missing, about {count_noun(costs.requests, 'request')}{hours}{then}"]
+    return [f"missing:  {lists} missing, about {_requests(costs.requests, settings)}{then}"]
 
 
-_BORDERS: Final = "; then some 200 for the sessions of the changes of each month, stated before they are sent"
+def _borders(questions: Sequence[Question], settings: Settings) -> list[str]:
+    """What asking for the sessions of changes between stored lists costs at most."""
+    if not questions:
+        return []
+    changed = count_noun(len({question.symbol for question in questions}), "ticker")
+    most = _requests(most_requests(questions), settings)
+    return [f"borders:  {changed} changed between two lists on an unknown session, at most {most}"]
+
+
+def _shares(costs: ShareCosts | None, settings: Settings) -> list[str]:
+    """What `event_listings` costs, where the market cap of events has a limit."""
+    if costs is None:
+        return ["shares:   unknown until events are detected: one to two requests per symbol and quarter with events"]
+    if not costs.requests:
+        return []
+    bound, later = ("at most ", "") if costs.is_bound else ("", _DECISIVE)
+    requests = _requests(costs.requests, settings)
+    return [f"shares:   event_listings sends {bound}{requests} for shares outstanding{later}"]
+
+
+def _requests(count: int, settings: Settings) -> str:
+    """A number of requests, and how long they take."""
+    limit = settings.source.requests_per_minute
+    duration = f", {estimate_duration(60 * count / limit)} at {limit:g} a minute" if limit else ""
+    return f"{count_noun(count, 'request')}{duration}"
+
+
+_USUAL_BORDERS: Final = 200
+_BORDERS: Final = (
+    "; then some 200 for the sessions of the changes of each month, about {:,} in all, stated before they are sent"
+)
+_DECISIVE: Final = "; then one for each date of events on which a number that changed within its quarter decides"
 
 
 def _listed(rows: pl.DataFrame, symbols: Sequence[str]) -> list[Printable]:

@@ -22,6 +22,7 @@ from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
+from smallcaps_assets.pipeline.listings.ticker_changes import RenamesFound
 from smallcaps_assets.pipeline.listings.update import ListingsMade, listings_update
 from smallcaps_assets.settings.settings import Settings
 
@@ -67,7 +68,8 @@ def listings(
     From the vendor's lists of tickers as of the first session of each month and of the last session, and, between two
     that differ, from answers of other sessions, so that each border is known to the session (unless
     universe.listing_borders is monthly). Only what is missing is asked for, and the number of requests is logged before
-    they are sent: about 12 for a list, and some 200 for the changes of a month. Type and exchange through time are in
+    they are sent: about 12 for a list, some 200 for the changes of a month, and one for the ticker events of a security
+    whose change of ticker no share class FIGI proves. Type and exchange through time are in
     reference/listing_facts.parquet beside it.
     """
     loaded, store = settings.load(), ListingStore(lake.lake)
@@ -120,11 +122,24 @@ def _figures(made: ListingsMade | None, store: ListingStore) -> Metadata:
         "listed": rows["active_to"].null_count(),
         "ended": rows["active_to"].count(),
         "renamed": renamed.height,
+        **_of_ticker_events(made.renames),
         "tickers with several listings": reused.height,
         "without a FIGI": rows.filter(pl.col("share_class_figi").is_null() & pl.col("composite_figi").is_null()).height,
         "changes known to a month": made.open,
         "latest renames": table(renamed.select("former_symbol", "symbol", "active_from", "name").head(_SHOWN)),
         **_left_out(made),
+    }
+
+
+def _of_ticker_events(found: RenamesFound) -> Metadata:
+    """What ticker events say of the renames in doubt."""
+    if not found.doubtful:
+        return {}
+    return {
+        "possible renames without a share class FIGI": found.doubtful,
+        "of these confirmed by ticker events": found.confirmed,
+        "of these contradicted by ticker events": found.denied,
+        **({} if found.state is None else {"ticker_events": found.state}),
     }
 
 

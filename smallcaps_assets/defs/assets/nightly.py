@@ -1,6 +1,6 @@
 """Asset `nightly_report`: what the nightly run did, and which symbols are behind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import dagster as dg
@@ -25,6 +25,13 @@ _RESEARCH_FAILED: Final = (
     "Not all research tables are up to date; bars, events, MASTER and the manifests are not concerned. The next night "
     "makes what is missing."
 )
+_LISTINGS_FAILED: Final = (
+    "Listings or the listings of events are not up to date: the last ones are used. Bars, events and MASTER are not "
+    "concerned; events of symbols that were renamed or listed since may be judged by their former listing. The next "
+    "night makes what is missing."
+)
+# steps of a night that failed without ending it, apart from research
+_OF_LISTINGS: Final = ("listings", "event_listings")
 
 
 def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
@@ -56,6 +63,7 @@ def nightly_report(
     done = _materialized(instance, run.run_id)
     causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
     research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
+    listings = listings_problems(instance, run.run_id)
     behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
     # such as candidates that could not be published beside a shard that was
     late = set(behind["symbol"])
@@ -70,17 +78,19 @@ def nightly_report(
         "new symbols next night": ", ".join([symbol for symbol in active if symbol not in in_run][:_SHOWN]) or "none",
         "behind": table(_behind(behind)),
         **({"research": limit_lines(research)} if research else {}),
+        **({"listings": limit_lines(listings)} if listings else {}),
         **_totals(done),
         **_seconds(instance, run.run_id),
     }
     yield dg.MaterializeResult(value=behind, metadata=figures)
+    named = ((_LISTINGS_FAILED, listings), (_RESEARCH_FAILED, research))
+    others = [f"{says}\n{limit_lines(lines)}" for says, lines in named if lines]
     if not behind.is_empty():
-        also = f"\n{_RESEARCH_FAILED}\n{limit_lines(research)}" if research else ""
-        raise CaptureIncomplete(f"{_behind_message(behind, len(followed))}{also}")
+        raise CaptureIncomplete("\n".join([_behind_message(behind, len(followed)), *others]))
     if of_others:
         raise CaptureIncomplete(f"symbols that left the universe failed:\n{limit_lines(group_problems(of_others))}")
-    if research:
-        raise CaptureIncomplete(f"{_RESEARCH_FAILED}\n{limit_lines(research)}")
+    if others:
+        raise CaptureIncomplete("\n".join(others))
 
 
 def _behind(behind: pl.DataFrame) -> pl.DataFrame:
@@ -113,6 +123,16 @@ def research_problems(
     """
     partitions = [one for one in failed if one.asset_key.to_user_string() not in _OF_BEHIND]
     causes = dict.fromkeys(str(one.metadata[PROBLEMS].value) for one in partitions)
+    return [*causes, *_step_problems(instance, run_id, lambda name: name not in _OF_LISTINGS)]
+
+
+def listings_problems(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """What failed of the listings in a run, one line per cause."""
+    return _step_problems(instance, run_id, lambda name: name in _OF_LISTINGS)
+
+
+def _step_problems(instance: dg.DagsterInstance, run_id: str, counts: Callable[[str], bool]) -> list[str]:
+    """The problems that steps of a run recorded without a partition, of the assets that count, one line per cause."""
     noted = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_OBSERVATION)
     # what failed of partitions, the step that computed them names once
     observed = (
@@ -120,8 +140,9 @@ def research_problems(
     )
     by_cause = dict[str, list[str]]()
     for one in observed:
-        by_cause.setdefault(str(one.metadata[PROBLEMS].value), []).append(one.asset_key.to_user_string())
-    return [*causes, *(f"{', '.join(names)}: {cause}" for cause, names in by_cause.items())]
+        if counts(name := one.asset_key.to_user_string()):
+            by_cause.setdefault(str(one.metadata[PROBLEMS].value), []).append(name)
+    return [f"{', '.join(names)}: {cause}" for cause, names in by_cause.items()]
 
 
 def _totals(done: list[dg.AssetMaterialization]) -> Metadata:

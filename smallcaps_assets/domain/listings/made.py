@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from smallcaps_assets.domain.listings.inference import FactSpan, ListingSpan
-from smallcaps_assets.domain.listings.renames import find_renames
+from smallcaps_assets.domain.listings.renames import Rename, find_renames
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS
 
 
@@ -19,7 +19,10 @@ class ListingTables(NamedTuple):
 
 
 def make_tables(
-    spans: Sequence[ListingSpan], sessions: Sequence[date], before: pl.DataFrame | None = None
+    spans: Sequence[ListingSpan],
+    sessions: Sequence[date],
+    before: pl.DataFrame | None = None,
+    renames: Iterable[Rename] | None = None,
 ) -> ListingTables:
     """The tables of listings.
 
@@ -27,9 +30,10 @@ def make_tables(
         spans: the listings, by symbol and time.
         sessions: the sessions that their numbers mean.
         before: LISTINGS as they were, whose names stay; None if there were none.
+        renames: which of them follow each other; if not given, those that their numbers tell.
     """
     named = _names(spans, sessions, before)
-    renames = find_renames(spans)
+    renames = find_renames(spans) if renames is None else list(renames)
     former = {one.next: spans[one.former].symbol for one in renames}
     later = {one.former: spans[one.next].symbol for one in renames}
     listings = [

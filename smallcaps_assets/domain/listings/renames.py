@@ -1,7 +1,7 @@
 """Which listings follow each other: one security that changes its ticker."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from smallcaps_assets.domain.listings.inference import MOST_ABSENT_SESSIONS, ListingSpan
@@ -14,25 +14,51 @@ class Rename(NamedTuple):
     next: int
 
 
-def find_renames(listings: Sequence[ListingSpan]) -> list[Rename]:
+def find_renames(
+    listings: Sequence[ListingSpan], confirmed: Collection[Rename] = (), denied: Collection[Rename] = ()
+) -> list[Rename]:
     """The listings that follow each other under different tickers.
 
     One ends at most MOST_ABSENT_SESSIONS sessions before or after the other begins, and both have the same share class
     FIGI, or else the same composite FIGI. Without any, they have the same CIK and type, and are the only listings of
     that company that end and begin then.
+
+    Args:
+        listings: the listings, by symbol and time.
+        confirmed: renames of `doubtful_renames` that are known to be true; they come before others.
+        denied: those that are known to be false.
     """
-    found: list[Rename] = []
-    for key, is_unique in ((_share_class, False), (_composite, False), (_company, True)):
-        ended, begun = {one.former for one in found}, {one.next for one in found}
-        for group in _groups(listings, key):
-            pairs = [
-                Rename(former, later)
-                for former in group
-                for later in group
-                if former not in ended and later not in begun and _follows(listings[former], listings[later])
-            ]
-            found.extend(_clear(pairs) if is_unique else _nearest(pairs, listings))
+    found = list(_nearest(_pairs(listings, _share_class, ()), listings))
+    for key, is_unique in ((_composite, False), (_company, True)):
+        found.extend(_nearest([pair for pair in _pairs(listings, key, found) if pair in confirmed], listings))
+        pairs = [pair for pair in _pairs(listings, key, found) if pair not in denied]
+        found.extend(_clear(pairs) if is_unique else _nearest(pairs, listings))
     return found
+
+
+def doubtful_renames(listings: Sequence[ListingSpan]) -> list[Rename]:
+    """The possible renames that no share class FIGI proves, in order.
+
+    These are pairs of the same composite FIGI, or of the same CIK and type, of which neither has a rename by share
+    class.
+    """
+    proved = list(_nearest(_pairs(listings, _share_class, ()), listings))
+    pairs = {pair for key in (_composite, _company) for pair in _pairs(listings, key, proved)}
+    return sorted(pairs)
+
+
+def _pairs(
+    listings: Sequence[ListingSpan], key: Callable[[ListingSpan], object], found: Collection[Rename]
+) -> list[Rename]:
+    """The listings with the same key that may follow each other, without those that a rename of `found` has."""
+    ended, begun = {one.former for one in found}, {one.next for one in found}
+    return [
+        Rename(former, later)
+        for group in _groups(listings, key)
+        for former in group
+        for later in group
+        if former not in ended and later not in begun and _follows(listings[former], listings[later])
+    ]
 
 
 def _share_class(listing: ListingSpan) -> object:

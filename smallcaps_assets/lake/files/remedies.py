@@ -71,6 +71,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/listings/ticker_events\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks for it again: one request for each change "
+            "of a ticker that no share class FIGI proves."
+        ),
+    ),
+    (
         r"reference/shares_outstanding\.parquet",
         (
             "Restore it, or remove it and materialize event_listings, which asks for it again: one to two requests "

@@ -108,6 +108,12 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         _table_with("day", "symbol", "is_listed"),
     ),
     FileKind(
+        "ticker events",
+        r"reference/listings/ticker_events\.parquet",
+        parquet_state,
+        _table_with("asked_for", "asked_on", "ticker"),
+    ),
+    FileKind(
         "shares outstanding",
         r"reference/shares_outstanding\.parquet",
         parquet_state,

@@ -5,23 +5,21 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-import polars as pl
-
 from smallcaps_assets.domain.listings.inference import infer_listings
 from smallcaps_assets.domain.listings.made import ListingTables, make_tables
 from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, middle, plan_round
-from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, decisive_observations, to_history
-from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, symbol_is_safe
+from smallcaps_assets.domain.listings.states import TickerHistory, decisive_observations, to_history
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, ListingStore
-from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, TICKER_EVENT_ROWS, ListingStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
 from smallcaps_assets.pipeline.listings.costs import describe_borders
+from smallcaps_assets.pipeline.listings.counted import CountedTickers, counted_tickers, evidence_of, without
+from smallcaps_assets.pipeline.listings.ticker_changes import RenamesFound, TickerChanges
 from smallcaps_assets.pipeline.source import source_identity
-from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
-from smallcaps_assets.settings.settings import Settings, universe_file
+from smallcaps_assets.settings.settings import Settings
 
 
 class ListingsMade(NamedTuple):
@@ -35,6 +33,7 @@ class ListingsMade(NamedTuple):
         tests: test symbols of exchanges that are left out.
         unusable: tickers that cannot be followed, since they cannot name a folder.
         unclear: tickers of lists whose rows contradict each other or cannot be read, with the session and the reason.
+        renames: what ticker events say of renames that no share class FIGI proves.
     """
 
     tables: ListingTables
@@ -44,6 +43,7 @@ class ListingsMade(NamedTuple):
     tests: list[str]
     unusable: list[str]
     unclear: list[str]
+    renames: RenamesFound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +71,11 @@ class ListingsUpdate:
         """The listings."""
         return self.requests.store
 
+    @property
+    def counted(self) -> CountedTickers:
+        """The tickers whose changes count."""
+        return CountedTickers(self.tests, self.ticker_types, self.named, self.only_named)
+
     def run(self, sessions: Sequence[date]) -> ListingsMade | None:
         """The listings as of the last one of `sessions`, stored; None where the plan has no list at all.
 
@@ -97,32 +102,41 @@ class ListingsUpdate:
         lists = len(asked) + requests.short_lists_again(asked)
         if self.is_exact:
             self._ask_borders()
-        history = to_history(self._evidence())
+        history = to_history(evidence_of(self.store))
         self._keep_what_decides(history)
-        tests, unusable = self._left_out(history)
-        inferred = infer_listings(_without(history, [*tests, *unusable]))
-        tables = make_tables(inferred.listings, history.sessions, self.store.table())
+        tests, unusable = self.counted.left_out(history)
+        inferred = infer_listings(without(history, [*tests, *unusable]))
+        found = self._changes().find(inferred.listings, history.sessions, self.counted.counting(history))
+        tables = make_tables(inferred.listings, history.sessions, self.store.table(), found.renames)
         provenance = {
             FIRST: f"{history.sessions[0]}",
             LAST: f"{history.sessions[-1]}",
             LISTS: [f"{day}" for day in self.store.snapshot_days()],
             ANSWERS: self.store.observations().height,
+            TICKER_EVENT_ROWS: self.store.ticker_events().height,
             "source": requests.source,
         }
         self.store.publish(tables.listings, tables.facts, provenance)
         still_open = len(inferred.questions)
-        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear))
+        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear), found)
+
+    def _changes(self) -> TickerChanges:
+        """What finds the renames; where changes are known to a month, no ticker events are asked for."""
+        one = self.requests
+        return TickerChanges(
+            store=one.store, client=one.client, source=one.source, threads=one.threads, log=one.log, asks=self.is_exact
+        )
 
     def _ask_borders(self) -> None:
         """Ask for sessions between two observations that differ, until none is left that can be answered."""
-        evidence, asked, is_first = self._evidence(), set[tuple[str, date]](), True
+        evidence, asked, is_first = evidence_of(self.store), set[tuple[str, date]](), True
         pages = list_pages(self.store.snapshot(evidence.days[-1]).height)
         sessions = evidence.sessions
         while True:
             history = to_history(evidence)
-            left_out = [name for some in self._left_out(history) for name in some]
-            inferred = infer_listings(_without(history, left_out))
-            counting = self._counting(history)
+            left_out = [name for some in self.counted.left_out(history) for name in some]
+            inferred = infer_listings(without(history, left_out))
+            counting = self.counted.counting(history)
             questions = [
                 question
                 for question in inferred.questions
@@ -140,34 +154,6 @@ class ListingsUpdate:
             self.requests.observe_lists(days, inferred.questions, sessions)
             self.requests.observe_tickers(singles)
             evidence = evidence._replace(observations=self.store.observations())
-
-    def _counting(self, history: TickerHistory) -> Collection[str]:
-        """The tickers whose changes are asked for: of a followed type, or of no known one, or named.
-
-        Where the universe is named, these are its tickers, and others of the same securities.
-        """
-        rows, named = history.rows, pl.col("symbol").is_in(list(self.named))
-        if self.only_named:
-            figis = rows.filter(named)["share_class_figi"].drop_nulls().unique()
-            counts = named | pl.col("share_class_figi").is_in(figis.implode())
-        elif self.ticker_types is None:
-            counts = pl.lit(value=True)
-        else:
-            of_type = pl.col("ticker_type").is_in(list(self.ticker_types)) | pl.col("ticker_type").is_null()
-            counts = named | of_type
-        return set(rows.filter(counts)["symbol"])
-
-    def _evidence(self) -> Evidence:
-        """All that is stored; sessions go from the first list to the last one."""
-        days = self.store.snapshot_days()
-        sessions = xnys_calendar(days[0], days[-1])["date"].to_list()
-        return Evidence(sessions, days, self.store.sightings(), self.store.observations())
-
-    def _left_out(self, history: TickerHistory) -> tuple[list[str], list[str]]:
-        """Test symbols of exchanges, and tickers that are not usable as names."""
-        symbols = history.rows.select("symbol").unique()
-        unusable = symbols.filter(~symbol_is_safe(pl.col("symbol")))["symbol"].sort().to_list()
-        return self.tests.among(symbols["symbol"]), unusable
 
     def _keep_what_decides(self, history: TickerHistory) -> None:
         """Replace lists that are neither of the first session of a month nor the newest by what decides of them."""
@@ -188,8 +174,7 @@ def listings_update(
     Raises:
         InputError: the file of symbols cannot be used.
     """
-    params, file = settings.universe, universe_file(settings)
-    named = set(map(canonical_name, params.symbols or ())) if file is None else set(read_symbols(file).rows["symbol"])
+    counted = counted_tickers(settings)
     requests = ListingRequests(
         store=ListingStore(lake),
         client=client,
@@ -199,13 +184,6 @@ def listings_update(
     )
     return ListingsUpdate(
         requests=requests,
-        tests=ExchangeTestSymbols(tuple(params.test_symbols), frozenset(named)),
-        ticker_types=params.ticker_types,
-        named=named,
-        only_named=params.is_named,
-        is_exact=params.listing_borders == "exact",
+        **counted._asdict(),
+        is_exact=settings.universe.listing_borders == "exact",
     )
-
-
-def _without(history: TickerHistory, symbols: Sequence[str]) -> TickerHistory:
-    return history._replace(states=history.states.filter(~pl.col("symbol").is_in(symbols)))

@@ -106,6 +106,30 @@ class CorporateMarket:
                 return self._details(company, tenure, day)
         return None
 
+    def ticker_events(self, identifier: str) -> Row | None:
+        """The tickers that a company has had up to now, latest first; None where no company is meant.
+
+        Args:
+            identifier: a ticker, which means the company that has it today, or a composite FIGI.
+        """
+        today = self._today()
+        for company in self._companies:
+            past = [tenure for tenure in company.tenures if tenure.first <= today]
+            has_ticker = any(tenure.ticker == identifier and tenure.holds(today) for tenure in past)
+            has_figi = any(tenure.has_figi for tenure in past) and identifier == self.figis(company)[0]
+            if not (has_ticker or has_figi):
+                continue
+            known = self._identity(company, past[-1])
+            before = [None, *(tenure.ticker for tenure in past)]
+            changes = [
+                {"ticker_change": {"ticker": one.ticker}, "type": "ticker_change", "date": one.first.isoformat()}
+                for one, ticker in zip(past, before, strict=False)
+                if one.ticker != ticker
+            ]
+            fields = {name: known[name] for name in ("name", "composite_figi", "cik") if name in known}
+            return fields | {"events": changes[::-1]}
+        return None
+
     def splits(self) -> list[Row]:
         """The splits executed up to now, under the tickers of their days."""
         today, rows = self._today().isoformat(), []

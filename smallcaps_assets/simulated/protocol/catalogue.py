@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from smallcaps_assets.simulated.protocol.wire import BAD_REQUEST, Refusal, ReplyPage, Request, parse_date
-from smallcaps_assets.simulated.source import Market, Row
+from smallcaps_assets.simulated.source import Market, RenamingMarket, Row
 
 _OPERATORS: Final[dict[str, Callable[[float | str, float | str], bool]]] = {
     "": lambda value, bound: value == bound,
@@ -77,6 +78,18 @@ def tickers_page(request: Request, market: Market) -> ReplyPage:
         and exchange in (None, row["primary_exchange"])
     ]
     return catalogue_page(request, TICKERS_LIST, rows)
+
+
+def ticker_events(market: Market, identifier: str, today: date) -> Row | None:
+    """The tickers that a security had; None where it is unknown. In most markets it always had the one of today."""
+    if isinstance(market, RenamingMarket):
+        return market.ticker_events(identifier)
+    details = market.details(identifier, today)
+    if details is None:
+        return None
+    known = {name: details[name] for name in ("name", "composite_figi", "cik") if name in details}
+    event = {"ticker_change": {"ticker": identifier}, "type": "ticker_change", "date": details.get("list_date")}
+    return known | {"events": [event] if "list_date" in details else []}
 
 
 def splits_v3_page(request: Request, market: Market) -> ReplyPage:

@@ -23,6 +23,7 @@ from smallcaps_assets.simulated.protocol.catalogue import (
     catalogue_page,
     splits_page,
     splits_v3_page,
+    ticker_events,
     tickers_page,
 )
 from smallcaps_assets.simulated.protocol.rendering import quotes_json, trades_json
@@ -54,6 +55,7 @@ _TOO_MANY: Final = (
 _RANGE: Final = "v2/aggs/ticker/*/range/*/*/*/*"
 _PREVIOUS: Final = "v2/aggs/ticker/*/prev"
 _OPEN_CLOSE: Final = "v1/open-close/*/*"
+_TICKER_EVENTS: Final = "vX/reference/tickers/*/events"
 _GROUPED: Final = "v2/aggs/grouped/locale/us/market/stocks/*"
 BUCKET_FILES: Final = "flat_files"
 # What a plan may not include of the REST protocol, and the routes of it.
@@ -64,6 +66,7 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "quotes": ("v3/quotes/*",),
     "tickers": ("v3/reference/tickers",),
     "ticker_details": ("v3/reference/tickers/*",),
+    "ticker_events": (_TICKER_EVENTS,),
     "float": ("stocks/vX/float",),
     "short_interest": ("stocks/v1/short-interest",),
     "conditions": ("v3/reference/conditions",),
@@ -194,6 +197,7 @@ class Exchange:
             ),
             "v3/reference/tickers": _paged(lambda request, _: tickers_page(request, market)),
             "v3/reference/tickers/*": self._details,
+            _TICKER_EVENTS: self._ticker_events,
             "v3/reference/splits": _paged(lambda request, _: splits_v3_page(request, market)),
             "v3/reference/conditions": _paged(
                 lambda request, _: catalogue_page(request, CONDITIONS_LIST, condition_rows(request.text("data_type")))
@@ -215,6 +219,12 @@ class Exchange:
         raw = request.text("date")
         day: date = request.now.astimezone(NEW_YORK_ZONE).date() if raw is None else parse_date("date", raw)
         row = self._market.details(parts[0], day)
+        if row is None:
+            raise Refusal(NOT_FOUND, "Ticker not found.")
+        return json_reply(request.id, {"request_id": request.id, "results": row, "status": "OK"})
+
+    def _ticker_events(self, request: Request, parts: list[str]) -> Reply:
+        row = ticker_events(self._market, parts[0], request.now.astimezone(NEW_YORK_ZONE).date())
         if row is None:
             raise Refusal(NOT_FOUND, "Ticker not found.")
         return json_reply(request.id, {"request_id": request.id, "results": row, "status": "OK"})

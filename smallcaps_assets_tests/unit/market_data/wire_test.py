@@ -319,6 +319,40 @@ def test_details_of_a_ticker_are_one_row() -> None:
         assert reference_wire.parse_details_page(details(DETAILS | nothing), "AEMD").frame["market_cap_usd"][0] is None
 
 
+def change(day: object = "2022-06-09", ticker: object = "META", **more: object) -> dict[str, object]:
+    return {"type": "ticker_change", "date": day, "ticker_change": {"ticker": ticker}} | more
+
+
+def test_ticker_events_are_read_oldest_first_and_without_repeats() -> None:
+    events = [change(), change(), change("2012-05-18", "FB"), {"type": "split", "date": "2020-01-01"}]
+    row = {"name": "Meta", "composite_figi": "BBG000MM2P62", "cik": "0001326801", "events": events}
+    security = ("BBG000MM2P62", "0001326801")
+    expected = [(*security, date(2012, 5, 18), "FB"), (*security, date(2022, 6, 9), "META")]
+    assert reference_wire.parse_ticker_events_page(details(row)).frame.rows() == expected
+    none = reference_wire.parse_ticker_events_page(details({"name": "Meta", "events": []})).frame
+    assert none.schema == reference_wire.TICKER_CHANGES
+    assert none.rows() == [(None, None, None, None)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        None,
+        {"name": "Meta"},
+        {"events": [None]},
+        {"events": [change(type=None)]},
+        {"events": [change("9 June")]},
+        {"events": [change(day=None)]},
+        {"events": [change(ticker=None)]},
+        {"events": [change(ticker_change=None)]},
+        {"events": [change(ticker=7)]},
+    ],
+)
+def test_ticker_events_of_another_shape_are_refused(row: object) -> None:
+    with pytest.raises(BadPage):
+        reference_wire.parse_ticker_events_page(details(row))
+
+
 @pytest.mark.parametrize(
     ("weighted", "of_class", "expected"),
     [(30e6, 20e6, 30e6), (None, 20e6, 20e6), (0, 20e6, 20e6), (0, 0, None), (None, None, None)],

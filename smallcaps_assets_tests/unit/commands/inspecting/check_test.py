@@ -42,8 +42,8 @@ pytestmark = pytest.mark.slow
 
 KEY = "a-key-of-this-test"
 LOCAL = ["settings", "key", "lake", "disk", "calendar", "state", "port"]
-ASKED = ["minute_bars", "first_session", "trades", "quotes", "tickers", "ticker_details", "daily_bars", "float"]
-ASKED += ["short_interest", "conditions", "splits"]
+ASKED = ["minute_bars", "first_session", "trades", "quotes", "tickers", "ticker_details", "ticker_events"]
+ASKED += ["daily_bars", "float", "short_interest", "conditions", "splits"]
 
 
 @dataclass
@@ -116,7 +116,7 @@ def test_everything_is_ready_on_an_empty_lake(home: Path, check: Check, small_ma
         assert server.requests == len(ASKED)
     assert found.verdicts == dict.fromkeys([*LOCAL, *ASKED], "ok")
     assert (found.code, found.ready) == (0, True)
-    assert found.announced == "11 requests to 127.0.0.1 ...\n"
+    assert found.announced == "12 requests to 127.0.0.1 ...\n"
     assert found.checks["key"]["message"] == "MASSIVE_API_KEY is set in the environment"
     assert not (home / "lake").exists()
 
@@ -199,7 +199,7 @@ def test_an_unknown_key_costs_one_request(
         assert server.requests == 1
     assert found.code == 1
     assert "HTTP 401 (the vendor says: Unknown API Key" in found.text("key")
-    assert found.text("endpoints") == "10 more requests were not sent "
+    assert found.text("endpoints") == "11 more requests were not sent "
     assert not {*ASKED} & {*found.checks}
 
 
@@ -228,7 +228,7 @@ def test_a_vendor_that_does_not_answer_is_asked_once(home: Path, check: Check) -
     found = check()
     assert found.verdicts["minute_bars"] == "problem"
     assert "for minute bars failed with ConnectionRefusedError" in found.text("minute_bars")
-    assert found.text("endpoints") == "10 more requests were not sent "
+    assert found.text("endpoints") == "11 more requests were not sent "
 
 
 def test_nothing_is_sent_beside_a_run_that_sends_requests(

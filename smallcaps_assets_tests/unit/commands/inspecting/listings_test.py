@@ -8,7 +8,11 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS
+from smallcaps_assets.domain.listings.as_of import LISTED_EVENT, SHARES
+from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, SNAPSHOT
+from smallcaps_assets.domain.tables import EVENTS
+from smallcaps_assets.lake.event_listings import EventListingStore
+from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets_tests.conftest import new_lake
@@ -28,7 +32,12 @@ def made(tmp_path: Path) -> Lake:
         from_is_exact=pl.lit(value=True), to_is_exact=pl.lit(value=True), name=pl.lit("Renamed Inc.")
     )
     facts = listings.select(
-        "listing_id", "symbol", valid_from="active_from", valid_to="active_to", ticker_type=pl.lit("CS")
+        "listing_id",
+        "symbol",
+        valid_from="active_from",
+        valid_to="active_to",
+        ticker_type=pl.lit("CS"),
+        primary_exchange=pl.lit("XNAS"),
     )
     ListingStore(lake).publish(
         listings.match_to_schema(LISTINGS, missing_columns="insert"),
@@ -62,5 +71,59 @@ def test_a_lake_without_listings_says_what_they_cost(tmp_path: Path, capsys: pyt
     assert "none yet. Materialize `listings` to make them" in printed
     assert "lists of tickers are missing, about" in printed
     assert "some 200 for the sessions of the changes of each month" in printed
+    assert "shares:   unknown until events are detected" in printed
     with pytest.raises(SystemExit):
         main(["listings", "--lake", str(lake.root), "--on", "yesterday"])
+
+
+def detected(lake: Lake, *events: tuple[str, str, float]) -> None:
+    """A MASTER of events, each with its symbol, its date and its close."""
+    rows = [(f"e{number}", *event) for number, event in enumerate(events)]
+    frame = pl.DataFrame(rows, schema=LISTED_EVENT, orient="row")
+    publish_frame(lake.master, frame.match_to_schema(EVENTS, missing_columns="insert"), {}, below=lake.root)
+
+
+def costs(lake: Lake, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    assert main(["listings", "--lake", str(lake.root), "--json"]) == 0
+    document: dict[str, object] = json.loads(capsys.readouterr().out)
+    return document
+
+
+EVENTS_OF_NEW = (("NEW", "2025-11-18", 2.0), ("NEW", "2025-11-20", 3.0), ("NEW", "2026-01-06", 3.0))
+
+
+def test_shares_outstanding_are_stated_before_they_are_asked_for(
+    made: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two quarters: from 17 November, when the listing began, and from 1 January, and the last event of the latter."""
+    detected(made, *EVENTS_OF_NEW)
+    assert costs(made, capsys)["requests_for_shares"] == 3
+    assert main(["listings", "--lake", str(made.root)]) == 0
+    assert "event_listings sends 3 requests for shares outstanding" in capsys.readouterr().out.replace("\n", " ")
+    shares = pl.DataFrame([("NEW", date(2025, 11, 17), 1e6, None)], schema=SHARES, orient="row")
+    EventListingStore(made).add_shares(shares, "simulated")
+    assert costs(made, capsys)["requests_for_shares"] == 2
+
+
+def test_without_listings_shares_have_a_bound(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lake = new_lake(tmp_path)
+    assert costs(lake, capsys)["requests_for_shares"] is None
+    # NEW has events in two quarters, OLD in one: both ends of three
+    detected(lake, *EVENTS_OF_NEW, ("OLD", "2025-11-05", 1.0))
+    assert costs(lake, capsys)["requests_for_shares"] == 6
+    assert main(["listings", "--lake", str(lake.root)]) == 0
+    assert "event_listings sends at most 6 requests" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_borders_between_stored_lists_are_stated_before_they_are_asked_for(
+    made: Lake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From 3 November to 1 December are 19 sessions: 5 halvings each of OLD, NEW; a warrant is not followed."""
+    store = ListingStore(made)
+    for day, symbols in ((FIRST, ["OLD", "STAY"]), (LAST, ["NEW", "STAY", "WRNT"])):
+        types = ["WARRANT" if symbol == "WRNT" else "CS" for symbol in symbols]
+        rows = pl.DataFrame({"symbol": symbols, "ticker_type": types, "is_clear": True})
+        store.add_snapshot(day, rows.match_to_schema(SNAPSHOT, missing_columns="insert"), {"day": f"{day}"})
+    assert costs(made, capsys)["requests_for_borders_at_most"] == 10
+    assert main(["listings", "--lake", str(made.root)]) == 0
+    assert "2 tickers changed between two lists on an unknown session" in capsys.readouterr().out.replace("\n", " ")

@@ -1,0 +1,86 @@
+"""What is stored of tickers, and which of them count: of whose changes the sessions are asked for."""
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+import polars as pl
+
+from smallcaps_assets.domain.listings.inference import Question, infer_listings
+from smallcaps_assets.domain.listings.states import Evidence, TickerHistory, to_history
+from smallcaps_assets.domain.symbols import ExchangeTestSymbols, canonical_name, symbol_is_safe
+from smallcaps_assets.lake.listings import ListingStore
+from smallcaps_assets.market_data.calendar import xnys_calendar
+from smallcaps_assets.pipeline.universe.symbol_file import read_symbols
+from smallcaps_assets.settings.settings import Settings, universe_file
+
+
+class CountedTickers(NamedTuple):
+    """Which tickers count.
+
+    Attributes:
+        tests: the test symbols of exchanges, which are left out.
+        ticker_types: types of which the sessions of changes are asked for; None for all.
+        named: tickers that count whatever their type.
+        only_named: whether no others count, as where a file or a list names the universe.
+    """
+
+    tests: ExchangeTestSymbols
+    ticker_types: Sequence[str] | None
+    named: Collection[str]
+    only_named: bool
+
+    def left_out(self, history: TickerHistory) -> tuple[list[str], list[str]]:
+        """Test symbols of exchanges, and tickers that are not usable as names."""
+        symbols = history.rows.select("symbol").unique()
+        unusable = symbols.filter(~symbol_is_safe(pl.col("symbol")))["symbol"].sort().to_list()
+        return self.tests.among(symbols["symbol"]), unusable
+
+    def counting(self, history: TickerHistory) -> Collection[str]:
+        """The tickers whose changes are asked for: of a followed type, or of no known one, or named.
+
+        Where the universe is named, these are its tickers, and others of the same securities.
+        """
+        rows, named = history.rows, pl.col("symbol").is_in(list(self.named))
+        if self.only_named:
+            figis = rows.filter(named)["share_class_figi"].drop_nulls().unique()
+            counts = named | pl.col("share_class_figi").is_in(figis.implode())
+        elif self.ticker_types is None:
+            counts = pl.lit(value=True)
+        else:
+            of_type = pl.col("ticker_type").is_in(list(self.ticker_types)) | pl.col("ticker_type").is_null()
+            counts = named | of_type
+        return set(rows.filter(counts)["symbol"])
+
+    def open_questions(self, store: ListingStore) -> list[Question]:
+        """The changes between stored lists whose session is not known, of the tickers that count; sends no request."""
+        if not store.snapshot_days():
+            return []
+        history = to_history(evidence_of(store))
+        left_out = [name for some in self.left_out(history) for name in some]
+        counting = self.counting(history)
+        found = infer_listings(without(history, left_out)).questions
+        return [question for question in found if question.symbol in counting]
+
+
+def counted_tickers(settings: Settings) -> CountedTickers:
+    """The tickers that count under the settings.
+
+    Raises:
+        InputError: the file of symbols cannot be used.
+    """
+    params, file = settings.universe, universe_file(settings)
+    named = set(map(canonical_name, params.symbols or ())) if file is None else set(read_symbols(file).rows["symbol"])
+    tests = ExchangeTestSymbols(tuple(params.test_symbols), frozenset(named))
+    return CountedTickers(tests, params.ticker_types, named, params.is_named)
+
+
+def evidence_of(store: ListingStore) -> Evidence:
+    """All that is stored, of one list at least; sessions go from the first list to the last one."""
+    days = store.snapshot_days()
+    sessions = xnys_calendar(days[0], days[-1])["date"].to_list()
+    return Evidence(sessions, days, store.sightings(), store.observations())
+
+
+def without(history: TickerHistory, symbols: Sequence[str]) -> TickerHistory:
+    """The history of all other tickers."""
+    return history._replace(states=history.states.filter(~pl.col("symbol").is_in(symbols)))
