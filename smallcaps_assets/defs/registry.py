@@ -175,7 +175,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         path=lambda lake: lake.listings,
         stage="reference",
         paid=True,
-        group="reference",
+        group="listings",
         version="1",
         decided_by=lambda settings: (
             settings.history.first_session,
@@ -227,7 +227,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         path=lambda lake: lake.event_listings,
         stage="events",
         paid=True,
-        group="events",
+        group="listings",
         version=AS_OF_VERSION,
         decided_by=_of_verdicts,
         lineage=from_columns(["master_events"], {name: [name] for name in ("event_id", "symbol", "date")}),

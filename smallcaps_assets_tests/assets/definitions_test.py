@@ -115,7 +115,8 @@ def test_every_symbol_and_wave_depends_on_the_whole_manifest() -> None:
 
 def test_groups_owners_and_kinds() -> None:
     groups = {key.to_user_string(): graph().get(key).group_name for key in all_keys()}
-    assert groups["universe"] == groups["listings"] == groups["trade_conditions"] == groups["splits"] == "reference"
+    assert groups["universe"] == groups["trade_conditions"] == groups["splits"] == "reference"
+    assert groups["listings"] == groups["event_listings"] == "listings"
     assert groups["minute_bars"] == groups["coverage"] == "bars"
     assert groups["event_shards"] == groups["master_events"] == "events"
     assert groups["nightly_report"] == "nightly"

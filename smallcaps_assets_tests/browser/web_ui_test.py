@@ -11,7 +11,6 @@ import psutil
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from smallcaps_assets.defs.flat_files import FLAT_BARS_ASSET
 from smallcaps_assets.defs.registry import REGISTRY
 from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.tables import WAVES
@@ -214,7 +213,9 @@ def test_lineage_leads_from_bars_to_the_ledger(desk: Desk, page: Page) -> None:
 # by group, the assets whose names its graph shows: all but those that only other settings define
 GROUPS = {
     group: {
-        name.rpartition("/")[2] for name, facts in REGISTRY.items() if facts.group == group and name != FLAT_BARS_ASSET
+        name.rpartition("/")[2]
+        for name, facts in REGISTRY.items()
+        if facts.group == group and facts.is_defined(load_settings(overrides={}))
     }
     for group in sorted({facts.group for facts in REGISTRY.values()})
 }
