@@ -74,13 +74,13 @@ def run(arguments: Namespace) -> int:
         listed = asked.to_dicts() if arguments.tickers or arguments.on else []
         document = {"lake": str(lake.root), "covers": store.covers(), **_counts(rows), **costs.as_json()}
         later = {
-            "requests_for_borders_at_most": most_requests(questions),
+            "requests_for_borders_at_most": most_requests(questions, costs.pages),
             "requests_for_shares": None if shares is None else shares.requests,
         }
         print(json.dumps(document | later | {"listings": listed}, default=str))
         return 0
     show(f"lake {lake.root}", *_state(store, rows, arguments.on), *_missing(costs, settings, is_made=table is not None))
-    show(*_borders(questions, settings), *_shares(shares, settings))
+    show(*_borders(questions, costs.pages, settings), *_shares(shares, settings))
     if arguments.tickers or arguments.on:
         show(*_listed(asked, arguments.tickers))
     return 0
@@ -126,12 +126,12 @@ def _missing(costs: ListCosts, settings: Settings, *, is_made: bool) -> list[str
     return [f"missing:  {lists} missing, about {_requests(costs.requests, settings)}{then}"]
 
 
-def _borders(questions: Sequence[Question], settings: Settings) -> list[str]:
+def _borders(questions: Sequence[Question], pages: int, settings: Settings) -> list[str]:
     """What asking for the sessions of changes between stored lists costs at most."""
     if not questions:
         return []
     changed = count_noun(len({question.symbol for question in questions}), "ticker")
-    most = _requests(most_requests(questions), settings)
+    most = _requests(most_requests(questions, pages), settings)
     return [f"borders:  {changed} changed between two lists on an unknown session, at most {most}"]
 
 

@@ -1,6 +1,6 @@
 """Which sessions to ask the vendor for, and how many requests that costs."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 from math import ceil, log2
@@ -43,9 +43,16 @@ def middle(question: Question) -> int:
     return (question.after + question.before) // 2
 
 
-def most_requests(questions: Collection[Question]) -> int:
-    """So many requests answer the questions at most, if each ticker changed once between its two observations."""
-    return sum(ceil(log2(question.before - question.after)) for question in questions)
+def most_requests(questions: Collection[Question], pages: int) -> int:
+    """So many requests answer the questions at most, if each ticker changed once between its two observations.
+
+    Questions between the same two sessions are halved alike, and a session between them never costs more than the
+    pages of its list.
+    """
+    gaps = Counter((question.after, question.before) for question in questions)
+    return sum(
+        min(count * ceil(log2(before - after)), (before - after - 1) * pages) for (after, before), count in gaps.items()
+    )
 
 
 def list_pages(rows: int) -> int:

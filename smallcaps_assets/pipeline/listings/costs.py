@@ -50,9 +50,9 @@ def describe_lists(costs: ListCosts, requests_per_minute: float | None) -> str:
     )
 
 
-def describe_borders(questions: Collection[Question], requests_per_minute: float | None) -> str:
+def describe_borders(questions: Collection[Question], pages: int, requests_per_minute: float | None) -> str:
     """A sentence on the questions, before they are asked; there is one at least."""
-    most = most_requests(questions)
+    most = most_requests(questions, pages)
     symbols = len({question.symbol for question in questions})
     return (
         f"asking on which sessions {count_noun(symbols, 'ticker')} changed between two lists: at most "

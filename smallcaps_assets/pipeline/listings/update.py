@@ -145,7 +145,7 @@ class ListingsUpdate:
             if not questions:
                 return
             if is_first:
-                self.requests.log(describe_borders(questions, self.requests.client.requests_per_minute))
+                self.requests.log(describe_borders(questions, pages, self.requests.client.requests_per_minute))
             is_first = False
             planned = plan_round(questions, pages)
             days = [sessions[at] for at in planned.lists]
