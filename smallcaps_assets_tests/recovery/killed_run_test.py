@@ -26,6 +26,8 @@ STARTED, QUEUED = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 MADE = AssetPartitionStatus.MATERIALIZED
 LOGGER = logging.getLogger(__name__)
+# from which processes import the tests, wherever the package is installed
+REPOSITORY = Path(letters.__file__).parents[2]
 
 
 @contextmanager
@@ -34,7 +36,7 @@ def process_of(run: dg.DagsterRun, home: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     command = f"from {letters.__name__} import work; work('{run.run_id}')"
     with subprocess.Popen(
-        [sys.executable, "-c", command], cwd=home, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", command], cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             yield process

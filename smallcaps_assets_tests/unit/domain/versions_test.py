@@ -90,7 +90,7 @@ OF_TAPE = of_profiles("micro_features") | of_profiles("bar_reconciliation") | of
         ("review.seed", 8, of_profiles("review_sheet")),
         ("history.first_session", "2025-11-03", {"listings", "universe", "splits", "minute_bars", "coverage"}),
         ("checks.bars.min_volumes", 60, {"coverage"}),
-        ("universe.min_price_usd", 2.0, {"universe"}),
+        ("universe.min_price_usd", 2.0, {"universe", "event_listings"}),
         ("universe.limits.from_symbols", 7, set()),
         ("fetch_threads", 3, set()),
         ("source.requests_per_minute", 5.0, set()),

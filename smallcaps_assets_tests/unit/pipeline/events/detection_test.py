@@ -342,8 +342,9 @@ def test_session_without_events_leaves_the_events_unchanged(lake: Lake) -> None:
     after = files_below(lake.root / "events")
     shard, table = f"shards/symbol={ONE}.parquet", lake.shard_coverage(ONE)
     candidates = f"candidates/symbol={ONE}.parquet"
-    assert before.keys() == {shard, candidates}
-    assert after.keys() == {shard, candidates, f"coverage/{table.name}"}
+    conditions = f"condition_bars/symbol={ONE}.parquet"
+    assert before.keys() == {shard, candidates, conditions}
+    assert after.keys() == {shard, candidates, conditions, f"coverage/{table.name}"}
     assert after[shard] == before[shard]
     assert detector(lake).backlog(ONE).undetected == set()
     assert run(lake, [ONE])[0].figures["sessions_detected"] == 0
