@@ -346,7 +346,7 @@ def flat_file_keys(source: SourceParams) -> tuple[SecretStr, SecretStr] | None:
 def missing_flat_file_keys(source: SourceParams) -> list[str]:
     """What the environment lacks to read flat files, such as `access key: set MASSIVE_S3_ACCESS_KEY`; empty if nothing.
 
-    Nothing is lacking for the simulated exchange.
+    Nothing is missing for the simulated exchange.
     """
     if source.kind == "embedded":
         return []

@@ -177,7 +177,7 @@ def _require_true(world: World, asked: list[tuple[str, date]], tables: ListingTa
     owners = {row["listing_id"]: row["cik"] for row in tables.listings.iter_rows(named=True)}
     for ticker, day, listing in with_listing(days, tables.listings, "day").iter_rows():
         owner = world.owners[ticker][at[day]]
-        # of a short absence the listing goes on
+        # a short absence does not end the listing
         assert owner is None or owners[listing] == f"{owner:010}"
     for row in tables.listings.iter_rows(named=True):
         owner, first = int(row["cik"]), at[row["active_from"]]

@@ -43,7 +43,7 @@ def add_bars_flags(parser: ArgumentParser) -> None:
         "--for-symbols",
         type=positive_number,
         metavar="N",
-        help="with --bars: for N symbols without any bars, whatever the lake has",
+        help="with --bars: for N symbols without any bars, instead of those of the lake",
     )
     parser.add_argument(
         "--megabits",

@@ -39,7 +39,7 @@ def describe_survivorship(differences: pl.DataFrame, params: UniverseParams) -> 
     """SURVIVORSHIP in one sentence."""
     counts = count_differing(differences)
     if params.is_named:
-        return "The symbols are named in a file or in the settings, and used as they are, whatever they were then."
+        return "The symbols are named in a file or in the settings, and count on every date."
     today, then = counts[ONLY_TODAY], counts[ONLY_THEN]
     if not today + then:
         return f"Today's list has the same events as the lists of their dates: {count_noun(counts['events'], 'event')}."

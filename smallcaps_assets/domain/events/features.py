@@ -119,7 +119,7 @@ def relative_volume(
     """`daily` (DAILY, sorted) with `rvol_day`: dollar volume over the mean of the preceding days with bars.
 
     These are the last `rvol_days` among the `rvol_sessions` sessions before; null with fewer than `rvol_min_days`. Days
-    of another owner of the ticker are none of them.
+    of another owner of the ticker are not among them.
 
     Args:
         daily: the days; those outside `sessions` are left out.

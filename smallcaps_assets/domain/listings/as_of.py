@@ -91,7 +91,7 @@ class KnownListings(NamedTuple):
 def judge_events(events: pl.DataFrame, known: KnownListings, params: UniverseParams) -> pl.DataFrame:
     """One row (EVENT_LISTINGS) per event, in the order of `events`.
 
-    Symbols that are named in a file or in the settings are in the universe whatever they were.
+    Symbols that are named in a file or in the settings are in the universe on every date.
 
     Args:
         events: LISTED_EVENT.

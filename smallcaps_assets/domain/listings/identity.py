@@ -19,7 +19,7 @@ def is_same_security(known: Identity, row: Identity, *, was_absent: bool) -> boo
     """Whether `row` is of the security of which `known` is known.
 
     The first of share class FIGI, composite FIGI and CIK that both have decides. Where they have none in common, they
-    are the same as long as the ticker was never absent between them, whatever their names are: a company that changes
+    are the same as long as the ticker was never absent between them, even if their names differ: a company that changes
     its name is more frequent than one that hands over its ticker within a day. After an absence equal names decide.
     Two doubts remain. Of two securities without a common number the second is taken for the first where the ticker was
     not seen absent between them. And a security whose FIGI or CIK the vendor corrects is taken for two.

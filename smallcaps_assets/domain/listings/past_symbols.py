@@ -69,7 +69,7 @@ def follow_past_symbols(
     Args:
         judged: what `judge_listings` returns.
         eligible: ELIGIBLE.
-        params: the filters; delisted symbols are followed whatever `include_delisted` says.
+        params: the filters; delisted symbols are followed even if `include_delisted` is false.
         large: symbols that were above the limit of the market cap whenever that was looked at.
     """
     joined = judged.join(eligible.select("symbol", "former", once=True), on="symbol", how="left", maintain_order="left")

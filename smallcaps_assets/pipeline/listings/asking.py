@@ -21,13 +21,17 @@ from smallcaps_assets.pipeline.progress import Progress
 
 # answers published together: at most so many are asked for again after a kill
 ANSWERS_TOGETHER: Final = 200
-# Failed answers that are tolerated whatever their share; of more, one in ten.
 _FEW: Final = 5
 _TENTH: Final = 10
 # A list that lacks more tickers than these, which the lists before and after it have, is asked for once more.
 MOST_LOST: Final = 20
 MOST_LOST_SHARE: Final = 0.02
 _MOST_LOGGED: Final = 20
+
+
+def most_failed(requests: int) -> int:
+    """How many of some requests may fail before the run gives up: a tenth of them, but five in any case."""
+    return max(_FEW, requests // _TENTH)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +152,7 @@ class ListingRequests:
             for (symbol, day), answer in in_threads(partial(_answer, client), singles, self.threads, stop=stop):
                 if isinstance(answer, MarketDataError):
                     failed += 1
-                    if failed > max(_FEW, len(singles) // _TENTH):
+                    if failed > most_failed(len(singles)):
                         raise answer
                     self.log(f"{symbol} on {day}: unknown, and asked for again next time: {answer}")
                 else:

@@ -21,15 +21,13 @@ from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitl
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.concurrency import in_threads
+from smallcaps_assets.pipeline.listings.asking import most_failed
 from smallcaps_assets.pipeline.progress import Progress
 
 # What is said where the plan has no ticker events.
 NOT_IN_PLAN: Final = "not in the plan"
 # Answers published together: at most so many are asked for again after a kill.
 _TOGETHER: Final = 100
-# Failed answers that are tolerated whatever their share; of more, one in ten.
-_FEW: Final = 5
-_TENTH: Final = 10
 
 
 class RenamesFound(NamedTuple):
@@ -39,7 +37,7 @@ class RenamesFound(NamedTuple):
         renames: the listings that follow each other.
         doubtful: possible renames that no share class FIGI proves.
         confirmed: those of them that ticker events show.
-        denied: those that ticker events contradict, and that are none therefore.
+        denied: those that ticker events contradict, which are therefore no renames.
         state: why ticker events are not known, where the plan has none; None otherwise.
     """
 
@@ -124,7 +122,7 @@ class TickerChanges:
             for identifier, answer in in_threads(ask, identifiers, self.threads, width=width, stop=stop):
                 if isinstance(answer, MarketDataError):
                     failed += 1
-                    if failed > max(_FEW, len(identifiers) // _TENTH):
+                    if failed > most_failed(len(identifiers)):
                         raise answer
                     self.log(f"ticker events of {identifier}: unknown, and asked for again next time: {answer}")
                 else:
@@ -134,7 +132,7 @@ class TickerChanges:
                     self._publish(answers)
                 progress.add(failed=isinstance(answer, MarketDataError))
         except NotEntitled as error:
-            self.log(f"ticker events count as unknown, and renames are told without them: {error}")
+            self.log(f"ticker events count as unknown, and renames are inferred without them: {error}")
             return NOT_IN_PLAN
         finally:
             self._publish(answers)

@@ -54,7 +54,7 @@ class ListingsUpdate:
         requests: what asks the vendor, and the store.
         tests: the test symbols of exchanges, which are left out.
         ticker_types: types of which the sessions of changes are asked for; None for all.
-        named: tickers that count whatever their type.
+        named: tickers that count, of any type.
         only_named: whether no others count, as where a file or a list names the universe.
         is_exact: whether the sessions of changes are asked for; otherwise they are known to a month.
     """

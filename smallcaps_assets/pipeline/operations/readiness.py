@@ -54,7 +54,7 @@ _NO_HISTORY: Final = "Set history.first_session to a session that the plan reach
 _NO_TAPE: Final = "Without it there are bars, events and manifests, but no tape."
 _UNKNOWN: Final = "It counts as unknown; nothing else depends on it."
 _PINNED: Final = "Optional: the conditions of this package are used; trades with an id that it lacks count for nothing."
-_NO_TICKER_EVENTS: Final = "Optional: renames are told by FIGI, and without one by CIK and type."
+_NO_TICKER_EVENTS: Final = "Optional: renames are inferred by FIGI, and without one by CIK and type."
 _NO_SPLITS: Final = (
     "Optional: where the older list of splits is not included either, split_ratio, days_since_split and the other "
     "figures of splits are null, and prior closes are as traded."

@@ -107,7 +107,7 @@ class GivenFiles:
 
     Args:
         files: content by key; None hides the file of that key.
-        beside: has all other files; there are none without.
+        beside: has all other files; without it there are no others.
         modified: when a file was last changed, by key; 2025-01-01 for others that are not in `beside`.
     """
 

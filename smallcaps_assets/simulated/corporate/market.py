@@ -22,7 +22,7 @@ _ONE_DAY: Final = timedelta(days=1)
 class CorporateMarket:
     """The prices and trades of the simulated market, under the tickers that its companies have on each day.
 
-    The trades of a company depend on seed and date only, whatever its ticker is. A ticker has no data on days on which
+    The trades of a company depend on seed and date, not on its ticker. A ticker has no data on days on which
     no company has it. A list of tickers as of a date has those listed then; its inactive ones are those delisted until
     then, with the day after their last one as the day of delisting.
 

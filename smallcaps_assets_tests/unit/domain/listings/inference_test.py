@@ -77,7 +77,7 @@ def test_a_rename_without_a_figi_is_told_by_company_and_type_if_no_other_listing
     assert [(row[0], *row[5:]) for row in listings(truth)] == [
         ("A", None, "B"), ("AW", None, "BW"), ("B", "A", None), ("BW", "AW", None),
     ]  # fmt: skip
-    # two classes of one type are not told apart
+    # two classes of one type are not distinguished
     truth = {name: {day: row._replace(type="CS") for day, row in rows.items()} for name, rows in truth.items()}
     assert {row[5:] for row in listings(truth)} == {(None, None)}
 

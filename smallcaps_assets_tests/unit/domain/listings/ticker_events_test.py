@@ -60,7 +60,7 @@ def test_events_on_days_without_a_session_count_for_the_next_one() -> None:
     assert SESSIONS[BORDER] == date(2025, 2, 3)
     timeline = Timeline(SESSIONS[-1], None, None, ((date(2012, 5, 18), "A"), (date(2025, 2, 1), "B")))
     assert judge_rename(A, B, timeline, SESSIONS) is True
-    # the first event is before the first session, where no border can be told
+    # the first event is before the first session, where no border can be known
     early = Timeline(SESSIONS[-1], None, None, ((date(2012, 5, 18), "A"), (date(2024, 12, 31), "B")))
     assert judge_rename(span("A", 0, 1), span("B", 2, None), early, SESSIONS) is None
 

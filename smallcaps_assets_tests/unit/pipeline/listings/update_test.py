@@ -86,7 +86,7 @@ def test_listings_of_a_market_are_exact_to_the_session(lake: Lake, client: Marke
     assert table["to_is_exact"].all()
     assert table.filter(~pl.col("from_is_exact"))["active_from"].unique().to_list() == [SESSIONS[0]]
     assert (made.tests, made.open, made.unserved) == (["ZVZZT"], 0, None)
-    # GRVE and the like are told apart by their FIGIs, which the late ones have as well
+    # GRVE and the like are distinguished by their FIGIs, which the late ones have as well
     assert table.filter(symbol="LATE")["share_class_figi"].to_list() == ["BBGSIC000013"]
     days = pl.DataFrame({"symbol": "TYPE", "day": [date(2025, 10, 21), date(2025, 10, 22)]})
     assert with_listing_facts(days, made.tables.facts, "day")["ticker_type"].to_list() == ["ETF", "CS"]

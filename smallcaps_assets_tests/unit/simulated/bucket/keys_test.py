@@ -1,4 +1,4 @@
-"""Keys and the folders that are listed: nothing between two days is missed, whatever the prefix."""
+"""Keys and the folders that are listed: nothing between two days is missed, for any prefix."""
 
 from datetime import date, timedelta
 
