@@ -83,6 +83,7 @@ SINGLE = {
     "listings",
     "listing facts",
     "answers on tickers",
+    "ticker events",
     "shares outstanding",
     "listings of events",
 }
