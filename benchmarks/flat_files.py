@@ -1,11 +1,14 @@
 """Minute bars from flat files against REST: an empty lake, and a night.
 
 python benchmarks/flat_files.py [--days 42] [--tickers 12000] [--rows 1800000] [--followed 2000] [--rest 20] [--seed 1]
+                                [--bucket DIR] [--only-bucket]
 
 A bucket serves one file per session over HTTP. The files are downloaded, checked and published as tables; then the
 months of the followed symbols are made from them; then a night takes one more file and stores it for all symbols. In
 the same run `--rest` symbols are fetched over REST from an exchange that answers at once; their time is extrapolated to
-all followed symbols. Memory is the peak of the process that does the work. The last line is one JSON object.
+all followed symbols. Memory is the peak of the process that does the work. Years of files take an hour to write:
+--bucket keeps them, and uses those that are there, and --only-bucket ends when they are written. The last line is one
+JSON object.
 """
 
 import argparse
@@ -15,7 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -36,6 +43,7 @@ from smallcaps_assets.pipeline.bars.flat_days import FlatDays
 from smallcaps_assets.pipeline.bars.flat_months import FlatMonths, FlatRules
 from smallcaps_assets.pipeline.bars.flat_road import FlatRoad
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
+from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 from smallcaps_assets.simulated.bucket.folder import FolderFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
@@ -58,8 +66,12 @@ def names(tickers: int) -> list[str]:
     ]
 
 
-def write_file(folder: Path, day: date, tickers: list[str], rows: int, rng: np.random.Generator) -> int:
+def write_file(folder: Path, day: date, tickers: list[str], rows: int, seed: int) -> None:
     """A file with about so many rows: few tickers trade every minute, most trade seldom, as in the market."""
+    path = folder / remote_key(PREFIX, day)
+    if path.exists():
+        return
+    rng = np.random.default_rng([seed, day.toordinal()])
     activity = np.minimum(rng.lognormal(0.0, 1.5, len(tickers)), 40.0)
     share = np.minimum(activity / activity.sum() * rows / MINUTES, 1.0)
     place, minute = np.nonzero(rng.random((len(tickers), MINUTES)) < share[:, None])
@@ -78,10 +90,19 @@ def write_file(folder: Path, day: date, tickers: list[str], rows: int, rng: np.r
             "transactions": rng.integers(1, 500, len(place)),
         }
     )
-    path = folder / remote_key(PREFIX, day)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(table.write_csv().encode(), 1, mtime=0))
-    return table.height
+    part = path.with_suffix(".part")
+    part.write_bytes(gzip.compress(table.write_csv().encode(), 1, mtime=0))
+    part.replace(path)
+
+
+def write_bucket(folder: Path, days: list[date], tickers: list[str], rows: int, seed: int) -> None:
+    """The files of some days that are not there yet, on all processors."""
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as processes:
+        written = processes.map(write_file, repeat(folder), days, repeat(tickers), repeat(rows), repeat(seed))
+        for number, _ in enumerate(written, 1):
+            if number % 50 == 0:
+                print(f"{number} of {len(days)} files are there", flush=True)
 
 
 def scan(path: Path) -> float:
@@ -89,6 +110,14 @@ def scan(path: Path) -> float:
     began = time.monotonic()
     pl.read_csv(gzip.decompress(path.read_bytes()))
     return time.monotonic() - began
+
+
+def counted(results: Iterable[Outcome], what: str) -> Iterator[Outcome]:
+    """The results, with a line of progress after each 50."""
+    for number, result in enumerate(results, 1):
+        if number % 50 == 0:
+            print(f"{number} {what}, {peak_mb():.0f} MB at most", file=sys.stderr, flush=True)
+        yield result
 
 
 def work(root: Path, url: str, days: list[date], symbols: list[str]) -> None:
@@ -99,14 +128,14 @@ def work(root: Path, url: str, days: list[date], symbols: list[str]) -> None:
     store = FlatBarsStore(lake)
     flat = FlatDays(files, store)
     listed = flat.listed(days[0], days[-1])
-    taken = list(flat.take(flat.backlog(listed), listed))
+    taken = list(counted(flat.take(flat.backlog(listed), listed), "files taken"))
     took = time.monotonic() - began
     began = time.monotonic()
     unexpected, rules = UnexpectedErrors(lake, "minute_bars"), FlatRules(compares=False, prefers_files=True)
     months = FlatMonths(BarsStore(lake), store, store.files().files, rules, lambda line: None, unexpected)  # noqa: ARG005
     with MarketDataClient(Transport(url, "a-key-of-benchmarks", bucket=TokenBucket(None))) as client:
         road = FlatRoad(months, {day: file.size for day, file in listed.items()})
-        made = list(ingest_bars(symbols, days, client, BarsStore(lake), 8, flat=road))
+        made = list(counted(ingest_bars(symbols, days, client, BarsStore(lake), 8, flat=road), "symbols made"))
         over_rest = client.totals().requests_sent
     figures = {
         "problems": [str(problem) for one in (*taken, *made) for problem in one.problems][:3],
@@ -134,6 +163,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--bucket", type=Path, metavar="DIR", help="keep the files there, and use those that are there")
+    parser.add_argument("--only-bucket", action="store_true", help="write the files of --bucket, and measure nothing")
     parser.add_argument("--child", nargs=4, metavar=("KIND", "ROOT", "URL", "DAYS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     calendar = [day for day in trading_dates(date(2022, 1, 3), date(2025, 12, 2)) if day <= date(2025, 12, 1)]
@@ -149,28 +180,30 @@ def main() -> int:
         else:
             work(Path(root), url, some, followed)
         return 0
-    rng = np.random.default_rng(arguments.seed)
+    if arguments.only_bucket and arguments.bucket is None:
+        parser.error("--only-bucket needs --bucket")
     with tempfile.TemporaryDirectory() as folder:
-        bucket, lake, other = (Path(folder) / name for name in ("bucket", "lake", "rest"))
+        lake, other = (Path(folder) / name for name in ("lake", "rest"))
+        bucket = arguments.bucket or Path(folder) / "bucket"
         for path in (bucket, lake, other):
-            path.mkdir()
+            path.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        rows = [write_file(bucket, day, tickers, arguments.rows, rng) for day in days]
-        sizes = [path.stat().st_size for path in bucket.rglob("*.gz")]
-        what = f"{len(days)} files of {sum(rows):,} rows, {sum(sizes) / 1e9:.2f} GB"
-        print(f"{what}, written in {time.monotonic() - began:.0f} s", flush=True)
+        write_bucket(bucket, [*days, last], tickers, arguments.rows, arguments.seed)
+        sizes = [(bucket / remote_key(PREFIX, day)).stat().st_size for day in days]
+        print(f"{len(days)} files, {sum(sizes) / 1e9:.2f} GB, written in {time.monotonic() - began:.0f} s", flush=True)
+        if arguments.only_bucket:
+            return 0
         scanned = min(scan(bucket / remote_key(PREFIX, day)) for day in days[:3])
         own = [f"--{name}={getattr(arguments, name)}" for name in SIZES]
 
         def run(kind: str, root: Path, number: int) -> dict[str, Any]:
             command = [sys.executable, __file__, *own, "--child", kind, str(root), server.base_url, f"{number}"]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             print(kind, done.stdout.strip(), flush=True)
             return json.loads(done.stdout.splitlines()[-1])
 
         with serve(Exchange(market, clock=lambda: NOW, files=FolderFiles(bucket))) as server:
             whole = run("flat", lake, len(days))
-            write_file(bucket, last, tickers, arguments.rows, rng)
             night = run("flat", lake, len(days) + 1)
             over_rest = run("rest", other, len(days))
         tables = sum(path.stat().st_size for path in (lake / "bars" / "flat").rglob("*.parquet"))
@@ -179,7 +212,7 @@ def main() -> int:
     years = 750 / len(days)
     figures = {
         "days": len(days),
-        "rows_a_day": round(sum(rows) / len(days)),
+        "rows_a_day": round(whole["rows"] / len(days)),
         "gb": round(sum(sizes) / 1e9, 3),
         "tables_gb": round(tables / 1e9, 3),
         "followed": len(followed),
@@ -187,8 +220,8 @@ def main() -> int:
         "requests": whole["requests"],
         "files_s": whole["files_s"],
         "months_s": whole["months_s"],
-        "rows_per_s": round(sum(rows) / wall),
-        "scan_rows_per_s": round(rows[0] / scanned),
+        "rows_per_s": round(whole["rows"] / wall),
+        "scan_rows_per_s": round(whole["rows"] / len(days) / scanned),
         "times_a_scan": round(wall / (scanned * len(days)), 1),
         "peak_gb": whole["peak_gb"],
         "rest_requests_extrapolated": round(over_rest["requests"] * scale),
