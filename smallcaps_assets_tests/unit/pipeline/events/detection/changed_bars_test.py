@@ -17,7 +17,7 @@ from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.events.lost_bars import log_lost_bars
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.strategies import lively_bars
+from smallcaps_assets_tests.strategies.bars import lively_bars
 from smallcaps_assets_tests.unit.pipeline.events.detection.detecting import (
     BARS_OF_ONE,
     DAYS,

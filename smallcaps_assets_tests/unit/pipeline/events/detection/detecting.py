@@ -16,7 +16,8 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 # contains a DST change, ends with a half day, and is longer than the 20 days of rvol
 DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))

@@ -12,7 +12,8 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets_tests.conftest import files_below
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 from smallcaps_assets_tests.unit.pipeline.events.detection.detecting import (
     BARS_OF_ONE,
     DAYS,

@@ -17,7 +17,7 @@ from smallcaps_assets.pipeline.calendar import sessions_between as bounds_betwee
 from smallcaps_assets.settings.sections import HistoryParams
 from smallcaps_assets.settings.settings import Settings
 from smallcaps_assets_tests.scenarios import default_settings, new_york
-from smallcaps_assets_tests.strategies import lively_bars
+from smallcaps_assets_tests.strategies.bars import lively_bars
 from smallcaps_assets_tests.unit.pipeline.events.detection.detecting import DAYS, altered, detector, run, store
 
 
