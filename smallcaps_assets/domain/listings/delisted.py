@@ -74,7 +74,7 @@ def to_delistings(rows: pl.DataFrame, sessions: Sequence[date]) -> list[Delistin
     return found
 
 
-def by_symbol(listings: Sequence[ListingSpan]) -> dict[str, list[ListingSpan]]:
+def spans_by_symbol(listings: Sequence[ListingSpan]) -> dict[str, list[ListingSpan]]:
     """The listings of each ticker."""
     found: dict[str, list[ListingSpan]] = {}
     for span in listings:

@@ -9,10 +9,10 @@ import polars as pl
 
 from smallcaps_assets.domain.listings.delisted import (
     Delisting,
-    by_symbol,
     is_confirmed,
     keep_settled,
     session_to_ask,
+    spans_by_symbol,
     to_delisted,
     to_delistings,
 )
@@ -140,7 +140,7 @@ class DelistedTickers:
         sessions = evidence.sessions
         inside = pl.col("delisted").is_between(sessions[0], sessions[-1], closed="right")
         rows = self.counted.of_rows(self.store.delisted().filter(inside), evidence.sightings)
-        listed, delistings = by_symbol(listings), to_delistings(rows, sessions)
+        listed, delistings = spans_by_symbol(listings), to_delistings(rows, sessions)
         answered = _answered(evidence, delistings)
         confirmed = [is_confirmed(one, listed) for one in delistings]
         to_ask = [
