@@ -19,7 +19,7 @@ from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.concurrency import in_order
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
