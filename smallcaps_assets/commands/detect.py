@@ -16,7 +16,7 @@ from smallcaps_assets.commands.detecting.experiment import Experiment, sample
 from smallcaps_assets.commands.detecting.outcomes import Outcomes
 from smallcaps_assets.commands.detecting.output_paths import output_paths
 from smallcaps_assets.commands.detecting.result import NAMED_BY, DetectionResult
-from smallcaps_assets.commands.detecting.roads import Part, Road, survey_road
+from smallcaps_assets.commands.detecting.roads import ExperimentPart, Road, survey_road
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
@@ -201,7 +201,7 @@ def _road(arguments: Namespace, lake: Lake, configurations: Sequence[Settings]) 
     if arguments.outcomes:
         return Road(None, "--outcomes needs the bars after events, and every candidate of small days")
     # the lake is detected with the settings in force, without those of the flags
-    part = Part(arguments.first, arguments.last, not (arguments.symbols_from or arguments.sample))
+    part = ExperimentPart(arguments.first, arguments.last, not (arguments.symbols_from or arguments.sample))
     return survey_road(lake, trial_settings(), configurations, part, log_if_long(_log))
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.commands.detecting.batches import Batch, Found, as_found, found_before
-from smallcaps_assets.commands.detecting.judge import FIRST_DATE, JUDGED_AT_ONCE, LAST_DATE, THREADS
+from smallcaps_assets.commands.detecting.judge import FIRST_DATE, JUDGED_AT_ONCE, JUDGING_THREADS, LAST_DATE
 from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
 from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, suspect_prints, with_events
 from smallcaps_assets.domain.events.detection import Detection, detect
@@ -61,7 +61,7 @@ class Experiment:
         files = self.files.partition(of_bars, folder) if self.files else None
         progress = Progress(len(self.symbols), "symbols detected", log)
         of_candidates = (symbols for symbols, from_candidates in batches if from_candidates)
-        with closing(in_order(self._judge, of_candidates, THREADS)) as judged:
+        with closing(in_order(self._judge, of_candidates, JUDGING_THREADS)) as judged:
             for symbols, from_candidates in batches:
                 yield next(judged) if from_candidates or files is None else self._batch(files, symbols)
                 progress.add(len(symbols))

@@ -21,7 +21,7 @@ from smallcaps_assets.settings.settings import Settings
 FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 # symbols whose candidates are judged together, and in how many threads: reading a file keeps one processor busy
 JUDGED_AT_ONCE: Final = 64
-THREADS: Final = min(4, os.cpu_count() or 1)
+JUDGING_THREADS: Final = min(4, os.cpu_count() or 1)
 # batches that are kept until they are asked for, some 10 MB each
 _KEPT: Final = 16
 
@@ -73,7 +73,7 @@ class JudgedAhead:
         """`judge`: see CandidateJudge; called in threads."""
         self._judge, self._begun = judge, dict[tuple[str, ...], Future[Batch]]()
         self._next = list[str]()
-        self._threads = ThreadPoolExecutor(THREADS)
+        self._threads = ThreadPoolExecutor(JUDGING_THREADS)
 
     def see(self, symbol: str, *, is_usable: bool, has_bars: bool) -> None:
         """Take the next symbol in order.

@@ -24,7 +24,7 @@ from smallcaps_assets.settings.settings import Settings
 _NEED_BARS: Final = "candidates do not decide a change of"
 
 
-class Part(NamedTuple):
+class ExperimentPart(NamedTuple):
     """The part of a universe that an experiment is over: its dates (ET, both included), and whether all symbols."""
 
     first: date | None
@@ -76,7 +76,7 @@ class Road:
 
 
 def survey_road(
-    lake: Lake, in_force: Settings, configurations: Sequence[Settings], part: Part, log: Callable[[str], None]
+    lake: Lake, in_force: Settings, configurations: Sequence[Settings], part: ExperimentPart, log: Callable[[str], None]
 ) -> Road:
     """The road of an experiment over a lake.
 

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.commands.detecting.roads import Part, survey_road
+from smallcaps_assets.commands.detecting.roads import ExperimentPart, survey_road
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.universe import UNIVERSE
@@ -253,13 +253,13 @@ def test_candidates_are_not_read_where_a_file_has_their_condition_bars(lake: Lak
 @pytest.mark.parametrize(
     ("part", "batches"),
     [
-        (Part(None, None, is_every_symbol=True), [[ONE], [THREE]]),
+        (ExperimentPart(None, None, is_every_symbol=True), [[ONE], [THREE]]),
         # which symbols these are is known only when all were looked at
-        (Part(None, None, is_every_symbol=False), []),
+        (ExperimentPart(None, None, is_every_symbol=False), []),
     ],
 )
 def test_batches_of_the_experiment_are_judged_while_others_are_looked_at(
-    lake: Lake, part: Part, batches: list[list[str]]
+    lake: Lake, part: ExperimentPart, batches: list[list[str]]
 ) -> None:
     lake.shard(TWO).unlink()
     settings = default_settings()
