@@ -11,6 +11,7 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
+from smallcaps_assets.domain.listings.delisted import DELISTED
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
@@ -167,6 +168,8 @@ def _fill_ticker_lists(lake: Lake) -> None:
     store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
     events = pl.DataFrame({"asked_for": [ONE], "asked_on": [DAYS[1]], "is_known": [False]})
     store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
+    gone = pl.DataFrame({"symbol": [ONE], "delisted": [DAYS[1]], "is_settled": [True]})
+    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), {"rows": 1})
     listed = pl.DataFrame(
         {"symbol": SYMBOLS, "listing_id": [f"{symbol}_20251103" for symbol in SYMBOLS], "active_from": DAYS[0]}
     )
@@ -180,6 +183,7 @@ def _fill_ticker_lists(lake: Lake) -> None:
             "lists": [f"{DAYS[0]}", f"{QUIET}"],
             "answers": 1,
             "ticker_events": 1,
+            "delisted": 1,
         },
     )
 
