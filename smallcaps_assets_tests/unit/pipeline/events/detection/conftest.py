@@ -7,10 +7,11 @@ from smallcaps_assets_tests.unit.pipeline.events.detection.detecting import BARS
 
 
 @pytest.fixture(autouse=True, params=[pytest.param("young", marks=pytest.mark.slow), "old"])
-def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Recent bar files, which are always opened, and files that look old."""
     tick_ns = 10**15 if request.param == "young" else -(10**12)
     monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", tick_ns)
+    return str(request.param)
 
 
 @pytest.fixture

@@ -22,9 +22,10 @@ from smallcaps_assets_tests.unit.pipeline.events.detection.detecting import DAYS
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
+def test_detection_by_day_equals_detection_of_all_days(
+    tmp_path_factory: pytest.TempPathFactory, age_of_files: str
+) -> None:
+    bars = lively_bars({"young": 3, "old": 8}[age_of_files], 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     daily, whole = (Lake(tmp_path_factory.mktemp(name)) for name in ("daily", "whole"))
     for day in DAYS:
