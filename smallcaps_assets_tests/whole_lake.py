@@ -32,6 +32,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -44,7 +45,6 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet

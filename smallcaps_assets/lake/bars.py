@@ -19,15 +19,7 @@ from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED, compare_
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.files.content_hash import content_sha256
-from smallcaps_assets.lake.files.damaged_files import set_aside
-from smallcaps_assets.lake.files.listing import list_paths
-from smallcaps_assets.lake.files.locks import symbol_lock
-from smallcaps_assets.lake.files.misplaced import file_in_the_way
-from smallcaps_assets.lake.files.publish import disk_errors
-from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
-from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, FlatOrigins, read_origins
-from smallcaps_assets.lake.import_records import (
+from smallcaps_assets.lake.bar_files.import_records import (
     IMPORTS,
     CompleteImport,
     ImportRecord,
@@ -35,8 +27,7 @@ from smallcaps_assets.lake.import_records import (
     complete_imports,
     imported_days,
 )
-from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import (
+from smallcaps_assets.lake.bar_files.month_files import (
     DAY,
     NO_BARS,
     PublishedMonth,
@@ -53,8 +44,17 @@ from smallcaps_assets.lake.month_files import (
     read_month,
     scan_months,
 )
-from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.quarantine import BarQuarantine
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
+from smallcaps_assets.lake.bar_files.quarantine import BarQuarantine
+from smallcaps_assets.lake.files.content_hash import content_sha256
+from smallcaps_assets.lake.files.damaged_files import set_aside
+from smallcaps_assets.lake.files.listing import list_paths
+from smallcaps_assets.lake.files.locks import symbol_lock
+from smallcaps_assets.lake.files.misplaced import file_in_the_way
+from smallcaps_assets.lake.files.publish import disk_errors
+from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
+from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, FlatOrigins, read_origins
+from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.symbol_paths import names_symbol, symbol_of
 
 _SUFFIX: Final = ".parquet"

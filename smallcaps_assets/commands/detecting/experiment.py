@@ -22,7 +22,7 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.stricter import detect_in_candidates
 from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.tables import BARS
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.concurrency import in_order
 from smallcaps_assets.pipeline.events.kept_candidates import KeptCandidates

@@ -15,10 +15,10 @@ from smallcaps_assets.domain.events.condition_bars import list_condition_bars
 from smallcaps_assets.domain.events.features import DAILY
 from smallcaps_assets.domain.tables import CONDITION_BARS, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.months import MonthCoverage
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
-from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.events.detection import THREADS, Detector
 
 # Why the events of a symbol come from its bars.

@@ -15,11 +15,11 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.events.kept_candidates import (

@@ -16,11 +16,11 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
