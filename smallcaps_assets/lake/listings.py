@@ -11,8 +11,10 @@ from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove, read_table
 from smallcaps_assets.lake.layout import Lake
 
@@ -50,9 +52,21 @@ class ListingStore:
         """The first and the last session of which the vendor's list was read; None if listings were never made.
 
         Whoever was listed before the first or is listed after the last is unknown.
+
+        Raises:
+            LakeError: the table is not one that `publish` wrote.
         """
         inputs = self.inputs()
-        return None if inputs is None else (date.fromisoformat(inputs[FIRST]), date.fromisoformat(inputs[LAST]))
+        if inputs is None:
+            return None
+        try:
+            return date.fromisoformat(inputs[FIRST]), date.fromisoformat(inputs[LAST])
+        except (KeyError, TypeError, ValueError) as error:
+            # damage and other columns are named first
+            self.table()
+            path = self.lake.listings
+            fault = "its footer names no first and last list of tickers"
+            raise LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault) from error
 
     def inputs(self) -> dict[str, Any] | None:
         """What the listings were made of; None if they were never made."""
