@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
+from smallcaps_assets.domain.listings.delisted import DELISTED
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.universe import UNIVERSE
@@ -84,6 +85,8 @@ def publish_listings(lake: Lake, symbols: Sequence[str], days: tuple[date, date,
     store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
     events = pl.DataFrame({"asked_for": symbols[:1], "asked_on": [second], "is_known": [False]})
     store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
+    gone = pl.DataFrame({"symbol": symbols[:1], "delisted": [second], "is_settled": [True]})
+    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), {"rows": 1})
     listed = pl.DataFrame(
         {"symbol": symbols, "listing_id": [f"{symbol}_{first:%Y%m%d}" for symbol in symbols], "active_from": first}
     )
@@ -91,7 +94,14 @@ def publish_listings(lake: Lake, symbols: Sequence[str], days: tuple[date, date,
     store.publish(
         listed.match_to_schema(LISTINGS, missing_columns="insert"),
         facts.match_to_schema(LISTING_FACTS, missing_columns="insert"),
-        {"first": f"{first}", "last": f"{last}", "lists": [f"{first}", f"{last}"], "answers": 1, "ticker_events": 1},
+        {
+            "first": f"{first}",
+            "last": f"{last}",
+            "lists": [f"{first}", f"{last}"],
+            "answers": 1,
+            "ticker_events": 1,
+            "delisted": 1,
+        },
     )
 
 

@@ -107,6 +107,7 @@ def _missing(costs: ListingCosts, settings: Settings) -> Iterator[str]:
     """What is to ask for, before it is paid."""
     missing = {
         "missing:": costs.describe_lists(settings),
+        "delisted:": costs.describe_delisted(settings),
         "borders:": costs.describe_borders(settings),
         "shares:": costs.describe_shares(settings),
     }

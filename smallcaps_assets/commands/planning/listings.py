@@ -12,7 +12,7 @@ from smallcaps_assets.errors import InputError, LakeError
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
-from smallcaps_assets.pipeline.listings.costs import ListCosts, list_costs
+from smallcaps_assets.pipeline.listings.costs import ListCosts, delisted_costs, list_costs
 from smallcaps_assets.pipeline.listings.counted import counted_tickers
 from smallcaps_assets.pipeline.universe.share_costs import ShareCosts, share_costs
 from smallcaps_assets.settings.settings import Settings
@@ -30,12 +30,14 @@ class ListingCosts(NamedTuple):
     Attributes:
         lists: the missing lists of tickers.
         is_made: whether the lake has listings.
+        delisted: requests for the list of delisted tickers.
         borders: changes between stored lists whose session is asked for.
         shares: shares outstanding; None where no events are known yet.
     """
 
     lists: ListCosts
     is_made: bool
+    delisted: int
     borders: Sequence[Question]
     shares: ShareCosts | None
 
@@ -43,6 +45,7 @@ class ListingCosts(NamedTuple):
         """For JSON: figures of the lists, and requests for borders and shares outstanding."""
         return {
             **self.lists.as_json(),
+            "requests_for_delisted": self.delisted,
             "requests_for_borders_at_most": most_requests(self.borders, self.lists.pages),
             "requests_for_shares": None if self.shares is None else self.shares.requests,
         }
@@ -55,6 +58,13 @@ class ListingCosts(NamedTuple):
         then = _BORDERS.format(_USUAL_BORDERS * len(self.lists.days)) if exact and not self.is_made else ""
         lists = count_clause(len(self.lists.days), "list of tickers is", "lists of tickers are")
         return f"{lists} missing, about {_requests(self.lists.requests, settings)}{then}"
+
+    def describe_delisted(self, settings: Settings) -> str | None:
+        """What the list of delisted tickers costs; None if it is not asked for."""
+        if not self.delisted:
+            return None
+        requests = _requests(self.delisted, settings)
+        return f"the list of delisted tickers is missing or not up to date, about {requests}"
 
     def describe_borders(self, settings: Settings) -> str | None:
         """What asking for the sessions of changes between stored lists costs at most; None if there are none."""
@@ -84,8 +94,10 @@ def listing_costs(lake: Lake, settings: Settings) -> ListingCosts:
     store = ListingStore(lake)
     sessions = completed_sessions(settings.history, settings.sessions, datetime.now(UTC))
     lists = list_costs(store, sessions) if sessions else ListCosts([], 1)
-    borders = counted_tickers(settings).open_questions(store) if settings.universe.listing_borders == "exact" else []
-    return ListingCosts(lists, store.covers() is not None, borders, share_costs(lake, settings.universe))
+    exact = settings.universe.listing_borders == "exact"
+    delisted = delisted_costs(store, sessions) if exact and sessions else 0
+    borders = counted_tickers(settings).open_questions(store) if exact else []
+    return ListingCosts(lists, store.covers() is not None, delisted, borders, share_costs(lake, settings.universe))
 
 
 class PlannedListings(NamedTuple):
@@ -110,8 +122,9 @@ class PlannedListings(NamedTuple):
             yield Line(f"  listings: {self.problem}", "bad", hanging=4)
         if self.costs is None:
             return
-        lists, borders = self.costs.describe_lists(settings), self.costs.describe_borders(settings)
-        lines = [f"listings: {words}" for words in (lists, borders) if words] or ["listings: no request"]
+        costs = self.costs
+        kinds = (costs.describe_lists(settings), costs.describe_delisted(settings), costs.describe_borders(settings))
+        lines = [f"listings: {words}" for words in kinds if words] or ["listings: no request"]
         shares = self.costs.describe_shares(settings) or "no request"
         for words in (*lines, f"shares outstanding: {shares}"):
             yield Line(f"  {words}", hanging=4)

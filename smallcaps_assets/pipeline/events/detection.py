@@ -29,9 +29,10 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
+from smallcaps_assets.lake.bar_files.listed import MonthFile, MonthFiles
 from smallcaps_assets.lake.bar_files.month_files import count_bars
 from smallcaps_assets.lake.bar_files.months import MonthCoverage
-from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shard_proofs import prove_shard

@@ -21,11 +21,13 @@ def test_the_command_needs_no_lake(
     assert (rest["road"], rest["requests"]) == ("rest", 6_000)
     assert (files["road"], files["requests"], files["files"]) == ("flat_files", 3 + 28, 28)
     assert document["keys_missing"] == []
-    # lists of tickers of 22 October, 3 November and 1 December, which is the last session as well: 12 pages each
+    # lists of tickers of 22 October, 3 November and 1 December, which is the last session as well: 12 pages each; 25 of
+    # the list of delisted ones
     assert document["listings"] == {
         "lists_missing": 3,
         "pages_per_list": 12,
         "requests_for_lists": 36,
+        "requests_for_delisted": 25,
         "requests_for_borders_at_most": 0,
         "requests_for_shares": None,
     }

@@ -40,7 +40,7 @@ DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Recent bar files, which are always opened, and files that look old."""
     tick_ns = 10**15 if request.param == "young" else -(10**12)
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", tick_ns)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", tick_ns)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
@@ -129,7 +129,7 @@ def age(lake: Lake, month: str, seconds: int, symbol: str = ONE) -> int:
 
 
 def test_unchanged_bar_file_is_not_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=10)
     run(lake, [ONE])
@@ -143,7 +143,7 @@ def test_unchanged_bar_file_is_not_opened_again(lake: Lake, monkeypatch: pytest.
 
 
 def test_bar_file_that_was_recent_when_read_is_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=1)
     run(lake, [ONE])
