@@ -11,8 +11,10 @@ from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove, read_table
 from smallcaps_assets.lake.layout import Lake
 
@@ -37,8 +39,16 @@ class ListingStore:
         return read_table(path, LISTINGS) if is_stored(path) else None
 
     def facts(self) -> pl.DataFrame | None:
-        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made."""
+        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made.
+
+        Raises:
+            LakeError: the file is gone, damaged or cannot be read.
+        """
         path = self.lake.listing_facts
+        if is_stored(self.lake.listings) and not is_stored(path):
+            # without listings events are judged by today's list: nobody may come to that unnoticed
+            fault = f"is missing, although {self.lake.listings.name} is there"
+            raise LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault)
         return read_table(path, LISTING_FACTS) if is_stored(path) else None
 
     def at(self, day: date) -> pl.DataFrame | None:

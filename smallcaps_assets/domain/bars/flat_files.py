@@ -5,7 +5,9 @@ other readers take for something else, such as `NA`, `TRUE` and `1E5`.
 """
 
 import zlib
+from collections.abc import Sequence
 from datetime import date
+from statistics import median
 from typing import Final, NamedTuple
 
 import polars as pl
@@ -28,6 +30,9 @@ FIELDS_MISSING: Final = "the row has not as many fields as the header"
 MOST_BYTES: Final = 2_000_000_000
 # Bad rows are rare; a faulty column is wrong in nearly all of them.
 MOST_REJECTED: Final = 0.5
+# A half day after a holiday has about half of the bars of other sessions: with a fifth, tickers are missing.
+LEAST_OF_USUAL: Final = 0.2
+_FEWEST_FILES: Final = 3
 
 _FIELDS: Final = HEADER.split(",")
 _TYPES: Final = {
@@ -103,6 +108,23 @@ def parse_flat_file(content: bytes, day: date) -> FlatDay:
         judged.height,
         repeats,
     )
+
+
+def require_whole_market(rows: FlatDay, others: Sequence[int], before: int | None = None) -> None:
+    """Require that a file has about as many bars as others: tickers that it lacks would have a session without trades.
+
+    Args:
+        rows: those of the file.
+        others: how many usable bars the files of sessions nearby have; fewer than three show nothing.
+        before: how many an earlier version of the file had.
+
+    Raises:
+        BadPage: it has less than a fifth of the median of `others`, or of `before`.
+    """
+    bars, usual = rows.bars.height, median(others) if len(others) >= _FEWEST_FILES else 0
+    for count, whose in ((before or 0, "its earlier version has"), (usual, "files of sessions nearby have")):
+        if bars < LEAST_OF_USUAL * count:
+            raise BadPage(f"it is not complete: it has {count_noun(bars, 'bar')}, {whose} {count:,.0f}")
 
 
 def as_served(bars: pl.DataFrame, rejected: pl.DataFrame) -> pl.DataFrame:

@@ -218,6 +218,11 @@ class FlatFiles:
         if size == file.size > 0:
             return True
         part.unlink(missing_ok=True)
+        if not file.size:
+            raise BadPage(
+                f"{file.key} at {self._place} was listed with 0 bytes: it is empty. Run it again later; if it stays "
+                "empty, ask the vendor."
+            ).with_facts("an empty file", endpoint=self._place)
         raise BadPage(
             f"{file.key} at {self._place} has {'more than ' * (size > file.size)}{min(size, file.size):,} bytes, "
             f"{file.size:,} were listed. Nothing of it was kept; if it happens again, ask the vendor."

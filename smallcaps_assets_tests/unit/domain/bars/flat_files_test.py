@@ -1,6 +1,7 @@
 """Flat files: whole, of their day, with tickers as texts; bad rows are set aside with their reason."""
 
 import gzip
+from contextlib import nullcontext
 from datetime import date
 
 import polars as pl
@@ -14,6 +15,7 @@ from smallcaps_assets.domain.bars.flat_files import (
     OTHER_DAY,
     as_served,
     parse_flat_file,
+    require_whole_market,
 )
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE
@@ -223,3 +225,22 @@ def test_a_file_without_a_usable_row_is_rejected() -> None:
     with pytest.raises(BadPage, match="most of it is unusable: volume is missing or not positive in 20 of 20 rows"):
         parse_flat_file(packed(*lines), DAY)
     assert parse_flat_file(packed(*lines[1:], GOOD[0]), DAY).bars.height == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "before", "words"),
+    [
+        ([], None, ""),
+        ([100, 100], None, ""),  # two files show nothing
+        ([100, 9_000, 100], None, ""),  # 20 bars are a fifth of the median
+        ([101, 9_000, 101], None, "it has 20 bars, files of sessions nearby have 101"),
+        ([20, 20, 20], 101, "it has 20 bars, its earlier version has 101"),
+        ([], 100, ""),
+    ],
+)
+def test_a_file_with_far_fewer_bars_than_usual_is_not_complete(
+    others: list[int], before: int | None, words: str
+) -> None:
+    found = parse_flat_file(packed(*GOOD), DAY)
+    with pytest.raises(BadPage, match=f"it is not complete: {words}") if words else nullcontext():
+        require_whole_market(found, others, before)
