@@ -34,12 +34,12 @@ from detect import FIRST, LAST, detector, run, synthetic_bars, write_symbol
 from smallcaps_assets.commands.detecting.experiment import sample
 from smallcaps_assets.domain.events.detection import event_ids
 from smallcaps_assets.domain.events.master import build_master
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.lake.symbol_paths import symbol_of
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings

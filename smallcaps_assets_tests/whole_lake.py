@@ -11,6 +11,7 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
+from smallcaps_assets.domain.listings.delisted import DELISTED
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
@@ -32,6 +33,7 @@ from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
 from smallcaps_assets.domain.tape.tables import KPIS
 from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.universe import UNIVERSE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -44,7 +46,6 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
@@ -167,6 +168,8 @@ def _fill_ticker_lists(lake: Lake) -> None:
     store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
     events = pl.DataFrame({"asked_for": [ONE], "asked_on": [DAYS[1]], "is_known": [False]})
     store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
+    gone = pl.DataFrame({"symbol": [ONE], "delisted": [DAYS[1]], "is_settled": [True]})
+    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), {"rows": 1})
     listed = pl.DataFrame(
         {"symbol": SYMBOLS, "listing_id": [f"{symbol}_20251103" for symbol in SYMBOLS], "active_from": DAYS[0]}
     )
@@ -180,6 +183,7 @@ def _fill_ticker_lists(lake: Lake) -> None:
             "lists": [f"{DAYS[0]}", f"{QUIET}"],
             "answers": 1,
             "ticker_events": 1,
+            "delisted": 1,
         },
     )
 

@@ -158,6 +158,11 @@ class Lake:
         return self.root / "reference" / "listings" / "ticker_events.parquet"
 
     @property
+    def delisted_tickers(self) -> Path:
+        """The vendor's list of delisted tickers, of those delisted within the history."""
+        return self.root / "reference" / "listings" / "delisted.parquet"
+
+    @property
     def shares_outstanding(self) -> Path:
         """Shares outstanding of single symbols, by the day for which the vendor gave them."""
         return self.root / "reference" / "shares_outstanding.parquet"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from smallcaps_assets.domain.listings.delisted import DELISTED
 from smallcaps_assets.domain.listings.lookup import listed_on
 from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
@@ -21,10 +22,16 @@ from smallcaps_assets.lake.layout import Lake
 # keys of the provenance: the first and the last session of which the vendor's list was read
 FIRST: Final = "first"
 LAST: Final = "last"
-# the sessions of the lists, and how many answers on single tickers and rows of ticker events there were
+# the sessions of the lists, and how many answers on single tickers, rows of ticker events and delisted tickers
 LISTS: Final = "lists"
 ANSWERS: Final = "answers"
 TICKER_EVENT_ROWS: Final = "ticker_events"
+DELISTED_ROWS: Final = "delisted"
+# of the list of delisted tickers: the session on which it was asked for, the last one up to which nothing that it says
+# is left to ask, and its rows of all times
+ASKED_ON: Final = "asked_on"
+THROUGH: Final = "through"
+LIST_ROWS: Final = "rows"
 
 
 @dataclass(frozen=True)
@@ -156,3 +163,17 @@ class ListingStore:
         earlier = self.ticker_events().join(rows, on="asked_for", how="anti")
         every = pl.concat([earlier, rows.match_to_schema(TICKER_EVENTS)]).sort("asked_for", "date", "ticker")
         publish_changed(self.lake.ticker_events, every, {"source": source}, below=self.lake.root)
+
+    def delisted(self) -> pl.DataFrame:
+        """The vendor's list of delisted tickers (DELISTED), of those delisted within the history."""
+        path = self.lake.delisted_tickers
+        return read_table(path, DELISTED) if is_stored(path) else DELISTED.to_frame()
+
+    def delisted_inputs(self) -> dict[str, Any] | None:
+        """When the list of delisted tickers was asked for, and of which time it is; None if it is not stored."""
+        path = self.lake.delisted_tickers
+        return (provenance_of(path) or {}) if is_stored(path) else None
+
+    def replace_delisted(self, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
+        """Publish the list of delisted tickers (DELISTED)."""
+        publish_changed(self.lake.delisted_tickers, rows.match_to_schema(DELISTED), provenance, below=self.lake.root)

@@ -9,9 +9,9 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, reasons
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import bars_from, flat
 

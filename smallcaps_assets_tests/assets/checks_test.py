@@ -12,13 +12,13 @@ import pytest
 
 from smallcaps_assets.defs.registry import facts_of
 from smallcaps_assets.domain.sessions import new_york_date
+from smallcaps_assets.lake.bar_files.month_files import DAY, fingerprint_sessions
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import content_sha256
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import LEDGER_OF_REPORT
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.assets.platform import SYMBOLS_OF_MARKET, Platform, Sites, failure, metadata_of
 from smallcaps_assets_tests.scenarios import flip_bit

@@ -14,10 +14,10 @@ import pytest
 from smallcaps_assets.cli import main
 from smallcaps_assets.definitions import build_defs
 from smallcaps_assets.defs.partitions import SYMBOLS
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smallcaps_assets.domain.tables import SHARD
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import FileState, MonthCoverage
 
 COVERAGE = ShardCoverage({"flush": "f"}, [0.6], {"2025-01": MonthCoverage(FileState(1, 2), "2025-01-02 1-a 0.5")}, 0)
 GROWN = ShardCoverage(

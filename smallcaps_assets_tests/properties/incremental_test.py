@@ -18,10 +18,10 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.tables import CANDIDATES, REFERENCE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import load_settings
@@ -167,7 +167,7 @@ class ShardOfChangingBars(RuleBasedStateMachine):
 
 TestShardOfChangingBars = ShardOfChangingBars.TestCase
 TestShardOfChangingBars.settings = settings(
-    deadline=None, max_examples=8, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=5, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable
-from smallcaps_assets.commands.detecting.experiment import Batch, Found
+from smallcaps_assets.commands.detecting.batches import Batch, Found
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
 from smallcaps_assets.domain.research.outcomes.event_costs import net_outcomes
 from smallcaps_assets.domain.research.outcomes.event_labels import NO_ENTRY, NO_SCALE, OK
@@ -20,7 +20,7 @@ from smallcaps_assets.domain.research.sample import RESEARCH_EVENTS, with_causal
 from smallcaps_assets.domain.research.statistics.mean_returns import MEAN_RETURNS, mean_returns
 from smallcaps_assets.domain.research.tables.label_tables import EVENT_LABELS
 from smallcaps_assets.domain.tables import EVENTS
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, tables_of_events
 from smallcaps_assets.pipeline.research.costs_of_others import CostsOfOthers

@@ -25,11 +25,11 @@ from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols, describe_test_symbols
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bar_files.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import require_writable
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, describe_absent

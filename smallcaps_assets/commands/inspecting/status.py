@@ -21,6 +21,7 @@ from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake, flags_of
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration
 from smallcaps_assets.errors import SettingsError
+from smallcaps_assets.lake.bar_files.month_files import count_bars
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.remedies import how_to_restore
@@ -28,7 +29,6 @@ from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector

@@ -22,6 +22,7 @@ from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.pipeline.calendar import completed_sessions
+from smallcaps_assets.pipeline.listings.delisted_tickers import DelistedFound
 from smallcaps_assets.pipeline.listings.ticker_changes import RenamesFound
 from smallcaps_assets.pipeline.listings.update import ListingsMade, listings_update
 from smallcaps_assets.settings.settings import Settings
@@ -67,9 +68,10 @@ def listings(
 
     From the vendor's lists of tickers as of the first session of each month and of the last session, and, between two
     that differ, from answers of other sessions, so that each border is known to the session (unless
-    universe.listing_borders is monthly). Only what is missing is asked for, and the number of requests is logged before
-    they are sent: about 12 for a list, some 200 for the changes of a month, and one for the ticker events of a security
-    whose change of ticker no share class FIGI proves. Type and exchange through time are in
+    universe.listing_borders is monthly). The list of delisted tickers names listings that began and ended between two
+    lists. Only what is missing is asked for, and the number of requests is logged before they are sent: about 12 for a
+    list, some 25 a month for that of delisted tickers, some 200 for the changes of a month, and one for the ticker
+    events of a security whose change of ticker no share class FIGI proves. Type and exchange through time are in
     reference/listing_facts.parquet beside it.
     """
     loaded, store = settings.load(), ListingStore(lake.lake)
@@ -123,6 +125,7 @@ def _figures(made: ListingsMade | None, store: ListingStore) -> Metadata:
         "ended": rows["active_to"].count(),
         "renamed": renamed.height,
         **_of_ticker_events(made.renames),
+        **_of_delisted(made.delisted),
         "tickers with several listings": reused.height,
         "without a FIGI": rows.filter(pl.col("share_class_figi").is_null() & pl.col("composite_figi").is_null()).height,
         "changes known to a month": made.open,
@@ -141,6 +144,16 @@ def _of_ticker_events(found: RenamesFound) -> Metadata:
         "of these contradicted by ticker events": found.denied,
         **({} if found.state is None else {"ticker_events": found.state}),
     }
+
+
+def _of_delisted(found: DelistedFound) -> Metadata:
+    """What the vendor's list of delisted tickers says of the ends of listings."""
+    parts: Metadata = {} if found.state is None else {"list of delisted tickers": found.state}
+    if found.known:
+        parts |= {"delisted by the vendor's list": found.known, "of these the listing ends then": found.confirmed}
+    if found.unconfirmed:
+        parts["delisted though the lists do not show it"] = limit_lines(found.unconfirmed)
+    return parts
 
 
 def _left_out(made: ListingsMade) -> Metadata:

@@ -22,13 +22,13 @@ import polars as pl
 from smallcaps_assets.domain.events.condition_bars import list_condition_bars
 from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import combine_fingerprints
 from smallcaps_assets.lake.events.shard_coverage import SYMBOL_OF_SHARD, ShardCoverage
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_and_entry
 from smallcaps_assets.lake.files.damaged_files import set_aside
 from smallcaps_assets.lake.files.publish import PROVENANCE, disk_errors, provenance_of, publish_frame, sweep_below
 from smallcaps_assets.lake.files.stored_tables import is_stored, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import combine_fingerprints
 
 # Key of a footer: the candidates have their `condition_bars`.
 _CONDITIONS: Final = "conditions"

@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any, Final, NamedTuple, Self
 
-from smallcaps_assets.lake.months import MonthCoverage
+from smallcaps_assets.lake.bar_files.months import MonthCoverage
 
 # Keys of a shard's footer: the digest of its events, the coverage, and the digest of both.
 CONTENT: Final = "content"

@@ -78,6 +78,13 @@ _REMEDIES: Final[Sequence[tuple[str, str]]] = (
         ),
     ),
     (
+        r"reference/listings/delisted\.parquet",
+        (
+            "Restore it, or remove it and materialize listings, which asks for it again: one request per 1,000 "
+            "tickers that were ever delisted, and up to three for each listing that its answers do not show."
+        ),
+    ),
+    (
         r"reference/shares_outstanding\.parquet",
         (
             "Restore it, or remove it and materialize event_listings, which asks for it again: one to two requests "

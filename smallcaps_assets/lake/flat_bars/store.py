@@ -16,6 +16,7 @@ from smallcaps_assets.domain.bars.flat_files import FLAT_BARS, FlatDay, as_serve
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.months import FileState
 from smallcaps_assets.lake.files.content_hash import DAMAGE
 from smallcaps_assets.lake.files.damaged_files import is_damaged, set_aside
 from smallcaps_assets.lake.files.listing import list_paths
@@ -24,7 +25,6 @@ from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publ
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import FileState
 
 # One symbol is read by reading one or two row groups; a day of the whole market has about 110 of them.
 ROWS_PER_GROUP: Final = 16_384

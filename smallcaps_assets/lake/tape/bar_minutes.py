@@ -12,9 +12,9 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.tape.contradictions import whole_minutes, with_volume
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import month_footer, read_fingerprints, scan_months
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, read_table
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import month_footer, read_fingerprints, scan_months
 
 _COUNTED: Final = ("symbol", "timestamp", "volume")
 _DAYS: Final = pl.Schema({"symbol": pl.String(), "day": pl.Date()})

@@ -8,8 +8,8 @@ from typing import Final
 
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.domain.tape.schemas import TAPE_KINDS
+from smallcaps_assets.lake.bar_files.months import FileState
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import FileState
 from smallcaps_assets.lake.tape.files import span_bounds
 
 _A_DAY: Final = timedelta(days=1)

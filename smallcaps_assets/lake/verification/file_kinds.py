@@ -114,6 +114,12 @@ FILE_KINDS: Final[tuple[FileKind, ...]] = (
         _table_with("asked_for", "asked_on", "ticker"),
     ),
     FileKind(
+        "delisted tickers",
+        r"reference/listings/delisted\.parquet",
+        parquet_state,
+        _table_with("symbol", "delisted", "is_settled"),
+    ),
+    FileKind(
         "shares outstanding",
         r"reference/shares_outstanding\.parquet",
         parquet_state,

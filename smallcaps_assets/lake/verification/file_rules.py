@@ -11,6 +11,7 @@ from smallcaps_assets.domain.bars.flat_files import FLAT_BARS
 from smallcaps_assets.domain.research.cohorts.selecting import identity_of_cohorts
 from smallcaps_assets.domain.research.tables.cohort_tables import BEYOND_SPECIFICATION, SELECTING_COHORTS
 from smallcaps_assets.domain.versions import rows_digest
+from smallcaps_assets.lake.bar_files.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
 from smallcaps_assets.lake.events.candidates import origin_in
 from smallcaps_assets.lake.events.coverage_differences import is_difference
 from smallcaps_assets.lake.events.shard_coverage import CONTENT, SYMBOL_OF_SHARD
@@ -19,7 +20,6 @@ from smallcaps_assets.lake.files.documents import parse_json_object, read_docume
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.flat_bars.store import FlatFile
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import NO_BARS, SYMBOL_OF_MONTH, fingerprint_sessions, parse_sessions
 from smallcaps_assets.lake.research import PLACE, research_place
 from smallcaps_assets.lake.review import PAGE_KEY, label_digest
 from smallcaps_assets.lake.symbol_paths import symbol_of

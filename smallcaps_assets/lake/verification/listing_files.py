@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import date
 
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.listings import ANSWERS, LISTS, TICKER_EVENT_ROWS, ListingStore
+from smallcaps_assets.lake.listings import ANSWERS, DELISTED_ROWS, LISTS, TICKER_EVENT_ROWS, ListingStore
 from smallcaps_assets.lake.verification.discrepancy import DAMAGE_ERRORS, relative_path
 
 
@@ -23,7 +23,11 @@ def missing_of_listings(lake: Lake, files: Mapping[str, str]) -> Iterator[tuple[
         inputs = ListingStore(lake).inputs() or {}
         lists = [relative_path(lake, lake.listing_snapshot(date.fromisoformat(day))) for day in inputs.get(LISTS, ())]
         yield from ((file, "a list that the listings were made of") for file in lists if file not in files)
-        answers = {ANSWERS: lake.listing_observations, TICKER_EVENT_ROWS: lake.ticker_events}
+        answers = {
+            ANSWERS: lake.listing_observations,
+            TICKER_EVENT_ROWS: lake.ticker_events,
+            DELISTED_ROWS: lake.delisted_tickers,
+        }
         for name, path in answers.items():
             if inputs.get(name) and relative_path(lake, path) not in files:
                 yield relative_path(lake, path), "the answers that the listings were made of"

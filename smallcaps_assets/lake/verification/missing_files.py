@@ -10,16 +10,16 @@ import polars as pl
 
 from smallcaps_assets.domain.research.tape.pinned_conditions import pinned_conditions
 from smallcaps_assets.domain.words import count_noun
+from smallcaps_assets.lake.bar_files.import_records import IMPORTS
+from smallcaps_assets.lake.bar_files.month_files import parse_sessions
+from smallcaps_assets.lake.bar_files.months import MonthCoverage
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.documents import parse_json_object
 from smallcaps_assets.lake.files.publish import provenance_of, sha256
 from smallcaps_assets.lake.files.remedies import how_to_restore
-from smallcaps_assets.lake.import_records import IMPORTS
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import parse_sessions
-from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.lake.reference_tables import CONDITIONS_INPUT, SPLITS_INPUT, SPLITS_UNKNOWN
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.lake.selecting_cohorts import COHORTS_ENTRY

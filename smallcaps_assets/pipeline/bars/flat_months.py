@@ -22,10 +22,10 @@ from smallcaps_assets.domain.bars.source_differences import (
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.words import count_clause
 from smallcaps_assets.errors import BadPage, DiskFull, LakeError, SmallcapsError, Stopped
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, FlatOrigins
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore, FlatFile
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.bars.judging import judge_sessions, name_days
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.outcome import Outcome

@@ -23,8 +23,8 @@ from smallcaps_assets.errors import (
     UnexpectedError,
     VendorUnavailable,
 )
+from smallcaps_assets.lake.bar_files.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload

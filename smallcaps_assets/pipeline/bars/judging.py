@@ -11,7 +11,7 @@ from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars
 from smallcaps_assets.domain.bars.unknown import count_unknown
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import CANDIDATES, KEPT_CANDIDATES
 from smallcaps_assets.errors import InputError, LakeError
+from smallcaps_assets.lake.bar_files.month_files import count_bars
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
-from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.events.rows import require_all
 from smallcaps_assets.pipeline.events.work import SymbolWork, remains_valid

@@ -29,13 +29,14 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
-from smallcaps_assets.lake.bars import BarsStore, MonthFile, MonthFiles
+from smallcaps_assets.lake.bar_files.listed import MonthFile, MonthFiles
+from smallcaps_assets.lake.bar_files.month_files import count_bars
+from smallcaps_assets.lake.bar_files.months import MonthCoverage
+from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shard_proofs import prove_shard
 from smallcaps_assets.lake.events.shards import ShardStore
-from smallcaps_assets.lake.month_files import count_bars
-from smallcaps_assets.lake.months import MonthCoverage
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.candidates import CandidateKeeper, RenewedCandidates

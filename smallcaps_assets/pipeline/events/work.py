@@ -10,8 +10,8 @@ import polars as pl
 
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.features import DAILY
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
-from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets.pipeline.outcome import Outcome
 
 # Bars of one detection, which bounds its memory; a single symbol of 750 sessions exceeds it.

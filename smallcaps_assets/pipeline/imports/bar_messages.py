@@ -8,7 +8,7 @@ import polars as pl
 from smallcaps_assets.domain.bars.lengths import is_of_other_length
 from smallcaps_assets.domain.bars.whole_prices import WHOLE_PRICES
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 

@@ -16,8 +16,8 @@ from smallcaps_assets.domain.sessions import NEW_YORK
 from smallcaps_assets.domain.symbols import symbol_is_safe
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.words import count_clause, count_noun
-from smallcaps_assets.lake.import_records import Rejections
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.import_records import Rejections
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import MOST_NAMES, Source
 from smallcaps_assets.pipeline.imports.bar_messages import describe_sessions, is_beyond, name_files, name_sessions
 from smallcaps_assets.pipeline.imports.bar_tables import FILE

@@ -15,9 +15,9 @@ from smallcaps_assets.domain.imports.conflicts import MINUTES_COMPARED
 from smallcaps_assets.domain.imports.prices import scale_problems
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import DiskFull, LakeError, UnexpectedError
+from smallcaps_assets.lake.bar_files.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.import_records import NOTHING_REJECTED, CompleteImport, ImportRecord, Rejections
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.imports.bar_files import BarReader, Faults, Source
 from smallcaps_assets.pipeline.imports.bar_rules import (

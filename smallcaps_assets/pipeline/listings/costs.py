@@ -6,9 +6,11 @@ from typing import Any, Final, NamedTuple
 
 from smallcaps_assets.domain.listings.inference import Question
 from smallcaps_assets.domain.listings.requests import days_of_lists, list_pages, most_requests
-from smallcaps_assets.domain.words import count_noun, estimate_duration
-from smallcaps_assets.lake.listings import ListingStore
+from smallcaps_assets.domain.words import count_clause, count_noun, estimate_duration
+from smallcaps_assets.lake.listings import ASKED_ON, FIRST, LIST_ROWS, THROUGH, ListingStore
 
+# Tickers in the vendor's list of delisted ones: an assumption until it is stored.
+USUAL_DELISTED: Final = 25_000
 # Tickers that the vendor lists on a day, as of 2025; once a list is stored its own number counts.
 USUAL_TICKERS: Final = 12_000
 
@@ -57,6 +59,39 @@ def describe_borders(questions: Collection[Question], pages: int, requests_per_m
     return (
         f"asking on which sessions {count_noun(symbols, 'ticker')} changed between two lists: at most "
         f"{count_noun(most, 'request')}{_duration(most, requests_per_minute)}, if each changed once between them"
+    )
+
+
+def delisted_costs(store: ListingStore, sessions: Sequence[date]) -> int:
+    """The requests for the list of delisted tickers; 0 where the stored one is enough. Reads only the lake.
+
+    It is missing where it was not asked for in the month of the last session (the vendor adds tickers late), where it
+    lacks earlier sessions, and where more than one session passed since nothing was left to ask: the lists of two
+    sessions in a row show every change by themselves.
+    """
+    known = store.delisted_inputs()
+    if known is None or THROUGH not in known:
+        return list_pages(USUAL_DELISTED if known is None else known[LIST_ROWS])
+    first, asked_on, through = (date.fromisoformat(known[name]) for name in (FIRST, ASKED_ON, THROUGH))
+    passed = sum(day > through for day in sessions)
+    is_later_month = (asked_on.year, asked_on.month) < (sessions[-1].year, sessions[-1].month)
+    return list_pages(known[LIST_ROWS]) if first > sessions[0] or passed > 1 or is_later_month else 0
+
+
+def describe_delisted(requests: int, requests_per_minute: float | None) -> str:
+    """A sentence on the list of delisted tickers, before it is asked for."""
+    return (
+        "asking for the list of delisted tickers, which names listings that begin and end between two lists: about "
+        f"{count_noun(requests, 'request')}{_duration(requests, requests_per_minute)}"
+    )
+
+
+def describe_hints(requests: int, requests_per_minute: float | None) -> str:
+    """A sentence on the delistings that no listing confirms, before they are asked about; there is one at least."""
+    return (
+        f"asking about {count_clause(requests, 'delisted ticker', 'delisted tickers')} whose end no list shows: "
+        f"{count_noun(requests, 'request')}{_duration(requests, requests_per_minute)}, then for the sessions of the "
+        "changes that this shows"
     )
 
 

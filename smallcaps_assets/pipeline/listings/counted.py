@@ -31,7 +31,10 @@ class CountedTickers(NamedTuple):
 
     def left_out(self, history: TickerHistory) -> tuple[list[str], list[str]]:
         """Test symbols of exchanges, and tickers that are not usable as names."""
-        symbols = history.rows.select("symbol").unique()
+        return self._left_out(history.rows)
+
+    def _left_out(self, rows: pl.DataFrame) -> tuple[list[str], list[str]]:
+        symbols = rows.select("symbol").unique()
         unusable = symbols.filter(~symbol_is_safe(pl.col("symbol")))["symbol"].sort().to_list()
         return self.tests.among(symbols["symbol"]), unusable
 
@@ -40,16 +43,29 @@ class CountedTickers(NamedTuple):
 
         Where the universe is named, these are its tickers, and others of the same securities.
         """
-        rows, named = history.rows, pl.col("symbol").is_in(list(self.named))
+        return set(history.rows.filter(self._counts(history.rows))["symbol"])
+
+    def of_rows(self, rows: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+        """The rows of another list of the vendor that count, without test symbols and tickers not usable as names.
+
+        Args:
+            rows: with `symbol`, `ticker_type` and `share_class_figi`.
+            listed: rows of its lists, with these columns.
+        """
+        left_out = [name for some in self._left_out(rows) for name in some]
+        names = ["symbol", "ticker_type", "share_class_figi"]
+        every = pl.concat([rows.select(names), listed.select(names)])
+        return rows.filter(self._counts(every) & ~pl.col("symbol").is_in(left_out))
+
+    def _counts(self, rows: pl.DataFrame) -> pl.Expr:
+        """Whether a row counts; the securities of a named universe are those of `rows`."""
+        named = pl.col("symbol").is_in(list(self.named))
         if self.only_named:
             figis = rows.filter(named)["share_class_figi"].drop_nulls().unique()
-            counts = named | pl.col("share_class_figi").is_in(figis.implode())
-        elif self.ticker_types is None:
-            counts = pl.lit(value=True)
-        else:
-            of_type = pl.col("ticker_type").is_in(list(self.ticker_types)) | pl.col("ticker_type").is_null()
-            counts = named | of_type
-        return set(rows.filter(counts)["symbol"])
+            return named | pl.col("share_class_figi").is_in(figis.implode())
+        if self.ticker_types is None:
+            return pl.lit(value=True)
+        return named | pl.col("ticker_type").is_in(list(self.ticker_types)) | pl.col("ticker_type").is_null()
 
     def open_questions(self, store: ListingStore) -> list[Question]:
         """The changes between stored lists whose session is not known, of the tickers that count; sends no request."""

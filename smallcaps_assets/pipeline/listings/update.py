@@ -12,11 +12,12 @@ from smallcaps_assets.domain.listings.states import TickerHistory, decisive_obse
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.errors import InputError
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.listings import ANSWERS, FIRST, LAST, LISTS, TICKER_EVENT_ROWS, ListingStore
+from smallcaps_assets.lake.listings import ANSWERS, DELISTED_ROWS, FIRST, LAST, LISTS, TICKER_EVENT_ROWS, ListingStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
 from smallcaps_assets.pipeline.listings.costs import describe_borders
 from smallcaps_assets.pipeline.listings.counted import CountedTickers, counted_tickers, evidence_of, without
+from smallcaps_assets.pipeline.listings.delisted_tickers import DelistedFound, DelistedTickers
 from smallcaps_assets.pipeline.listings.ticker_changes import RenamesFound, TickerChanges
 from smallcaps_assets.pipeline.source import source_identity
 from smallcaps_assets.settings.settings import Settings
@@ -34,6 +35,7 @@ class ListingsMade(NamedTuple):
         unusable: tickers that cannot be followed, since they cannot name a folder.
         unclear: tickers of lists whose rows contradict each other or cannot be read, with the session and the reason.
         renames: what ticker events say of renames that no share class FIGI proves.
+        delisted: what the list of delisted tickers says of the ends of listings.
     """
 
     tables: ListingTables
@@ -44,6 +46,7 @@ class ListingsMade(NamedTuple):
     unusable: list[str]
     unclear: list[str]
     renames: RenamesFound
+    delisted: DelistedFound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +103,16 @@ class ListingsUpdate:
         if not self.store.snapshot_days():
             return None
         lists = len(asked) + requests.short_lists_again(asked)
+        ends, state = DelistedTickers(requests=requests, counted=self.counted), None
         if self.is_exact:
-            self._ask_borders()
-        history = to_history(evidence_of(self.store))
-        self._keep_what_decides(history)
+            state = ends.update(sessions)
+            self._ask_borders(ends)
+        evidence = evidence_of(self.store)
+        history = to_history(evidence)
         tests, unusable = self.counted.left_out(history)
         inferred = infer_listings(without(history, [*tests, *unusable]))
+        delisted = ends.settle(evidence, inferred.listings, state) if self.is_exact else DelistedFound()
+        self._keep_what_decides(history)
         found = self._changes().find(inferred.listings, history.sessions, self.counted.counting(history))
         tables = make_tables(inferred.listings, history.sessions, self.store.table(), found.renames)
         provenance = {
@@ -114,11 +121,13 @@ class ListingsUpdate:
             LISTS: [f"{day}" for day in self.store.snapshot_days()],
             ANSWERS: self.store.observations().height,
             TICKER_EVENT_ROWS: self.store.ticker_events().height,
+            DELISTED_ROWS: self.store.delisted().height,
             "source": requests.source,
         }
         self.store.publish(tables.listings, tables.facts, provenance)
         still_open = len(inferred.questions)
-        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, list(requests.unclear), found)
+        unclear = list(requests.unclear)
+        return ListingsMade(tables, lists, still_open, unserved, tests, unusable, unclear, found, delisted)
 
     def _changes(self) -> TickerChanges:
         """What finds the renames; where changes are known to a month, no ticker events are asked for."""
@@ -127,8 +136,11 @@ class ListingsUpdate:
             store=one.store, client=one.client, source=one.source, threads=one.threads, log=one.log, asks=self.is_exact
         )
 
-    def _ask_borders(self) -> None:
-        """Ask for sessions between two observations that differ, until none is left that can be answered."""
+    def _ask_borders(self, ends: DelistedTickers) -> None:
+        """Ask for sessions between two observations that differ, until none is left that can be answered.
+
+        Then for delisted tickers that no listing confirms, and again for what differs by their answers.
+        """
         evidence, asked, is_first = evidence_of(self.store), set[tuple[str, date]](), True
         pages = list_pages(self.store.snapshot(evidence.days[-1]).height)
         sessions = evidence.sessions
@@ -143,7 +155,10 @@ class ListingsUpdate:
                 if question.symbol in counting and (question.symbol, sessions[middle(question)]) not in asked
             ]
             if not questions:
-                return
+                if not ends.ask(evidence, inferred.listings, asked):
+                    return
+                evidence, is_first = evidence._replace(observations=self.store.observations()), True
+                continue
             if is_first:
                 self.requests.log(describe_borders(questions, pages, self.requests.client.requests_per_minute))
             is_first = False

@@ -1,4 +1,4 @@
-"""Companies with a history: renamed, delisted, listed again, moved to another exchange, grown."""
+"""Companies with a history: renamed, delisted, listed again, listed for days only, moved to another exchange, grown."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -102,6 +102,14 @@ COMPANIES: Final[tuple[Company, ...]] = (
     Company(13, (Tenure("LATE", _BEGIN, date(2025, 9, 30), has_figi=False), Tenure("LATE", date(2025, 10, 1)))),
     # goes public
     Company(14, (Tenure("IPOO", date(2025, 10, 14)),)),
+    # listed for a week between two month starts
+    Company(16, (Tenure("BRIF", date(2025, 10, 9), date(2025, 10, 15)),)),
+    # three owners of one ticker within a month; the one between the others is in no list of a month start
+    Company(17, (Tenure("THRD", _BEGIN, date(2025, 11, 6)),)),
+    Company(18, (Tenure("THRD", date(2025, 11, 13), date(2025, 11, 14)),)),
+    Company(19, (Tenure("THRD", date(2025, 11, 20)),)),
+    # delisted, and listed again before the next month starts
+    Company(20, (Tenure("BOUN", _BEGIN, date(2025, 9, 10)), Tenure("BOUN", date(2025, 9, 24)))),
     # a test symbol of an exchange
     _always(15, "ZVZZT"),
 )

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 12))

@@ -10,8 +10,8 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, QUARANTINED_BARS, reasons
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between
 

@@ -11,12 +11,12 @@ from smallcaps_assets.domain.bars.flat_files import FlatDay, parse_flat_file
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import month_footer
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars import store as flat_store
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, read_origins
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import month_footer
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets_tests.flat_scenes import flat_content, flat_file
 from smallcaps_assets_tests.scenarios import bars_from, flat, flip_bit

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smallcaps_assets.lake.bar_files.month_files import combine_fingerprints
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
-from smallcaps_assets.lake.month_files import combine_fingerprints
-from smallcaps_assets.lake.months import FileState, MonthCoverage
 
 MARKS = st.dictionaries(
     st.dates(date(1990, 1, 1), date(2090, 1, 1)), st.from_regex(r"[0-9]{1,3}-[0-9a-f]{16}", fullmatch=True)

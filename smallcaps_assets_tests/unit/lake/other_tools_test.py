@@ -14,11 +14,11 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.import_records import ImportRecord
+from smallcaps_assets.lake.bar_files.month_files import fingerprint_sessions
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of
-from smallcaps_assets.lake.import_records import ImportRecord
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import fingerprint_sessions
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol

@@ -10,10 +10,10 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS, REFERENCE
 from smallcaps_assets.domain.tape.cost_estimate import expect_trades
+from smallcaps_assets.lake.bar_files.month_files import DAY, fingerprint_sessions
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY, fingerprint_sessions
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.events.detection import Detector

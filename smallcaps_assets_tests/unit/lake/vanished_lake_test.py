@@ -17,6 +17,8 @@ from smallcaps_assets.domain.review.labels import LabelFile
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
+from smallcaps_assets.lake.bar_files.quarantine import BarQuarantine
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shards import ShardStore
@@ -25,8 +27,6 @@ from smallcaps_assets.lake.files.publish import make_folders, publish_changed, p
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.months import FileState, MonthCoverage
-from smallcaps_assets.lake.quarantine import BarQuarantine
 from smallcaps_assets.lake.review import SAMPLED_EVENTS, ReviewStore, Sheet
 from smallcaps_assets.lake.universe import STORED_DETAILS, UniverseStore
 from smallcaps_assets_tests.conftest import event, manifest_of

@@ -15,10 +15,10 @@ from smallcaps_assets.domain.research.params import ResearchParams
 from smallcaps_assets.domain.research.sample import SampleParams
 from smallcaps_assets.domain.versions import code_version, digest
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import count_bars
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.files.remedies import asset_of_table
 from smallcaps_assets.lake.files.stored_tables import is_stored
-from smallcaps_assets.lake.month_files import count_bars
 from smallcaps_assets.lake.reference_tables import SPLITS_INPUT, SPLITS_UNKNOWN
 from smallcaps_assets.lake.research import ResearchStore
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between

@@ -15,7 +15,7 @@ import polars as pl
 
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
-from smallcaps_assets.lake.bars import TICK_NS
+from smallcaps_assets.lake.bar_files.listed import TICK_NS
 from smallcaps_assets.lake.files.documents import publish_document, read_document
 from smallcaps_assets.lake.tape.file_states import state_of, states_of_tape
 from smallcaps_assets.lake.tape.store import TapeStore

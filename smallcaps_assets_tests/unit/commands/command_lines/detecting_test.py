@@ -9,7 +9,7 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.tables import EVENTS
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.unit.commands.command_lines.lively import (
     DAYS,

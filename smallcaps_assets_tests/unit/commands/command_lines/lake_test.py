@@ -13,8 +13,8 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.commands.services.services import _free_port
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
 from smallcaps_assets_tests.unit.commands.command_lines.lively import DAYS, LIVELY, ErrorOf, config, put
 

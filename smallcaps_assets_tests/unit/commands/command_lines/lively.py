@@ -9,7 +9,7 @@ import polars as pl
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.strategies import lively_bars, sessions_between

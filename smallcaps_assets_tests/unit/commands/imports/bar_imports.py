@@ -13,9 +13,9 @@ from smallcaps_assets.commands.files import table_files
 from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import RememberedRows
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE

@@ -10,9 +10,9 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import bars_from
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import (

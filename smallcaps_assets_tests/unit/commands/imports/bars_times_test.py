@@ -13,8 +13,8 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.imports.columns import require_timezone
 from smallcaps_assets.errors import InputError
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_tables import ROWS_AT_ONCE
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import new_york

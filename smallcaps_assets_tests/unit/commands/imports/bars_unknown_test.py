@@ -11,9 +11,9 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.imports.bar_files import describe_absent
 from smallcaps_assets_tests.scenarios import default_settings, sessions_of
 from smallcaps_assets_tests.unit.commands.imports.bar_imports import NOV, importing, put, quarantined, stored

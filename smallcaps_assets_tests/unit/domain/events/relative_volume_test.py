@@ -11,7 +11,7 @@ from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.features import DAILY, relative_volume
 from smallcaps_assets.domain.imports.bar_facts import bar_facts
 from smallcaps_assets.errors import SettingsError
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_and_earlier, sessions_between
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests import slow_spec

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.listings.borders import LISTED_DAYS, NO_BORDERS, Li
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.sample import SampleParams, research_events, with_causal_sample
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.research.bars.from_bars import BarRules, BarTables, tables_of_events
 from smallcaps_assets_tests.scenarios import default_settings

@@ -14,12 +14,12 @@ import pytest
 
 from smallcaps_assets.domain.tables import SHARD
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.months import FileState, MonthCoverage
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import DOCUMENT_KEY, ProofState, document_proof
 from smallcaps_assets.lake.files.publish import provenance_of, publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.months import FileState, MonthCoverage
 from smallcaps_assets_tests.conftest import event, files_below, master_of
 
 ONE = "ABCD"

@@ -12,13 +12,13 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS, EVENTS
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import fingerprint_sessions
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import load_master
 from smallcaps_assets.lake.files.content_hash import DAMAGE, ProofState, document_proof, proof_of
 from smallcaps_assets.lake.files.damaged_files import set_aside
 from smallcaps_assets.lake.files.publish import publish_changed, publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import fingerprint_sessions
 from smallcaps_assets.lake.tape.bar_minutes import read_minutes
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets_tests.scenarios import bars_from, flat, flip_bit, sessions_of, without_hash

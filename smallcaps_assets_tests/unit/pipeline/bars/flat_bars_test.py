@@ -16,12 +16,12 @@ from smallcaps_assets.domain.bars.flat_files import HEADER
 from smallcaps_assets.domain.bars.source_differences import count_kinds, find_differences
 from smallcaps_assets.domain.imports.conflicts import SAME
 from smallcaps_assets.errors import MarketDataError, NotEntitled
+from smallcaps_assets.lake.bar_files.import_records import ImportRecord
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shard_coverage import CONTENT
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
-from smallcaps_assets.lake.import_records import ImportRecord
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.lake.verification.lake_files import verify_files

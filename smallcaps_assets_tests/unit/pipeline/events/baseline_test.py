@@ -12,10 +12,10 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.listings.borders import ListingBorders
 from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat

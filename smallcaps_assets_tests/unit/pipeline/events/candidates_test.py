@@ -14,12 +14,12 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.tables import CANDIDATES, CONDITION_BARS, KEPT_CANDIDATES, REFERENCE, SHARD
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import provenance_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import Settings, load_settings

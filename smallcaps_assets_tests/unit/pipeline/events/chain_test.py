@@ -13,13 +13,13 @@ from polars.testing import assert_frame_equal
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.master import load_master, symbols_to_rebuild
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.content_hash import ProofState, proof_of
 from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.events.staleness import symbols_to_detect

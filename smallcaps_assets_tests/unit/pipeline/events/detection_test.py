@@ -16,11 +16,11 @@ from smallcaps_assets.domain.events.detectors import EVENT_TYPES
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.sessions import midnight
 from smallcaps_assets.domain.tables import BARS, REFERENCE, SHARD
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import PROVENANCE, provenance_of
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
@@ -37,10 +37,11 @@ DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 
 @pytest.fixture(autouse=True, params=[pytest.param("young", marks=pytest.mark.slow), "old"])
-def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Recent bar files, which are always opened, and files that look old."""
     tick_ns = 10**15 if request.param == "young" else -(10**12)
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", tick_ns)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", tick_ns)
+    return str(request.param)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
@@ -67,9 +68,10 @@ def altered(**changes: object) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
+def test_detection_by_day_equals_detection_of_all_days(
+    tmp_path_factory: pytest.TempPathFactory, age_of_files: str
+) -> None:
+    bars = lively_bars({"young": 3, "old": 8}[age_of_files], 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     daily, whole = (Lake(tmp_path_factory.mktemp(name)) for name in ("daily", "whole"))
     for day in DAYS:
@@ -129,7 +131,7 @@ def age(lake: Lake, month: str, seconds: int, symbol: str = ONE) -> int:
 
 
 def test_unchanged_bar_file_is_not_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=10)
     run(lake, [ONE])
@@ -143,7 +145,7 @@ def test_unchanged_bar_file_is_not_opened_again(lake: Lake, monkeypatch: pytest.
 
 
 def test_bar_file_that_was_recent_when_read_is_opened_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("smallcaps_assets.lake.bars.TICK_NS", 2_000_000_000)
+    monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", 2_000_000_000)
     store(lake, BARS_OF_ONE, DAYS)
     then = age(lake, "2025-10", seconds=1)
     run(lake, [ONE])

@@ -10,10 +10,10 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import REFERENCE
 from smallcaps_assets.domain.universe import LISTED, SOURCE_REJECTION, UNIVERSE, judge_listings
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.events.checks import publishable_master
 from smallcaps_assets.pipeline.events.detection import Detector

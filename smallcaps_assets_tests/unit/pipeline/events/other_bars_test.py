@@ -9,10 +9,10 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import REFERENCE
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.conftest import new_lake

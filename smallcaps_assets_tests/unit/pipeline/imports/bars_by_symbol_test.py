@@ -13,7 +13,7 @@ from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, clean_bars, reaso
 from smallcaps_assets.domain.imports.bars import BarForm
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.errors import InputError
-from smallcaps_assets.lake.month_files import DAY
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.imports import symbol_partitions
 from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import NOT_OF_PATH

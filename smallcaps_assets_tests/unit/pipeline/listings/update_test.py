@@ -17,7 +17,8 @@ from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
-from smallcaps_assets.pipeline.listings.costs import list_costs
+from smallcaps_assets.pipeline.listings.costs import delisted_costs, list_costs
+from smallcaps_assets.pipeline.listings.delisted_tickers import DelistedFound
 from smallcaps_assets.pipeline.listings.update import ListingsMade, ListingsUpdate
 from smallcaps_assets.simulated.corporate.companies import COMPANIES
 from smallcaps_assets.simulated.protocol.wire import Reply
@@ -45,6 +46,13 @@ def update(lake: Lake, client: MarketDataClient, log: list[str] | None = None, *
         "is_exact": True,
     }
     return ListingsUpdate(requests=requests, **settings | changes)
+
+
+def stated_requests(log: list[str]) -> int:
+    """The requests for changes between lists that were stated before they were sent."""
+    borders = [line.partition("at most ")[2] for line in log if line.startswith("asking on which sessions")]
+    hints = [line.partition("shows: ")[2] for line in log if line.startswith("asking about ")]
+    return sum(int(text.split()[0]) for text in (*borders, *hints))
 
 
 def run(lake: Lake, client: MarketDataClient, sessions: list[date] = SESSIONS, **changes: Any) -> ListingsMade:
@@ -98,10 +106,95 @@ def test_listings_of_a_market_are_exact_to_the_session(lake: Lake, client: Marke
     stored = store.at(date(2025, 10, 1))
     assert stored is not None
     assert "REUS" not in stored["symbol"].to_list()
-    # one page holds the whole market, so that a session costs one request however many tickers are asked for
-    assert all("ticker" not in query for _, query in gate.requests)
-    days_asked = [query["date"] for path, query in gate.requests if path == TICKERS]
-    assert len(days_asked) == len(set(days_asked)) == made.lists + len(days_asked) - len(LISTS)
+    # one page holds the whole market, so that a session costs one request however many tickers are asked for; only
+    # delistings that no list shows are asked about one by one: BRIF, and BOUN, which is listed on the session before
+    # its delisting and absent on the one after. The second THRD is in a list that was asked for because of others
+    asked = [query for path, query in gate.requests if path == TICKERS]
+    singles = sorted((query["ticker"], query["date"]) for query in asked if "ticker" in query)
+    assert singles == [("BOUN", "2025-09-10"), ("BOUN", "2025-09-12"), ("BRIF", "2025-10-15")]
+    # what these answers differ from is asked for in the end, of a session that others may have been asked for
+    lists = [query["date"] for query in asked if query["active"] == "true" and "ticker" not in query]
+    assert len(lists) - len(set(lists)) <= 2 * 4
+    assert len([query for query in asked if query["active"] == "false"]) == 1
+    assert made.delisted == DelistedFound(known=11, confirmed=11)
+
+
+def test_the_list_of_delisted_tickers_is_asked_for_where_lists_can_miss_something(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    def asked() -> int:
+        count = sum(query.get("active") == "false" for _, query in gate.requests)
+        gate.requests.clear()
+        return count
+
+    november = [day for day in SESSIONS if day <= date(2025, 11, 18)]
+    made = run(lake, client, november)
+    # OLDN, REUS, SWPA, SWPB, BACK, BARE, BRIF, BOUN, and THRD twice; NA and ZVZZT do not count here
+    assert (made.delisted.known, made.delisted.confirmed, made.delisted.unconfirmed) == (10, 10, ())
+    assert asked() == 1
+    # a night: the lists of two sessions in a row show every change
+    run(lake, client, SESSIONS[: len(november) + 1])
+    assert asked() == 0
+    # a night was left out: what began and ended on it is in no list
+    run(lake, client, SESSIONS[: len(november) + 3])
+    assert asked() == 1
+    # the vendor may name a delisting late: once a month
+    for last in (date(2025, 11, 28), date(2025, 12, 1), date(2025, 12, 2)):
+        made = run(lake, client, [day for day in SESSIONS if day <= last])
+        assert asked() == (1 if last.day != 2 else 0)
+    assert (made.delisted.known, made.delisted.confirmed) == (11, 11)
+    # an earlier session: history was extended
+    run(lake, client, [date(2025, 8, 1), *SESSIONS])
+    assert asked() == 1
+
+
+def test_lakes_made_before_ask_for_what_they_lack_only(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    whole = run(lake, client)
+    lake.delisted_tickers.unlink()
+    gate.requests.clear()
+    again = run(lake, client)
+    assert [query["active"] for _, query in gate.requests] == ["false"]
+    assert again.tables.listings.equals(whole.tables.listings)
+    assert again.delisted == whole.delisted
+
+
+def test_a_plan_without_the_list_of_delisted_tickers_says_so(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
+    gate.rule = lambda path, query: refusal(403) if query.get("active") == "false" else None  # noqa: ARG005
+    made = run(lake, client)
+    assert made.delisted.state == "not in the plan"
+    assert "BRIF" not in made.tables.listings["symbol"].to_list()
+    gate.rule = lambda path, query: None  # noqa: ARG005
+    assert "BRIF" in run(lake, client).tables.listings["symbol"].to_list()
+
+
+def test_a_delisting_that_the_lists_deny_is_named_and_asked_about_once(
+    lake: Lake, client: MarketDataClient, gate: Gate
+) -> None:
+    def wrong(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        stay = {"ticker": "STAY", "active": False, "composite_figi": "BBGSIM000000", "share_class_figi": "BBGSIC000000"}
+        undated = {"ticker": "GONE", "active": False, "name": "Gone Inc."}
+        ghost = {"ticker": "GHOST", "active": False, "name": "Ghost", "delisted_utc": "2025-10-22T00:00:00Z"}
+        return [*rows, stay | {"delisted_utc": "2025-10-21T04:00:00Z"}, undated, ghost]
+
+    gate.rule = lambda path, query: changed(gate, path, query, None, wrong) if query.get("active") == "false" else None
+    log: list[str] = []
+    made = update(lake, client, log).run(SESSIONS)
+    assert made is not None
+    assert made.delisted.unconfirmed == ("GHOST on 2025-10-22", "STAY on 2025-10-21")
+    assert "1 delisted ticker without a day of delisting: left out" in log
+    singles = sorted((query["ticker"], query["date"]) for _, query in gate.requests if "ticker" in query)
+    # before and on the day of GHOST; before and after the day of STAY, which is listed then
+    assert [one for one in singles if one[0] in ("GHOST", "STAY")] == [
+        ("GHOST", "2025-10-21"),
+        ("GHOST", "2025-10-22"),
+        ("STAY", "2025-10-20"),
+        ("STAY", "2025-10-22"),
+    ]
+    assert made.tables.listings.filter(symbol="STAY").height == 1
+    assert "GHOST" not in made.tables.listings["symbol"].to_list()
+    gate.requests.clear()
+    assert run(lake, client).delisted == made.delisted
+    assert gate.requests == []
 
 
 def test_nothing_is_asked_for_twice(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
@@ -145,11 +238,14 @@ def test_the_cost_is_stated_before_it_is_paid(lake: Lake, client: MarketDataClie
     update(lake, client, log).run(SESSIONS)
     assert log[0] == "asking for 6 lists of tickers, from 2025-08-04 to 2025-12-12: about 72 requests"
     asked = sum(path == TICKERS for path, _ in gate.requests) - len(LISTS)
-    (stated,) = (line for line in log if line.startswith("asking on which sessions"))
-    # 14 tickers: OLDN, NEWN, REUS, SWPA, SWPB, TYPE, MOVE, BACK, NA, BARE, BARF, IPOO ... see COMPANIES
-    assert "12 tickers changed between two lists: at most" in stated
-    most = int(stated.partition("at most ")[2].split()[0])
-    assert 0 < asked <= most
+    stated = next(line for line in log if line.startswith("asking on which sessions"))
+    # OLDN, NEWN, REUS, SWPA, SWPB, TYPE, MOVE, BACK, NA, BARE, BARF, IPOO and THRD, see COMPANIES
+    assert "13 tickers changed between two lists: at most" in stated
+    # 25 pages are assumed until the list is stored: there is one
+    (delisted,) = (line for line in log if line.startswith("asking for the list of delisted tickers"))
+    assert delisted.endswith("between two lists: about 25 requests")
+    assert delisted_costs(ListingStore(lake), SESSIONS) == 0
+    assert 0 < asked <= 1 + stated_requests(log)
     assert list_costs(ListingStore(lake), SESSIONS).requests == 0
 
 
@@ -182,7 +278,8 @@ def test_a_named_universe_asks_for_its_tickers_and_those_of_the_same_companies(
     days = table.filter(pl.col("symbol").is_in(["OLDN", "NEWN"]))["active_to", "active_from"].rows()
     assert days == [(None, date(2025, 9, 16)), (date(2025, 9, 15), SESSIONS[0])]
     # from 2 September to 1 October are 21 sessions: at most 5 requests
-    assert len(gate.requests) <= len(LISTS) + 5
+    # and one for the list of delisted tickers
+    assert len(gate.requests) <= len(LISTS) + 5 + 1
 
 
 def test_a_plan_without_early_lists_gives_listings_since_its_first_one(
@@ -207,11 +304,13 @@ def test_an_interrupted_run_is_continued(lake: Lake, client: MarketDataClient, g
     with pytest.raises(VendorUnavailable):
         run(lake, client, threads=1)
     gate.rule = lambda path, query: None  # noqa: ARG005
-    paid = {query["date"] for _, query in gate.requests[:9]}
+    # the answer just before the failure may not have been stored yet
+    paid = {(query.get("ticker"), query["date"]) for _, query in gate.requests[:8] if "date" in query}
     gate.requests.clear()
     made = run(lake, client)
     assert made.open == 0
-    assert not {query.get("date") for _, query in gate.requests} & paid
+    again = {(query.get("ticker"), query.get("date")) for _, query in gate.requests}
+    assert again & paid == set()
 
 
 def test_a_lost_row_of_one_list_splits_nothing(lake: Lake, client: MarketDataClient, gate: Gate) -> None:
@@ -254,7 +353,7 @@ def test_an_empty_list_is_a_fault_of_the_vendor(lake: Lake, client: MarketDataCl
         run(lake, client)
 
 
-def changed(gate: Gate, path: str, query: Mapping[str, str], day: str, change: Any) -> Reply | None:
+def changed(gate: Gate, path: str, query: Mapping[str, str], day: str | None, change: Any) -> Reply | None:
     """The exchange's answer about one day, with other rows."""
     if query.get("date") != day:
         return None

@@ -13,11 +13,11 @@ from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, master_proble
 from smallcaps_assets.domain.events.detection import detect
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.tables import EVENTS, MANIFEST
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.imports import imported_kinds
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.manifests import ManifestStore
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import default_settings

@@ -8,9 +8,9 @@ import pytest
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
+from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.lake.month_files import DAY
 from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import bars_from, flat
 from smallcaps_assets_tests.unit.commands.imports.events.old_events import old, table

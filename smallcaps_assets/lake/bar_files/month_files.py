@@ -12,11 +12,11 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, match_columns
 from smallcaps_assets.domain.versions import digest
 from smallcaps_assets.errors import LakeError
+from smallcaps_assets.lake.bar_files.import_records import IMPORTS, Imports
 from smallcaps_assets.lake.files.publish import disk_errors, provenance_of, publish_frame
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, prove
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin, origins_entry, read_origins
-from smallcaps_assets.lake.import_records import IMPORTS, Imports
 from smallcaps_assets.lake.symbol_paths import symbol_of
 
 DAY: Final = new_york_date(pl.col("timestamp"))
