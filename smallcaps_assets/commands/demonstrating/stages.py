@@ -22,7 +22,7 @@ from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 LEFT_PROFILE: Final[Profile] = "premium"
 # the profile whose research tables are made
 RESEARCH_PROFILE: Final[Profile] = "core"
-MINUTE_BARS: Final = dg.AssetKey("minute_bars")
+_MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # with fewer symbols none is left out
 _MIN_SYMBOLS: Final = 3
 
@@ -38,8 +38,8 @@ class Stage(NamedTuple):
 
 def run_config(stage: Stage, settings: Settings) -> dict[str, Any]:
     """The run config of a stage: as in a night, minute_bars takes the flat files that it needs, where they are used."""
-    takes_files = MINUTE_BARS in stage.assets and takes_flat_files(settings)
-    steps = {MINUTE_BARS.path[-1]: {"config": {"take_flat_files": True}}} if takes_files else {}
+    takes_files = _MINUTE_BARS in stage.assets and takes_flat_files(settings)
+    steps = {_MINUTE_BARS.path[-1]: {"config": {"take_flat_files": True}}} if takes_files else {}
     return {"loggers": {RUN_LOG: {}}, "ops": steps}
 
 
