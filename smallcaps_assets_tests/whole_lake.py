@@ -55,7 +55,7 @@ from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at
 from smallcaps_assets_tests.flat_scenes import flat_file
 from smallcaps_assets_tests.listings import publish_event_listings, publish_listings
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars
+from smallcaps_assets_tests.strategies.bars import lively_bars
 
 NOW: Final = datetime(2025, 12, 3, tzinfo=UTC)
 DAYS: Final = [date(2025, 11, day) for day in (24, 25, 26, 28)] + [date(2025, 12, 1)]

@@ -25,7 +25,7 @@ from smallcaps_assets.pipeline.pictures import (
     survivorship_picture,
 )
 from smallcaps_assets_tests.conftest import event, master_of
-from smallcaps_assets_tests.strategies import lively_master
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 STEPS = ("range_and_sessions", "min_event_score", "bar_liquidity", "day_liquidity")
 STEPS += ("best_of_group", "max_per_symbol_day", "max_per_symbol", "max_events")
