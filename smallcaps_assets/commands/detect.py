@@ -5,6 +5,7 @@ import sys
 import tempfile
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from smallcaps_assets.commands.detecting.experiment import Experiment, sample
 from smallcaps_assets.commands.detecting.outcomes import Outcomes
 from smallcaps_assets.commands.detecting.output_paths import output_paths
 from smallcaps_assets.commands.detecting.result import NAMED_BY, DetectionResult
-from smallcaps_assets.commands.detecting.roads import Road, survey_road
+from smallcaps_assets.commands.detecting.roads import ExperimentPart, Road, survey_road
 from smallcaps_assets.commands.files import parquet_files, read_master
 from smallcaps_assets.commands.flag_types import column_names, positive_number, price_scale
 from smallcaps_assets.domain.imports.bars import BarForm
@@ -135,23 +136,26 @@ def run(arguments: Namespace) -> int:
     if baseline and arguments.outcomes and not baseline.settings:
         # the sample of events that were lost is that of the settings in force
         configurations.append(trial_settings())
-    road = _road(arguments, lake, configurations)
-    files, available = _files(arguments, lake, list(outputs.values()), road)
-    symbols, tests = _symbols(arguments, available, settings, lake)
-    experiment = Experiment(
-        files=files,
-        symbols=symbols,
-        first=arguments.first,
-        last=arguments.last,
-        configurations=configurations,
-        reference=None if arguments.bars else UniverseStore(lake).reference(),
-        borders=NO_BORDERS if arguments.bars else load_borders(lake),
-        candidates=road.candidates,
-        keeps_candidates=arguments.outcomes,
-    )
     for path in outputs.values():
         require_writable(path.parent)
-    with tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch:
+    with (
+        closing(_road(arguments, lake, configurations)) as road,
+        tempfile.TemporaryDirectory(prefix="smallcaps-detect-", ignore_cleanup_errors=True) as scratch,
+    ):
+        files, available = _files(arguments, lake, list(outputs.values()), road)
+        symbols, tests = _symbols(arguments, available, settings, lake)
+        experiment = Experiment(
+            files=files,
+            symbols=symbols,
+            first=arguments.first,
+            last=arguments.last,
+            configurations=configurations,
+            reference=None if arguments.bars else UniverseStore(lake).reference(),
+            borders=NO_BORDERS if arguments.bars else load_borders(lake),
+            with_candidates=road.candidates.coverages.keys() if road.candidates else frozenset(),
+            judge=road.judged,
+            keeps_candidates=arguments.outcomes,
+        )
         comparison = Comparison(baseline, _name(arguments), settings) if baseline else None
         absent = files.reader.absent if files else {}
         outcomes = _outcomes(arguments, lake, configurations) if arguments.outcomes else None
@@ -197,7 +201,8 @@ def _road(arguments: Namespace, lake: Lake, configurations: Sequence[Settings]) 
     if arguments.outcomes:
         return Road(None, "--outcomes needs the bars after events, and every candidate of small days")
     # the lake is detected with the settings in force, without those of the flags
-    return survey_road(lake, trial_settings(), configurations, log_if_long(_log))
+    part = ExperimentPart(arguments.first, arguments.last, not (arguments.symbols_from or arguments.sample))
+    return survey_road(lake, trial_settings(), configurations, part, log_if_long(_log))
 
 
 def _files(arguments: Namespace, lake: Lake, exclude: list[Path], road: Road) -> tuple[BarsBySymbol | None, list[str]]:

@@ -4,10 +4,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from smallcaps_assets.domain.words import count_clause, count_noun, describe_duration, describe_rate, estimate_duration
-from smallcaps_assets.market_data.client import MarketDataClient
+
+if TYPE_CHECKING:  # a quarter of a second of every command
+    from smallcaps_assets.market_data.client import MarketDataClient
 
 _Item = TypeVar("_Item")
 LOG_EVERY_S: Final = 30.0
@@ -48,7 +50,7 @@ class Progress:
         total: int,
         what: str,
         log: Callable[[str], None],
-        client: MarketDataClient | None = None,
+        client: "MarketDataClient | None" = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start counting.
@@ -134,7 +136,7 @@ class Progress:
         since, done = self._points[0]
         return now - since, self.done - done
 
-    def _describe_requests(self, client: MarketDataClient) -> list[str]:
+    def _describe_requests(self, client: "MarketDataClient") -> list[str]:
         budget = client.requests_per_minute
         totals = client.totals()
         sent = count_noun(totals.last_minute, "request")

@@ -19,7 +19,7 @@ from smallcaps_assets_tests.slow_spec.tape import interval_of
 from smallcaps_assets_tests.strategies import quote_streams
 
 LAWS: Final = settings(
-    deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 SECOND: Final = 1_000_000_000
 STREAM_START_US: Final = 1_762_180_200 * 1_000_000

@@ -167,7 +167,7 @@ class ShardOfChangingBars(RuleBasedStateMachine):
 
 TestShardOfChangingBars = ShardOfChangingBars.TestCase
 TestShardOfChangingBars.settings = settings(
-    deadline=None, max_examples=8, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
+    deadline=None, max_examples=5, stateful_step_count=8, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

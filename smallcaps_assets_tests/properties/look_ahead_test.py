@@ -27,7 +27,7 @@ from smallcaps_assets_tests.strategies import sessions_between as trading_days
 pytestmark = pytest.mark.slow
 
 SLOW = hypothesis_settings(
-    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 HINDSIGHT = [name for name in SHARD if COLUMNS[name].startswith("HINDSIGHT")]
 WEEK = trading_days(date(2025, 11, 24), date(2025, 12, 1))
@@ -149,12 +149,21 @@ def uses_the_next_minute(honest: Mapping[str, Signals]) -> Mapping[str, Signals]
     return {**honest, "flush": flush._replace(down=flush.down._replace(candidate=flush.down.candidate & goes_on))}
 
 
-@pytest.mark.parametrize("peek", [uses_the_next_close, uses_the_high_of_the_day, uses_the_next_minute])
-def test_detector_with_look_ahead_is_caught(peek: Peek, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="module")
+def honest() -> tuple[pl.DataFrame, list[datetime]]:
+    """Bars, and moments at which the detectors as they are show no look-ahead."""
     bars = clean_bars(lively_bars(1, 3, WEEK)).good
     some = moments(bars)[5::9]
     for number, moment in enumerate(some):
         require_no_look_ahead(bars, moment, number)
+    return bars, some
+
+
+@pytest.mark.parametrize("peek", [uses_the_next_close, uses_the_high_of_the_day, uses_the_next_minute])
+def test_detector_with_look_ahead_is_caught(
+    peek: Peek, honest: tuple[pl.DataFrame, list[datetime]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bars, some = honest
     monkeypatch.setattr(candidates, "signals", partial(peeking, peek))
     with pytest.raises(AssertionError):
         _ = [require_no_look_ahead(bars, moment, number) for number, moment in enumerate(some)]

@@ -22,7 +22,7 @@ from smallcaps_assets_tests.strategies import bars_frames
 pytestmark = pytest.mark.slow
 
 SLOW = settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 Changes = dict[str, Any]
 

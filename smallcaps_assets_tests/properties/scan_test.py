@@ -33,7 +33,7 @@ TRADED = st.dictionaries(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events=EVENTS, further=FURTHER, traded=TRADED)
 def test_scan_equals_the_readers_of_its_events(
     events: list[tuple[str, int]], further: list[tuple[str, int, int]], traded: dict[str, list[int]]

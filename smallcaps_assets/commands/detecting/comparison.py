@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable
-from smallcaps_assets.commands.detecting.experiment import Batch
+from smallcaps_assets.commands.detecting.batches import Batch
 from smallcaps_assets.domain.events.comparison import Changes, SelectionComparison, SelectionSettings
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.settings.layers import setting_differences

@@ -1,75 +1,40 @@
 """Detection with several configurations over part of the universe; bars or candidates are read once, batch by batch."""
 
 import hashlib
-import os
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS, CleanBars, clean_bars
+from smallcaps_assets.commands.detecting.batches import Batch, Found, as_found, found_before
+from smallcaps_assets.commands.detecting.judge import FIRST_DATE, JUDGED_AT_ONCE, JUDGING_THREADS, LAST_DATE
+from smallcaps_assets.domain.bars.quality import CleanBars, clean_bars
 from smallcaps_assets.domain.bars.suspect_prints import LISTED_PRINTS, suspect_prints, with_events
-from smallcaps_assets.domain.bars.unknown import UNKNOWN
 from smallcaps_assets.domain.events.detection import Detection, detect
 from smallcaps_assets.domain.events.features import DAILY
-from smallcaps_assets.domain.events.master import build_master
-from smallcaps_assets.domain.events.stricter import detect_in_candidates
 from smallcaps_assets.domain.listings.borders import NO_BORDERS, ListingBorders
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import calendar_days, sessions_between
 from smallcaps_assets.pipeline.concurrency import in_order
-from smallcaps_assets.pipeline.events.kept_candidates import KeptCandidates
 from smallcaps_assets.pipeline.imports.bar_tables import FILE
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.settings.settings import Settings
 
-# bounds of the calendar
-FIRST_DATE, LAST_DATE = date(1900, 1, 1), date(2199, 12, 31)
 _ONE_DAY: Final = timedelta(days=1)
-# symbols whose candidates are judged together, and in how many threads: reading a file keeps one processor busy
-_JUDGED_AT_ONCE: Final = 64
-_THREADS: Final = min(4, os.cpu_count() or 1)
-
-
-class Found(NamedTuple):
-    """The events that one configuration finds in a batch."""
-
-    master: pl.DataFrame  # EVENTS
-    days: pl.DataFrame  # symbol and date of each day with bars in its sessions
-    counts: Counter[str]
-    candidates: pl.DataFrame | None = None  # CANDIDATES, where they were asked for
-
-
-class Batch(NamedTuple):
-    """The results of one batch of symbols.
-
-    Of symbols that are judged by their candidates no bar is read: `rows` are those that the lake has of them, none of
-    which is rejected, and prints are not looked for.
-    """
-
-    symbols: list[str]
-    rows: int
-    rejected: pl.DataFrame  # QUARANTINED_BARS
-    unknown: pl.DataFrame  # UNKNOWN
-    found: list[Found]  # one for each configuration; empty if no bar is usable
-    prints: pl.DataFrame  # LISTED_PRINTS, with the events of the first configuration
-    from_candidates: bool = False
-    bars: pl.DataFrame | None = None  # usable ones (BARS) of the days asked for, where candidates were asked for
 
 
 @dataclass(frozen=True)
 class Experiment:
     """Detection over the bars of `symbols` from `first` to `last` (ET dates, both included), for all configurations.
 
-    Symbols that have `candidates` are judged by them, which finds the same events; the others by their bars. With
+    Symbols of `with_candidates` are judged by `judge`, which finds the same events; the others by their bars. With
     `keeps_candidates`, which needs bars, batches hold what the outcomes of events are computed from.
     """
 
@@ -80,7 +45,8 @@ class Experiment:
     configurations: list[Settings]
     reference: pl.DataFrame | None
     borders: ListingBorders = NO_BORDERS
-    candidates: KeptCandidates | None = None
+    with_candidates: Collection[str] = frozenset()
+    judge: Callable[[list[str]], Batch] | None = None  # called in threads
     keeps_candidates: bool = False
 
     def run(self, folder: Path, log: Callable[[str], None]) -> Iterator[Batch]:
@@ -94,8 +60,8 @@ class Experiment:
         of_bars = [symbols for symbols, from_candidates in batches if not from_candidates]
         files = self.files.partition(of_bars, folder) if self.files else None
         progress = Progress(len(self.symbols), "symbols detected", log)
-        judged = in_order(self._judge, (symbols for symbols, from_candidates in batches if from_candidates), _THREADS)
-        with closing(judged):
+        of_candidates = (symbols for symbols, from_candidates in batches if from_candidates)
+        with closing(in_order(self._judge, of_candidates, JUDGING_THREADS)) as judged:
             for symbols, from_candidates in batches:
                 yield next(judged) if from_candidates or files is None else self._batch(files, symbols)
                 progress.add(len(symbols))
@@ -108,42 +74,18 @@ class Experiment:
 
     def _batches(self) -> Iterator[tuple[list[str], bool]]:
         """The symbols in order, and whether they are judged by their candidates."""
-        judged = self.candidates.coverages.keys() if self.candidates else ()
-        for from_candidates, part in groupby(self.symbols, key=lambda symbol: symbol in judged):
+        for from_candidates, part in groupby(self.symbols, key=lambda symbol: symbol in self.with_candidates):
             symbols = list(part)
             if from_candidates:
-                for start in range(0, len(symbols), _JUDGED_AT_ONCE):
-                    yield symbols[start : start + _JUDGED_AT_ONCE], True
+                for start in range(0, len(symbols), JUDGED_AT_ONCE):
+                    yield symbols[start : start + JUDGED_AT_ONCE], True
             elif self.files:
                 for batch in self.files.batches(symbols, self._since(), self.last):
                     yield batch, False
 
     def _judge(self, symbols: list[str]) -> Batch:
-        """The results of symbols that have candidates. Called in threads."""
-        assert self.candidates is not None  # noqa: S101 -- only asked for where there are some
-        sessions, in_range = self.candidates.sessions(symbols), self._in_range(pl.col("day"))
-        daily = sessions.daily.filter(in_range)
-        least = min(settings.detection.filters.least_dollar_volume_day_usd for settings in self.configurations)
-        rows = self.candidates.read(symbols, least)
-        if self.first or self.last:
-            rows = rows.filter(self._in_range(pl.col("date").str.to_date("%Y-%m-%d")))
-        found: list[Found] = []
-        for settings in self.configurations:
-            found.append(
-                self._same(settings, found)
-                or _found(detect_in_candidates(rows, daily, settings.detection, self.reference), settings)
-            )
-        bars = int(sessions.bars.filter(in_range)["bars"].sum())
-        nothing = QUARANTINED_BARS.to_frame(), UNKNOWN.to_frame()
-        return Batch(symbols, bars, *nothing, found if bars else [], LISTED_PRINTS.to_frame(), from_candidates=True)
-
-    def _in_range(self, day: pl.Expr) -> pl.Expr:
-        return day.is_between(self.first or FIRST_DATE, self.last or LAST_DATE)
-
-    def _same(self, settings: Settings, found: Sequence[Found]) -> Found | None:
-        """What a configuration before found that detects the same."""
-        of_others = zip(self.configurations, found, strict=False)
-        return next((result for other, result in of_others if _same_detection(settings, other)), None)
+        assert self.judge is not None  # noqa: S101 -- there is one where symbols have candidates
+        return self.judge(symbols)
 
     def _since(self) -> date | None:
         """The first day whose bars are read: before the first by as many sessions as relative volume looks back."""
@@ -166,7 +108,8 @@ class Experiment:
         if bars.height:
             before = clean.good.filter(~in_range)
             for settings in self.configurations:
-                found.append(self._same(settings, found) or self._detect(files, bars, before, settings))
+                same = found_before(settings, self.configurations, found)
+                found.append(same or self._detect(files, bars, before, settings))
         unknown, prints = clean.unknown.filter(in_range), self._prints(bars, found)
         kept = bars if self.keeps_candidates else None
         return Batch(symbols, bars.height + rejected.height, rejected, unknown, found, prints, bars=kept)
@@ -180,7 +123,7 @@ class Experiment:
         earlier = None if self.first is None else self._earlier_days(files, bars, before, settings)
         rules = settings, self.reference, self.borders, earlier
         detected = _detect_events(bars, *rules, keep_candidates=self.keeps_candidates)
-        return _found(detected, settings)
+        return as_found(detected, settings)
 
     def _earlier_days(
         self, files: BarsBySymbol, bars: pl.DataFrame, before: pl.DataFrame, settings: Settings
@@ -199,22 +142,12 @@ class Experiment:
         return pl.concat([daily, *older])
 
 
-def _found(detection: Detection, settings: Settings) -> Found:
-    days = detection.daily.select("symbol", date=pl.col("day").dt.to_string("%Y-%m-%d"))
-    master = build_master(detection.events, settings.cooldown)
-    return Found(master, days, Counter(detection.counts), detection.candidates)
-
-
 def _clean(files: BarsBySymbol, symbols: Sequence[str], first: date | None, last: date | None) -> CleanBars:
     """Read rows and judge them file by file; rows rejected on reading stay rejected."""
     read = files.read_with_files(symbols, first, last)
     clean = clean_bars(read.good, [FILE], in_dollars=files.reader.form.scale is not None)
     rejected = pl.concat([clean.quarantined, read.quarantined]).sort("symbol", "timestamp")
     return CleanBars(clean.good, rejected, clean.unknown)
-
-
-def _same_detection(one: Settings, other: Settings) -> bool:
-    return one.detection == other.detection and one.sessions == other.sessions
 
 
 def _daily(bars: pl.DataFrame, settings: Settings) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable
-from smallcaps_assets.commands.detecting.experiment import Batch, Found
+from smallcaps_assets.commands.detecting.batches import Batch, Found
 from smallcaps_assets.domain.research.bars.bar_features import MarketData
 from smallcaps_assets.domain.research.outcomes.event_costs import net_outcomes
 from smallcaps_assets.domain.research.outcomes.event_labels import NO_ENTRY, NO_SCALE, OK

@@ -8,8 +8,8 @@ from typing import Final
 import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable
+from smallcaps_assets.commands.detecting.batches import Batch
 from smallcaps_assets.commands.detecting.comparison import Comparison
-from smallcaps_assets.commands.detecting.experiment import Batch
 from smallcaps_assets.commands.detecting.outcomes import Outcomes
 from smallcaps_assets.commands.detecting.prints import prints_table
 from smallcaps_assets.commands.detecting.roads import Road

@@ -2,9 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import date
+from typing import Any, Final, NamedTuple
 
+from smallcaps_assets.commands.detecting.judge import CandidateJudge, JudgedAhead
 from smallcaps_assets.domain.events.stricter import needs_bars
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.lake.bars import BarsStore
@@ -21,19 +24,34 @@ from smallcaps_assets.settings.settings import Settings
 _NEED_BARS: Final = "candidates do not decide a change of"
 
 
+class ExperimentPart(NamedTuple):
+    """The part of a universe that an experiment is over: its dates (ET, both included), and whether all symbols."""
+
+    first: date | None
+    last: date | None
+    is_every_symbol: bool
+
+
 @dataclass(frozen=True)
 class Road:
     """From what the events of each symbol come.
 
     Attributes:
         candidates: those that can be used; None if all events come from bars.
+        judged: judges them; what it can begin before the road is known it has begun.
         because: why all events come from bars; empty if some come from candidates.
         symbols: how many symbols' events came from candidates, and from bars by the reason.
     """
 
     candidates: KeptCandidates | None
     because: str = ""
+    judged: JudgedAhead | None = None
     symbols: Counter[str] = field(default_factory=Counter)
+
+    def close(self) -> None:
+        """Stop judging what nobody asked for."""
+        if self.judged:
+            self.judged.close()
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -57,31 +75,45 @@ class Road:
         return [*lines, *(f"  {count_noun(symbols, 'symbol')} {reason}" for reason, symbols in found)]
 
 
-def survey_road(lake: Lake, in_force: Settings, configurations: Sequence[Settings], log: Callable[[str], None]) -> Road:
+def survey_road(
+    lake: Lake, in_force: Settings, configurations: Sequence[Settings], part: ExperimentPart, log: Callable[[str], None]
+) -> Road:
     """The road of an experiment over a lake.
 
     Args:
         lake: where bars, shards and candidates are.
         in_force: the settings that the lake is detected with.
         configurations: those of the experiment.
+        part: of the universe, over which it is.
         log: receives lines of progress.
     """
     if because := describe_need(in_force, configurations):
         return Road(None, because)
     bars, universe = BarsStore(lake), UniverseStore(lake)
+    reference = universe.reference()
     detector = Detector(
         bars,
         ShardStore(lake),
         in_force.detection,
         in_force.sessions,
-        universe.reference(),
+        reference,
         universe.test_symbols(in_force.universe),
         borders=load_borders(lake),
     )
     symbols = bars.symbols()
     progress = Progress(len(symbols), "symbols looked at", log)
-    found = KeptCandidates.survey(detector, symbols, lambda: progress.add(1))
-    return Road(found)
+    candidates = KeptCandidates(detector)
+    judged = JudgedAhead(CandidateJudge(candidates, configurations, part.first, part.last, reference))
+    with ExitStack() as on_error:
+        on_error.callback(judged.close)
+        for symbol in candidates.survey(symbols):
+            if part.is_every_symbol and symbol not in detector.test_symbols:
+                is_usable = symbol in candidates.coverages
+                judged.see(symbol, is_usable=is_usable, has_bars=is_usable and candidates.has_bars(symbol))
+            progress.add(1)
+        judged.end()
+        on_error.pop_all()
+    return Road(candidates, judged=judged)
 
 
 def describe_need(in_force: Settings, configurations: Sequence[Settings]) -> str:

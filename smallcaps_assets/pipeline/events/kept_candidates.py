@@ -2,9 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +17,7 @@ from smallcaps_assets.lake.bar_files.months import MonthCoverage
 from smallcaps_assets.lake.events.candidates import CandidateOrigin, CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
 from smallcaps_assets.lake.files.stored_tables import naming_damaged, prove
-from smallcaps_assets.pipeline.events.detection import THREADS, Detector
+from smallcaps_assets.pipeline.events.detection import Detector
 
 # Why the events of a symbol come from its bars.
 NO_SHARD: Final = "without a shard of event_shards"
@@ -55,36 +53,27 @@ class KeptCandidates:
     """
 
     detector: Detector
-    coverages: Mapping[str, ShardCoverage]
-    listed: AbstractSet[str] = frozenset()
+    coverages: dict[str, ShardCoverage] = field(default_factory=dict)
+    listed: set[str] = field(default_factory=set)
     reasons: Counter[str] = field(default_factory=Counter)
 
-    @classmethod
-    def survey(
-        cls, detector: Detector, symbols: Iterable[str], tick: Callable[[], None] = lambda: None
-    ) -> "KeptCandidates":
+    def survey(self, symbols: Iterable[str]) -> Iterator[str]:
         """Find which of `symbols` have candidates that can be used; every file of theirs is read once, and proven.
 
-        `tick` is called after each symbol. Nothing is written.
+        Yields each symbol once it is known. Nothing is written. Not in threads: they would wait for one another at each
+        of the 40 files of a symbol.
         """
-        coverages, listed, reasons = dict[str, ShardCoverage](), set[str](), Counter[str]()
-
-        def look(symbol: str) -> tuple[str, _Usable | str]:
+        for symbol in symbols:
             try:
-                return symbol, _usable(detector, symbol)
+                found = _usable(self.detector, symbol)
             except LakeError:
-                return symbol, CANNOT_BE_READ
-
-        # files are read and hashed at the same time
-        with ThreadPoolExecutor(THREADS) as threads:
-            for symbol, found in threads.map(look, symbols):
-                if isinstance(found, str):
-                    reasons[found] += 1
-                else:
-                    coverages[symbol] = found.coverage
-                    listed.update([symbol] if found.is_listed else [])
-                tick()
-        return cls(detector, coverages, listed, reasons)
+                found = CANNOT_BE_READ
+            if isinstance(found, str):
+                self.reasons[found] += 1
+            else:
+                self.coverages[symbol] = found.coverage
+                self.listed.update([symbol] if found.is_listed else [])
+            yield symbol
 
     def sessions(self, symbols: Collection[str]) -> CoveredSessions:
         """The sessions of symbols that have candidates, in order of symbol and day."""
@@ -109,13 +98,13 @@ class KeptCandidates:
         daily = with_bars.select("symbol", "day", dollar_volume_day="usd").match_to_schema(DAILY)
         return CoveredSessions(daily, rows.select("symbol", "day", "bars"))
 
+    def has_bars(self, symbol: str) -> bool:
+        """Whether a symbol that has candidates, perhaps none, has bars."""
+        return any(_BARS.search(month.text) for month in self.coverages[symbol].months.values())
+
     def with_bars(self) -> list[str]:
         """The symbols that have candidates, perhaps none, and bars, sorted."""
-        return sorted(
-            symbol
-            for symbol, coverage in self.coverages.items()
-            if any(_BARS.search(month.text) for month in coverage.months.values())
-        )
+        return sorted(filter(self.has_bars, self.coverages))
 
     def read(self, symbols: Sequence[str], least_dollars: float) -> pl.DataFrame:
         """The condition bars (CONDITION_BARS) of days of at least that dollar volume, symbol by symbol.

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.cli import main
+from smallcaps_assets.commands.detecting.roads import ExperimentPart, survey_road
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.universe import UNIVERSE
@@ -246,6 +248,27 @@ def test_candidates_are_read_where_no_file_of_their_condition_bars_can_be_used(
 def test_candidates_are_not_read_where_a_file_has_their_condition_bars(lake: Lake, both: Both) -> None:
     shutil.rmtree(lake.candidates)
     assert both("--compare", lake.master, *STRICTER)["road"]["from_candidates"] == 3
+
+
+@pytest.mark.parametrize(
+    ("part", "batches"),
+    [
+        (ExperimentPart(None, None, is_every_symbol=True), [[ONE], [THREE]]),
+        # which symbols these are is known only when all were looked at
+        (ExperimentPart(None, None, is_every_symbol=False), []),
+    ],
+)
+def test_batches_of_the_experiment_are_judged_while_others_are_looked_at(
+    lake: Lake, part: ExperimentPart, batches: list[list[str]]
+) -> None:
+    lake.shard(TWO).unlink()
+    settings = default_settings()
+    with closing(survey_road(lake, settings, [settings], part, lambda _: None)) as road:
+        assert road.judged is not None
+        assert road.judged.waiting() == batches
+        for symbols in batches:
+            assert road.judged(symbols).found[0].master["symbol"].unique().to_list() == symbols
+        assert road.judged.waiting() == []
 
 
 def test_the_terminal_says_which_road_it_took(lake: Lake, capsys: pytest.CaptureFixture[str]) -> None:

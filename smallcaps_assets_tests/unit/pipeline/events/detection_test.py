@@ -37,10 +37,11 @@ DAYS = sessions_between(date(2025, 10, 29), date(2025, 11, 28))
 
 
 @pytest.fixture(autouse=True, params=[pytest.param("young", marks=pytest.mark.slow), "old"])
-def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def age_of_files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Recent bar files, which are always opened, and files that look old."""
     tick_ns = 10**15 if request.param == "young" else -(10**12)
     monkeypatch.setattr("smallcaps_assets.lake.bar_files.listed.TICK_NS", tick_ns)
+    return str(request.param)
 
 
 def store(lake: Lake, bars: pl.DataFrame, days: Sequence[date]) -> None:
@@ -67,9 +68,10 @@ def altered(**changes: object) -> Settings:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_detection_by_day_equals_detection_of_all_days(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
-    bars = lively_bars(seed, 3, DAYS).filter(DAY.is_in(DAYS))
+def test_detection_by_day_equals_detection_of_all_days(
+    tmp_path_factory: pytest.TempPathFactory, age_of_files: str
+) -> None:
+    bars = lively_bars({"young": 3, "old": 8}[age_of_files], 3, DAYS).filter(DAY.is_in(DAYS))
     symbols = bars["symbol"].unique().sort().to_list()
     daily, whole = (Lake(tmp_path_factory.mktemp(name)) for name in ("daily", "whole"))
     for day in DAYS:
