@@ -9,7 +9,7 @@ import polars as pl
 
 from smallcaps_assets.domain.listings.delisted import (
     Delisting,
-    is_confirmed,
+    confirm_ends,
     keep_settled,
     session_to_ask,
     spans_by_symbol,
@@ -145,7 +145,8 @@ class DelistedTickers:
         if state is not None:
             return found
         listed, every = spans_by_symbol(listings), to_delistings(self._inside(evidence), evidence.sessions)
-        doubtful = sorted({one.symbol for one in every if not is_confirmed(one, listed)})
+        is_known = confirm_ends(every, listed)
+        doubtful = sorted({one.symbol for one, known in zip(every, is_known, strict=True) if not known})
         return found._replace(since=known[FIRST], doubtful=tuple(doubtful))
 
     def _inside(self, evidence: Evidence) -> pl.DataFrame:
@@ -159,7 +160,7 @@ class DelistedTickers:
         rows = self.counted.of_rows(self._inside(evidence), evidence.sightings)
         listed, delistings = spans_by_symbol(listings), to_delistings(rows, sessions)
         answered = _answered(evidence, delistings)
-        confirmed = [is_confirmed(one, listed) for one in delistings]
+        confirmed = confirm_ends(delistings, listed)
         to_ask = [
             None if ok or is_settled else session_to_ask(one, listed, answered, len(sessions))
             for one, ok, is_settled in zip(delistings, confirmed, rows["is_settled"], strict=True)

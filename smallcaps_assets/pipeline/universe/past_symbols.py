@@ -74,8 +74,8 @@ class PastSymbols:
             log(
                 f"{count_noun(large.height, 'symbol')} above the limit of the market cap today: "
                 f"{days['symbol'].n_unique() - left.height:,} below it on the first day of a year and followed for "
-                f"events of then, {unknown.height:,} without an earlier market cap and not followed, {above:,} above it "
-                "on each of these days and not followed: whether they were below it in between is not looked at"
+                f"events of then, {unknown.height:,} without an earlier market cap and not followed, {above:,} above "
+                "it on each of these days and not followed: whether they were below it in between is not looked at"
             )
         return follow_past_symbols(judged, self.eligible, self.params, left["symbol"], unknown["symbol"])
 
