@@ -167,8 +167,28 @@ def test_listings_equal_the_history_where_lists_can_show_it(acts: list[tuple[int
             assert sum(symbol == ticker for symbol, _ in asked.singles) <= changes * ceil(log2(longest))
 
 
+# Companies without a ticker that are listed for some sessions only: from, sessions, company and ticker.
+stays = st.tuples(st.integers(1, 60), st.integers(1, 8), st.sampled_from((2, 3)), st.sampled_from(("C", "C", "A")))
+changes = st.tuples(
+    st.integers(1, len(SESSIONS) - 1),
+    st.sampled_from(("rename", "swap", "delist", "list", "type", "numbers")),
+    st.sampled_from(COMPANIES),
+    st.sampled_from(TICKERS),
+)
+
+
+def _history(short: list[tuple[int, int, int, str]], others: list[tuple[int, str, int, str]]) -> list[Any]:
+    """The actions of stays and other changes, in order."""
+    acts = [
+        act
+        for first, sessions, company, ticker in short
+        for act in ((first, "list", company, ticker), (first + sessions, "delist", company, ticker))
+    ]
+    return sorted([*acts, *others])
+
+
 # An absence is a row that the vendor's list lost. Here, where each delisting has a row of its own, there are none.
-delisted_actions = actions.map(lambda acts: [act for act in acts if act[1] != "absence"])
+delisted_actions = st.builds(_history, st.lists(stays, min_size=1, max_size=5), st.lists(changes, max_size=4))
 
 
 @given(delisted_actions)
