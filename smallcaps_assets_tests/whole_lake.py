@@ -10,10 +10,6 @@ from smallcaps_assets.domain.bars.flat_files import FlatDay
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.imports.events import IMPORTED_EVENTS
-from smallcaps_assets.domain.listings.as_of import EVENT_LISTINGS, SHARES
-from smallcaps_assets.domain.listings.delisted import DELISTED
-from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
-from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.domain.research.bars.market_state import SPLITS
 from smallcaps_assets.domain.research.controls.features import CONTROL_FEATURES
@@ -35,7 +31,6 @@ from smallcaps_assets.domain.tape.windows import event_windows
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
-from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.files.publish import publish_frame, sha256
 from smallcaps_assets.lake.flat_bars.origins import FlatOrigin
@@ -44,7 +39,6 @@ from smallcaps_assets.lake.identity import give_identity
 from smallcaps_assets.lake.imports import record_import
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.ledger import build_ledger
-from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.reference_tables import ReferenceTables
 from smallcaps_assets.lake.research import ResearchStore
@@ -59,8 +53,9 @@ from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_TABLES
 from smallcaps_assets.pipeline.research.tape.block_tables import TAPE_TABLES
 from smallcaps_assets_tests.conftest import LATER, event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.flat_scenes import flat_file
+from smallcaps_assets_tests.listings import publish_event_listings, publish_listings
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars
+from smallcaps_assets_tests.strategies.bars import lively_bars
 
 NOW: Final = datetime(2025, 12, 3, tzinfo=UTC)
 DAYS: Final = [date(2025, 11, day) for day in (24, 25, 26, 28)] + [date(2025, 12, 1)]
@@ -131,7 +126,7 @@ def fill_whole_lake(lake: Lake) -> None:
     assert detect_all(lake) == []
     make_master(lake)
     master = pl.read_parquet(lake.master)
-    _fill_listings(lake, master)
+    publish_event_listings(lake, master, DAYS[0])
     publish_frame(lake.imported_events, master.match_to_schema(IMPORTED_EVENTS, missing_columns="insert"))
     rejected = master.head(1).with_columns(reason=pl.lit("no such session"))
     publish_frame(lake.quarantine_path(lake.imported_events), rejected, below=lake.root)
@@ -152,48 +147,10 @@ def _fill_reference(lake: Lake) -> None:
     reference.publish_trade_conditions(pinned_conditions(), "embedded", is_pinned=True)
     splits = pl.DataFrame([(ONE, DAYS[1], 10.0, 1.0), (OTHER, DAYS[2], 1.0, 2.0)], schema=SPLITS, orient="row")
     reference.publish_splits(splits, "embedded", DAYS[0], QUIET)
-    _fill_ticker_lists(lake)
+    publish_listings(lake, SYMBOLS, (DAYS[0], DAYS[1], QUIET))
     for kind in ("bars", "events"):
         record_import(lake, kind)  # type: ignore[arg-type]
     give_identity(lake)
-
-
-def _fill_ticker_lists(lake: Lake) -> None:
-    """Two lists, an answer, and the listings that they give."""
-    store = ListingStore(lake)
-    for day in (DAYS[0], QUIET):
-        rows = pl.DataFrame({"symbol": SYMBOLS, "name": [f"{symbol} {day}" for symbol in SYMBOLS], "is_clear": True})
-        store.add_snapshot(day, rows.match_to_schema(SNAPSHOT, missing_columns="insert"), {"day": f"{day}"})
-    answers = pl.DataFrame({"day": [DAYS[1]], "symbol": [ONE], "is_listed": [True]})
-    store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
-    events = pl.DataFrame({"asked_for": [ONE], "asked_on": [DAYS[1]], "is_known": [False]})
-    store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
-    gone = pl.DataFrame({"symbol": [ONE], "delisted": [DAYS[1]], "is_settled": [True]})
-    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), {"rows": 1})
-    listed = pl.DataFrame(
-        {"symbol": SYMBOLS, "listing_id": [f"{symbol}_20251103" for symbol in SYMBOLS], "active_from": DAYS[0]}
-    )
-    facts = listed.rename({"active_from": "valid_from"})
-    store.publish(
-        listed.match_to_schema(LISTINGS, missing_columns="insert"),
-        facts.match_to_schema(LISTING_FACTS, missing_columns="insert"),
-        {
-            "first": f"{DAYS[0]}",
-            "last": f"{QUIET}",
-            "lists": [f"{DAYS[0]}", f"{QUIET}"],
-            "answers": 1,
-            "ticker_events": 1,
-            "delisted": 1,
-        },
-    )
-
-
-def _fill_listings(lake: Lake, master: pl.DataFrame) -> None:
-    store = EventListingStore(lake)
-    shares = [(symbol, DAYS[0], 1e6 + place, None) for place, symbol in enumerate(SYMBOLS)]
-    store.add_shares(pl.DataFrame(shares, SHARES, orient="row"), "embedded")
-    rows = master.select("event_id", "symbol", "date", listing_id="symbol")
-    store.publish(rows.match_to_schema(EVENT_LISTINGS, missing_columns="insert"), {"source": "embedded"})
 
 
 def _fill_bars(lake: Lake) -> None:

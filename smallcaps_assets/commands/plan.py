@@ -17,6 +17,7 @@ from smallcaps_assets.commands.inspecting.report import describe_damaged
 from smallcaps_assets.commands.planning.bars import add_bars_flags, run_bars
 from smallcaps_assets.commands.planning.cohorts import changed_cohorts, document_of_cohorts, lines_of_cohorts
 from smallcaps_assets.commands.planning.document import plan_document
+from smallcaps_assets.commands.planning.listings import plan_listings
 from smallcaps_assets.commands.planning.next_step import describe_next_step
 from smallcaps_assets.commands.planning.text import plan_text
 from smallcaps_assets.commands.services.state import open_state
@@ -75,8 +76,8 @@ def add_flags(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the plan of one profile's capture; with `--check`, ask the vendor whether it would be allowed.
 
-    Returns 1 where the plan fetches windows again because their files are damaged, or leaves out controls because
-    theirs is; 2 where the vendor denies it.
+    Returns 1 where the plan fetches windows again because their files are damaged, or leaves out controls or
+    listings because theirs are; 2 where the vendor denies it.
 
     Raises:
         InputError: there is no manifest, or `--check` would ask another source than the lake's, or for a universe that
@@ -109,16 +110,18 @@ def run(arguments: Namespace) -> int:
     damaged = _damaged(plan, tape, captured["symbol"].unique().to_list())
     beside = {"controls": controls.problem, "bars": plan.problem}
     damaged += [f"  {name}: {problem}" for name, problem in beside.items() if problem]
+    listings = plan_listings(lake, settings)
     changed = changed_cohorts(lake, profile, current.sidecar, damaged)
     if arguments.json:
         document = plan_document(plan, settings, check, arguments) | {"contradicted": contradicted, "damaged": damaged}
         document |= {"manifest_id": manifest_id, "outdated_controls": controls.outdated, "next": next_step}
+        document |= listings.document
         print(json.dumps(document | document_of_cohorts(current.sidecar, changed)))
     else:
         title = f"profile {profile}: {_selected(arguments)}{count_noun(manifest.height, 'event')} of "
         symbols = count_noun(manifest["symbol"].n_unique(), "symbol")
         show(Line(f"{title}{symbols} in {manifest_id}", "heading"), *plan_text(plan, settings, check, arguments))
-        show(*lines_of_cohorts(current.sidecar, changed))
+        show(*lines_of_cohorts(current.sidecar, changed), *listings.lines(settings))
         for text in damaged:
             show(Line(text, "bad"))
         if controls.outdated:
@@ -129,7 +132,7 @@ def run(arguments: Namespace) -> int:
     require_room(plan, capture.free_disk)
     if any(answer != ALLOWED for answer in check.values()):
         return DENIED
-    return _DAMAGED if damaged else 0
+    return _DAMAGED if damaged or listings.problem else 0
 
 
 def _damaged(plan: CapturePlan, tape: TapeStore, symbols: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -13,8 +14,10 @@ from smallcaps_assets.domain.listings.states import SIGHTINGS
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS, OBSERVATIONS, SNAPSHOT
 from smallcaps_assets.domain.listings.ticker_events import TICKER_EVENTS
 from smallcaps_assets.domain.tables import match_columns
+from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.files.listing import list_paths
 from smallcaps_assets.lake.files.publish import provenance_of, publish_changed, publish_frame
+from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.files.stored_tables import is_stored, naming_damaged, prove, read_table
 from smallcaps_assets.lake.layout import Lake
 
@@ -62,9 +65,19 @@ class ListingStore:
         """The first and the last session of which the vendor's list was read; None if listings were never made.
 
         Whoever was listed before the first or is listed after the last is unknown.
+
+        Raises:
+            LakeError: the table is not one that `publish` wrote.
         """
         inputs = self.inputs()
-        return None if inputs is None else (date.fromisoformat(inputs[FIRST]), date.fromisoformat(inputs[LAST]))
+        if inputs is None:
+            return None
+        try:
+            return date.fromisoformat(inputs[FIRST]), date.fromisoformat(inputs[LAST])
+        except (KeyError, TypeError, ValueError) as error:
+            # damage and other columns are named first
+            self.table()
+            raise _of_others(self.lake.listings, "its footer names no first and last list of tickers") from error
 
     def inputs(self) -> dict[str, Any] | None:
         """What the listings were made of; None if they were never made."""
@@ -165,9 +178,20 @@ class ListingStore:
         return read_table(path, DELISTED) if is_stored(path) else DELISTED.to_frame()
 
     def delisted_inputs(self) -> dict[str, Any] | None:
-        """When the list of delisted tickers was asked for, and of which time it is; None if it is not stored."""
+        """When the list of delisted tickers was asked for, and of which time it is; None if it is not stored.
+
+        Raises:
+            LakeError: the table is not one that `replace_delisted` wrote.
+        """
         path = self.lake.delisted_tickers
-        return (provenance_of(path) or {}) if is_stored(path) else None
+        if not is_stored(path):
+            return None
+        found = provenance_of(path) or {}
+        if LIST_ROWS not in found:
+            # as in `covers`
+            self.delisted()
+            raise _of_others(path, "its footer does not say how long the list was")
+        return found
 
     def replace_delisted(self, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
         """Publish the list of delisted tickers (DELISTED)."""
@@ -185,3 +209,7 @@ def known_span(inputs: Mapping[str, Any]) -> tuple[date, date] | None:
     if SINCE not in inputs or DOUBTFUL not in inputs:
         return None
     return max(date.fromisoformat(inputs[name]) for name in (FIRST, SINCE)), date.fromisoformat(inputs[LAST])
+
+
+def _of_others(path: Path, fault: str) -> LakeError:
+    return LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault)

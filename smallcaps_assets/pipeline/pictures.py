@@ -29,6 +29,13 @@ SCORE_BINS: Final = 40
 COLOURS_KEPT: Final = 96
 MONTHS_NAMED: Final = 8
 MONTHS_COUNTED: Final = 12
+# columns of MONTHLY_SURVIVORSHIP in their order from the axis up; the last one is below it
+SURVIVORSHIP_COLOURS: Final[Mapping[str, tuple[str, str]]] = {
+    "both": ("then and today", "#2f6fde"),
+    "only_then": ("only then", "#2a9d6f"),
+    "unknown": ("not known", "#b4bec9"),
+    "only_today": ("only today: hindsight", "#d43d4c"),
+}
 # lower bound in per cent and label
 BANDS: Final = ((0.0, "none"), (0.01, "below 50 %"), (50.0, "50 to 95 %"), (95.0, "95 % and more"), (100.0, "all"))
 
@@ -163,6 +170,29 @@ def market_state_picture(by_month: pl.DataFrame) -> bytes:
     axes.set_xticks(list(shown), [by_month["month"][number] for number in shown])
     _style_counts(axes)
     return png_of(figure, "Short sale restrictions and halts by month")
+
+
+def survivorship_picture(by_month: pl.DataFrame) -> bytes:
+    """Events of each month that the universe of their date has, and below the axis those that only today's list has.
+
+    Args:
+        by_month: MONTHLY_SURVIVORSHIP.
+    """
+    figure, axes = small_canvas(2.7)
+    floors = pl.Series("floor", [0] * by_month.height, pl.Int64)
+    for column, (label, colour) in SURVIVORSHIP_COLOURS.items():
+        heights = by_month[column] * (-1 if column == "only_today" else 1)
+        begins = [0] * by_month.height if column == "only_today" else floors.to_list()
+        boxes = ((place - 0.45, begins[place], height) for place, height in enumerate(heights))
+        _bars(axes, boxes, 0.9, colour, f"{label} ({by_month[column].sum():,})")
+        floors += heights
+    axes.axhline(0, color=SOFT, linewidth=0.8)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):,g}")
+    shown = range(0, by_month.height, max(1, -(-by_month.height // MONTHS_NAMED)))
+    axes.set_xticks(list(shown), [f"{by_month['month'][number]:%Y-%m}" for number in shown])
+    _style_counts(axes)
+    legend = axes.legend(frameon=False, fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1, 0.5))
+    return png_of(figure, "Events in the universe of their date; below: only in today's list", legend)
 
 
 def around_event_picture(means: pl.DataFrame, column: str, title: str) -> bytes:

@@ -101,6 +101,7 @@ def test_events_count_where_their_symbol_was_in_the_universe_on_their_date(made:
     assert {row["has"] for row in records_of(figures["survivorship"])} == {"only today's list"}
     assert sum(row["events"] for row in records_of(figures["survivorship"])) == excluded
     assert "missing from today's list" in str(figures["verdict"].value)
+    assert str(figures["picture/survivorship"].value).startswith("![events by month in the universe of their date")
     # and the splits: DRFT had a reverse split since
     assert figures["requests"].value == 5
 

@@ -22,7 +22,8 @@ from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.repository import REPOSITORY
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 10, 27), date(2025, 11, 7))
 BARS_OF_ALL = lively_bars(5, 3, DAYS).filter(DAY.is_in(DAYS))

@@ -16,7 +16,7 @@ from smallcaps_assets.domain.tables import UTC_US
 from smallcaps_assets.domain.tape.budget import SizeBudget, events_over_budget, fit_budget, thin_after
 from smallcaps_assets.domain.tape.nbbo import BOOK, Thinning
 from smallcaps_assets_tests.slow_spec.tape import interval_of
-from smallcaps_assets_tests.strategies import quote_streams
+from smallcaps_assets_tests.strategies.quotes import quote_streams
 
 LAWS: Final = settings(
     deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]

@@ -25,7 +25,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 pytestmark = pytest.mark.slow
 

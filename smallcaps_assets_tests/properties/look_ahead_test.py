@@ -21,8 +21,8 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.domain.tables import BARS, SHARD
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.strategies import bars_frames, lively_bars
-from smallcaps_assets_tests.strategies import sessions_between as trading_days
+from smallcaps_assets_tests.strategies.bars import bars_frames, lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between as trading_days
 
 pytestmark = pytest.mark.slow
 

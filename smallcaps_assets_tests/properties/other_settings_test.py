@@ -17,7 +17,7 @@ from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.properties.specification_test import assert_same
 from smallcaps_assets_tests.scenarios import bars_from, flat
-from smallcaps_assets_tests.strategies import bars_frames
+from smallcaps_assets_tests.strategies.bars import bars_frames
 
 pytestmark = pytest.mark.slow
 

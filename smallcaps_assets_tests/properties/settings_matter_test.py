@@ -16,7 +16,8 @@ from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests import slow_spec
-from smallcaps_assets_tests.strategies import lively_bars, lively_master
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 pytestmark = pytest.mark.slow
 

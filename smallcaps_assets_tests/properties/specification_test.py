@@ -19,14 +19,9 @@ from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import (
-    bars_frames,
-    lively_bars,
-    masters,
-    quote_streams,
-    references,
-    tight_limits,
-)
+from smallcaps_assets_tests.strategies.bars import bars_frames, lively_bars, references
+from smallcaps_assets_tests.strategies.masters import masters, tight_limits
+from smallcaps_assets_tests.strategies.quotes import quote_streams
 
 pytestmark = pytest.mark.slow
 

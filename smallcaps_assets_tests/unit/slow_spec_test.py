@@ -30,7 +30,9 @@ from smallcaps_assets_tests.slow_spec import (
 from smallcaps_assets_tests.slow_spec.events import _cooled
 from smallcaps_assets_tests.slow_spec.manifest import percentile
 from smallcaps_assets_tests.slow_spec.tape import BEST, SECOND, interval_of, nanoseconds
-from smallcaps_assets_tests.strategies import bars_frames, lively_bars, lively_master, masters, quote_streams
+from smallcaps_assets_tests.strategies.bars import bars_frames, lively_bars
+from smallcaps_assets_tests.strategies.masters import lively_master, masters
+from smallcaps_assets_tests.strategies.quotes import quote_streams
 
 PREMARKET = datetime(2025, 6, 2, 12, 0, tzinfo=UTC)  # 08:00 in New York
 OPEN = datetime(2025, 6, 2, 13, 30, tzinfo=UTC)

@@ -2,24 +2,19 @@
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Final
 
 import polars as pl
 
 from smallcaps_assets.commands.console import Printable, TextTable, show
+from smallcaps_assets.commands.planning.listings import ListingCosts, listing_costs
 from smallcaps_assets.commands.workplace import add_data_flags, enter, existing_lake
-from smallcaps_assets.domain.listings.inference import Question
 from smallcaps_assets.domain.listings.lookup import listed_on
-from smallcaps_assets.domain.listings.requests import most_requests
 from smallcaps_assets.domain.listings.tables import LISTING_FACTS, LISTINGS
-from smallcaps_assets.domain.words import count_clause, count_noun, estimate_duration
+from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.lake.listings import ListingStore
-from smallcaps_assets.pipeline.calendar import completed_sessions
-from smallcaps_assets.pipeline.listings.costs import ListCosts, list_costs
-from smallcaps_assets.pipeline.listings.counted import counted_tickers
-from smallcaps_assets.pipeline.universe.share_costs import ShareCosts, share_costs
 from smallcaps_assets.settings.settings import Settings
 
 NEEDS: Final = "a lake."
@@ -66,21 +61,13 @@ def run(arguments: Namespace) -> int:
     if arguments.on is not None:
         rows = listed_on(rows, LISTING_FACTS.to_frame() if facts is None else facts, arguments.on)
     asked = rows.filter(pl.col("symbol").is_in(arguments.tickers)) if arguments.tickers else rows
-    sessions = completed_sessions(settings.history, settings.sessions, datetime.now(UTC))
-    costs = list_costs(store, sessions) if sessions else ListCosts([], 1)
-    questions = counted_tickers(settings).open_questions(store) if settings.universe.listing_borders == "exact" else []
-    shares = share_costs(lake, settings.universe)
+    costs = listing_costs(lake, settings)
     if arguments.json:
         listed = asked.to_dicts() if arguments.tickers or arguments.on else []
         document = {"lake": str(lake.root), "covers": store.covers(), **_counts(rows), **costs.as_json()}
-        later = {
-            "requests_for_borders_at_most": most_requests(questions, costs.pages),
-            "requests_for_shares": None if shares is None else shares.requests,
-        }
-        print(json.dumps(document | later | {"listings": listed}, default=str))
+        print(json.dumps(document | {"listings": listed}, default=str))
         return 0
-    show(f"lake {lake.root}", *_state(store, rows, arguments.on), *_missing(costs, settings, is_made=table is not None))
-    show(*_borders(questions, costs.pages, settings), *_shares(shares, settings))
+    show(f"lake {lake.root}", *_state(store, rows, arguments.on), *_missing(costs, settings))
     if arguments.tickers or arguments.on:
         show(*_listed(asked, arguments.tickers))
     return 0
@@ -116,48 +103,17 @@ def _state(store: ListingStore, rows: pl.DataFrame, day: date | None) -> list[st
     return [known, several]
 
 
-def _missing(costs: ListCosts, settings: Settings, *, is_made: bool) -> list[str]:
+def _missing(costs: ListingCosts, settings: Settings) -> Iterator[str]:
     """What is to ask for, before it is paid."""
-    if not costs.days:
-        return []
-    exact = settings.universe.listing_borders == "exact"
-    then = _BORDERS.format(_USUAL_BORDERS * len(costs.days)) if exact and not is_made else ""
-    lists = count_clause(len(costs.days), "list of tickers is", "lists of tickers are")
-    return [f"missing:  {lists} missing, about {_requests(costs.requests, settings)}{then}"]
-
-
-def _borders(questions: Sequence[Question], pages: int, settings: Settings) -> list[str]:
-    """What asking for the sessions of changes between stored lists costs at most."""
-    if not questions:
-        return []
-    changed = count_noun(len({question.symbol for question in questions}), "ticker")
-    most = _requests(most_requests(questions, pages), settings)
-    return [f"borders:  {changed} changed between two lists on an unknown session, at most {most}"]
-
-
-def _shares(costs: ShareCosts | None, settings: Settings) -> list[str]:
-    """What `event_listings` costs, where the market cap of events has a limit."""
-    if costs is None:
-        return ["shares:   unknown until events are detected: one to two requests per symbol and quarter with events"]
-    if not costs.requests:
-        return []
-    bound, later = ("at most ", "") if costs.is_bound else ("", _DECISIVE)
-    requests = _requests(costs.requests, settings)
-    return [f"shares:   event_listings sends {bound}{requests} for shares outstanding{later}"]
-
-
-def _requests(count: int, settings: Settings) -> str:
-    """A number of requests, and how long they take."""
-    limit = settings.source.requests_per_minute
-    duration = f", {estimate_duration(60 * count / limit)} at {limit:g} a minute" if limit else ""
-    return f"{count_noun(count, 'request')}{duration}"
-
-
-_USUAL_BORDERS: Final = 200
-_BORDERS: Final = (
-    "; then some 200 for the sessions of the changes of each month, about {:,} in all, stated before they are sent"
-)
-_DECISIVE: Final = "; then one for each date of events on which a number that changed within its quarter decides"
+    missing = {
+        "missing:": costs.describe_lists(settings),
+        "delisted:": costs.describe_delisted(settings),
+        "borders:": costs.describe_borders(settings),
+        "shares:": costs.describe_shares(settings),
+    }
+    for name, words in missing.items():
+        if words:
+            yield f"{name:9} {words}"
 
 
 def _listed(rows: pl.DataFrame, symbols: Sequence[str]) -> list[Printable]:

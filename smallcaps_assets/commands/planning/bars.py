@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from smallcaps_assets.commands.console import Line, Printable, TextTable, show
 from smallcaps_assets.commands.flag_types import positive_number
+from smallcaps_assets.commands.planning.listings import plan_listings
 from smallcaps_assets.commands.planning.text import in_hours
 from smallcaps_assets.commands.workplace import enter
 from smallcaps_assets.domain.bars.roads import RoadAssumptions, RoadCost
@@ -24,6 +25,7 @@ from smallcaps_assets.pipeline.source import flat_files
 from smallcaps_assets.pipeline.tape.cost_estimate import BYTES_PER_GB
 from smallcaps_assets.settings.settings import Settings, lake_path, missing_flat_file_keys
 
+_DAMAGED: Final = 1
 _DENIED: Final = 2
 _BITS_PER_MEGABIT: Final = 1e6
 _FROM: Final = {
@@ -55,7 +57,9 @@ def add_bars_flags(parser: ArgumentParser) -> None:
 
 
 def run_bars(arguments: Namespace) -> int:
-    """Print the plan of the bars; with `--check`, list the vendor's bucket. Returns 2 where the vendor denies it.
+    """Print the plan of the bars, and what listings cost beside them; with `--check`, list the vendor's bucket.
+
+    Returns 1 where files of listings are damaged, 2 where the vendor denies its bucket.
 
     Raises:
         LakeError: files of the lake cannot be read.
@@ -65,7 +69,8 @@ def run_bars(arguments: Namespace) -> int:
     bucket = _bucket(settings, check) if arguments.check else None
     bits = arguments.megabits * _BITS_PER_MEGABIT
     assumed = RoadAssumptions(ASSUMED_BARS, bits_per_second=bits, threads=settings.fetch_threads)
-    make = partial(plan_bars, Lake(lake_path(settings)), settings, datetime.now(UTC), symbols=arguments.for_symbols)
+    lake = Lake(lake_path(settings))
+    make = partial(plan_bars, lake, settings, datetime.now(UTC), symbols=arguments.for_symbols)
     make = partial(make, assumed=assumed, watched=_watched)
     try:
         plan = make(bucket=bucket)
@@ -74,11 +79,14 @@ def run_bars(arguments: Namespace) -> int:
         plan = make()
     if bucket is not None and "flat_files" not in check:
         check["flat_files"] = _access(bucket, plan)
+    listings = plan_listings(lake, settings)
     if arguments.json:
-        print(json.dumps(_document(plan, settings, check)))
+        print(json.dumps(_document(plan, settings, check) | listings.document))
     else:
-        show(*_text(plan, settings, check))
-    return _DENIED if any(answer != "allowed" for answer in check.values()) else 0
+        show(*_text(plan, settings), *listings.lines(settings), *_answers(check))
+    if any(answer != "allowed" for answer in check.values()):
+        return _DENIED
+    return _DAMAGED if listings.problem else 0
 
 
 def _bucket(settings: Settings, check: dict[str, str]) -> FlatFiles | None:
@@ -123,7 +131,7 @@ def _document(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> dict
     }
 
 
-def _text(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> Iterator[Printable]:
+def _text(plan: BarsPlan, settings: Settings) -> Iterator[Printable]:
     sessions = count_noun(plan.sessions, "session")
     yield Line(
         f"minute bars: {plan.missing:,} symbol-sessions missing of {count_noun(plan.symbols, 'symbol')} "
@@ -149,6 +157,9 @@ def _text(plan: BarsPlan, settings: Settings, check: dict[str, str]) -> Iterator
     yield f"  now: source.bars is {settings.source.bars}"
     for problem in missing_flat_file_keys(settings.source):
         yield Line(f"  {problem}", "note")
+
+
+def _answers(check: dict[str, str]) -> Iterator[Line]:
     for name, answer in check.items():
         yield Line(f"  check of {name}: {answer}", "good" if answer == "allowed" else "bad")
 

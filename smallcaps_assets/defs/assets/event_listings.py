@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from smallcaps_assets.defs.metadata.drawn import reused_pictures
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema
 from smallcaps_assets.defs.metadata.event_listings import event_listings_metadata
 from smallcaps_assets.defs.recording.events import RECORDED
@@ -10,7 +11,7 @@ from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.listings.as_of import EVENT_LISTING_COLUMNS, EVENT_LISTINGS, LISTED_EVENT
-from smallcaps_assets.domain.listings.survivorship import survivorship, todays_list
+from smallcaps_assets.domain.listings.survivorship import todays_list
 from smallcaps_assets.domain.versions import rows_digest
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.master import load_master
@@ -77,7 +78,8 @@ def _make(
     rows = judge.renewed(lake.lake).judge(events)
     store.publish(rows, {"master": prove_once(lake.lake.master), **judge.inputs()})
     today = todays_list(lake.universe().read(), loaded.universe, loaded.history.first_session)
-    figures = event_listings_metadata(rows, survivorship(rows, today), loaded.universe)
+    with reused_pictures(context.instance, context.asset_key):
+        figures = event_listings_metadata(rows, today, loaded.universe)
     figures |= {"shares_unanswered": unanswered, "requests": client.totals().requests_sent - before}
     denied: Metadata = {"not in the plan": update.denied[0]} if update.denied else {}
     return rows_digest(rows), denied | figures

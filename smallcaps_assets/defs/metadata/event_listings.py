@@ -4,23 +4,39 @@ from typing import Final
 
 import polars as pl
 
+from smallcaps_assets.defs.metadata.drawn import drawn
 from smallcaps_assets.defs.metadata.entries import Metadata, in_words, round_value, table
-from smallcaps_assets.domain.listings.survivorship import ONLY_THEN, ONLY_TODAY, count_differing
+from smallcaps_assets.domain.listings.survivorship import (
+    ONLY_THEN,
+    ONLY_TODAY,
+    count_differing,
+    survivorship,
+    survivorship_by_month,
+)
 from smallcaps_assets.domain.universe import UniverseParams
 from smallcaps_assets.domain.words import count_clause, count_noun
+from smallcaps_assets.pipeline.pictures import survivorship_picture
 from smallcaps_assets.pipeline.universe.as_of import count_unknown_verdicts
 
 _CASES: Final = {ONLY_TODAY: "only today's list", ONLY_THEN: "only the list of its date"}
 
 
-def event_listings_metadata(rows: pl.DataFrame, differences: pl.DataFrame, params: UniverseParams) -> Metadata:
-    """Metadata of the listings of events (EVENT_LISTINGS) with their SURVIVORSHIP."""
+def event_listings_metadata(rows: pl.DataFrame, today: pl.DataFrame, params: UniverseParams) -> Metadata:
+    """Metadata of the listings of events: in words, by month as a picture, by year as a table, and figures to plot.
+
+    Args:
+        rows: EVENT_LISTINGS.
+        today: what `todays_list` returns.
+        params: the filters.
+    """
+    differences = survivorship(rows, today)
     by = rows.group_by("excluded_by").len("events").drop_nulls().sort("excluded_by")
     different = differences.filter(pl.col("case").is_in(list(_CASES)))
     counts = count_differing(differences)
     unknown = count_unknown_verdicts(rows)
     return {
         "verdict": describe_survivorship(differences, params),
+        **_picture(rows, today, params),
         "survivorship": table(
             different.select(
                 "year", in_words("reason"), "events", "symbols", has=pl.col("case").replace_strict(_CASES)
@@ -33,6 +49,15 @@ def event_listings_metadata(rows: pl.DataFrame, differences: pl.DataFrame, param
         "renamed": rows.filter(pl.col("former_symbol").is_not_null() | pl.col("next_symbol").is_not_null()).height,
         "as_of": params.as_of if not params.is_named else "named symbols, used as they are",
     }
+
+
+def _picture(rows: pl.DataFrame, today: pl.DataFrame, params: UniverseParams) -> Metadata:
+    """Events by month in both universes or one of them; nothing without events, and where all symbols always count."""
+    if params.is_named or rows.is_empty():
+        return {}
+    by_month = survivorship_by_month(rows, today)
+    what = "events by month in the universe of their date and in today's list"
+    return {"picture/survivorship": drawn(what, survivorship_picture, by_month)}
 
 
 def describe_survivorship(differences: pl.DataFrame, params: UniverseParams) -> str:

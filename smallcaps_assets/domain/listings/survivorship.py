@@ -16,6 +16,18 @@ from smallcaps_assets.domain.universe import SOURCE_REJECTION, UniverseParams, j
 SURVIVORSHIP: Final = pl.Schema(
     {"year": pl.Int64(), "case": pl.String(), "reason": pl.String(), "events": pl.Int64(), "symbols": pl.Int64()}
 )
+# The same by calendar month: `month` (its first day), and how many events of MASTER are in both universes (`both`), in
+# that of their date only, in today's only, and how many count because the former is not known. Every month from the
+# first with events to the last has a row.
+MONTHLY_SURVIVORSHIP: Final = pl.Schema(
+    {
+        "month": pl.Date(),
+        "both": pl.Int64(),
+        "only_then": pl.Int64(),
+        "only_today": pl.Int64(),
+        "unknown": pl.Int64(),
+    }
+)
 ONLY_TODAY: Final = "only_today"
 ONLY_THEN: Final = "only_then"
 # Why a symbol that was in the universe is not in today's: its ticker is another one now, or it is listed no more.
@@ -46,6 +58,40 @@ def survivorship(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
         judged: EVENT_LISTINGS.
         today: what `todays_list` returns.
     """
+    return (
+        _by_case(judged, today)
+        .with_columns(year=pl.col("month").dt.year().cast(pl.Int64))
+        .group_by("year", "case", "reason")
+        .agg(events=pl.len().cast(pl.Int64), symbols=pl.col("symbol").n_unique().cast(pl.Int64))
+        .select(*SURVIVORSHIP)
+        .match_to_schema(SURVIVORSHIP)
+        .sort("year", "case", "reason")
+    )
+
+
+def survivorship_by_month(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
+    """MONTHLY_SURVIVORSHIP of events, sorted by month; a month whose events are in neither universe has zeros.
+
+    Args:
+        judged: EVENT_LISTINGS.
+        today: what `todays_list` returns.
+    """
+    cases = [name for name in MONTHLY_SURVIVORSHIP if name != "month"]
+    counts = (
+        _by_case(judged, today)
+        .group_by("month")
+        .agg((pl.col("case") == name).sum().cast(pl.Int64).alias(name) for name in cases)
+        .sort("month")
+    )
+    every = counts.select("month")
+    if counts.height:
+        every = counts.select(pl.date_range(pl.col("month").min(), pl.col("month").max(), "1mo").alias("month"))
+    dense = every.join(counts, on="month", how="left", maintain_order="left")
+    return dense.with_columns(pl.col(cases).fill_null(0)).match_to_schema(MONTHLY_SURVIVORSHIP)
+
+
+def _by_case(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
+    """`symbol`, `month`, `case` and `reason` (see SURVIVORSHIP) of each event."""
     listed = today.with_columns(known=pl.lit(value=True))
     rows = judged.join(listed, on="symbol", how="left")
     now = pl.col("known").is_not_null() & pl.col("today_excluded_by").is_null()
@@ -53,7 +99,7 @@ def survivorship(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
     case = (
         pl.when(then.is_null())
         .then(pl.lit("unknown"))
-        .when(then & now)
+        .when(then)
         .then(pl.lit("both"))
         .when(then)
         .then(pl.lit(ONLY_THEN))
@@ -74,14 +120,8 @@ def survivorship(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
         .when(case != "both")
         .then("excluded_by")
     )
-    return (
-        rows.select("symbol", year=pl.col("date").str.slice(0, 4).cast(pl.Int64), case=case, reason=reason)
-        .group_by("year", "case", "reason")
-        .agg(events=pl.len().cast(pl.Int64), symbols=pl.col("symbol").n_unique().cast(pl.Int64))
-        .select(*SURVIVORSHIP)
-        .match_to_schema(SURVIVORSHIP)
-        .sort("year", "case", "reason")
-    )
+    month = pl.col("date").str.to_date("%Y-%m-%d").dt.truncate("1mo")
+    return rows.select("symbol", month=month, case=case, reason=reason)
 
 
 def count_differing(table: pl.DataFrame) -> dict[str, int]:

@@ -4,6 +4,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,7 +15,8 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.lake.files.remedies import how_to_restore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.simulated.market.market import SimulatedMarket
-from smallcaps_assets_tests.small_lake import fill_small_lake, fresh_clone
+from smallcaps_assets_tests.listings import publish_event_listings, publish_listings
+from smallcaps_assets_tests.small_lake import DAY, SYMBOLS, fill_small_lake, fresh_clone
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +63,7 @@ COMMANDS: Final[dict[str, list[str]]] = {
     "audit": ["audit", "--sample", "2", "--sample-seed", "1"],
     "coverage": ["coverage"],
     "plan": ["plan"],
+    "listings": ["listings", "--json"],
     "manifest": ["manifest", "--master", "lake/events/master.parquet", "--profile", "core", "--out", "chosen"],
     "check": ["check", "--offline"],
     "detect": ["detect", "--bars", "lake/bars/minute", "--out", "events.parquet"],
@@ -82,6 +85,14 @@ TABLES: Final = {
     "tape": Victim("tape/core/trades/wave=RTH/symbol=AVLO/*.parquet", ["verify"]),
     "report": Victim("tape/core/report.parquet", []),
     "coverage": Victim("reports/coverage.parquet", []),
+    "listings": Victim("reference/listings.parquet", ["listings", "plan"]),
+    "listing facts": Victim("reference/listing_facts.parquet", ["listings", "plan"]),
+    "list of tickers": Victim("reference/listings/snapshots/*.parquet", ["listings", "plan"]),
+    "answers on tickers": Victim("reference/listings/observations.parquet", ["listings", "plan"]),
+    "ticker events": Victim("reference/listings/ticker_events.parquet", ["verify"]),
+    "delisted tickers": Victim("reference/listings/delisted.parquet", ["listings", "plan"]),
+    "shares": Victim("reference/shares_outstanding.parquet", ["listings", "plan"]),
+    "listings of events": Victim("events/listings.parquet", ["status"]),
     "rejected bars": Victim("quarantine/bars/minute/symbol=AVLO/*.parquet", []),
 }
 DOCUMENTS: Final = {
@@ -100,6 +111,8 @@ def home(tmp_path_factory: pytest.TempPathFactory, small_market: SimulatedMarket
     folder = fresh_clone(tmp_path_factory.mktemp("home"))
     lake = Lake(folder / "lake")
     fill_small_lake(lake, small_market)
+    publish_listings(lake, SYMBOLS, (date(2025, 11, 3), DAY, date(2025, 12, 1)))
+    publish_event_listings(lake, pl.read_parquet(lake.master), DAY)
     lake.shard_coverages.mkdir(parents=True, exist_ok=True)
     (lake.shard_coverages / "A.json").write_text("{}")
     (stored,) = lake.review("core").glob("marks/*/*.json")

@@ -11,7 +11,8 @@ from polars.testing import assert_frame_equal
 
 from smallcaps_assets.cli import main
 from smallcaps_assets.lake.bar_files.month_files import DAY
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 12))
 BARS = lively_bars(5, 1, DAYS).filter(DAY.is_in(DAYS))

@@ -13,7 +13,8 @@ from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE, QUARANTINED_BARS,
 from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets_tests.conftest import new_lake
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 14))
 MINUTES = lively_bars(5, 1, DAYS).filter(DAY.is_in(DAYS))

@@ -34,7 +34,8 @@ from smallcaps_assets.pipeline.events.kept_candidates import (
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings, flip_bit
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 # more than the 5 days that relative volume needs, over a change of the month
 DAYS = sessions_between(date(2025, 10, 22), date(2025, 11, 7))

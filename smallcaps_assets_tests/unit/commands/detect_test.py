@@ -32,7 +32,8 @@ from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 # longer than the 20 days of rvol, with a half day
 DAYS = sessions_between(date(2025, 10, 23), date(2025, 12, 1))

@@ -12,17 +12,20 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
+from smallcaps_assets.domain.listings.survivorship import MONTHLY_SURVIVORSHIP
 from smallcaps_assets.domain.tables import EVENTS
 from smallcaps_assets.pipeline.pictures import (
     COLOURS,
+    SURVIVORSHIP_COLOURS,
     clock_picture,
     coverage_picture,
     funnel_picture,
     score_picture,
     sessions_picture,
+    survivorship_picture,
 )
 from smallcaps_assets_tests.conftest import event, master_of
-from smallcaps_assets_tests.strategies import lively_master
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 STEPS = ("range_and_sessions", "min_event_score", "bar_liquidity", "day_liquidity")
 STEPS += ("best_of_group", "max_per_symbol_day", "max_per_symbol", "max_events")
@@ -115,3 +118,21 @@ def test_only_some_of_many_months_are_labeled() -> None:
     months = [(1 + number % 12, float(number)) for number in range(12)]
     years = [shares(*months).with_columns(pl.col("month").dt.offset_by(f"{year}y")) for year in range(4)]
     assert coverage_picture(pl.concat(years)) != coverage_picture(years[0])
+
+
+def test_areas_of_survivorship_are_proportional_to_its_events() -> None:
+    months = [(date(2025, 1, 1), 60, 20, 10, 0), (date(2025, 2, 1), 0, 0, 0, 0), (date(2025, 3, 1), 40, 30, 40, 25)]
+    by_month = pl.DataFrame(months, MONTHLY_SURVIVORSHIP, orient="row")
+    png = survivorship_picture(by_month)
+    assert survivorship_picture(by_month) == png
+    assert len(png) < 10_000
+    # without the legend, which has each colour too
+    found = {name: of_colour(png, colour)[:, :500] for name, (_, colour) in SURVIVORSHIP_COLOURS.items()}
+    areas = {name: pixels.sum() for name, pixels in found.items()}
+    assert [areas[name] / areas["both"] for name in ("only_then", "only_today", "unknown")] == pytest.approx(
+        [0.5, 0.5, 0.25], rel=0.1
+    )
+    # what counts lies above the axis, today's hindsight below it
+    lowest, highest = (np.flatnonzero(found[name].any(axis=1)) for name in ("both", "only_today"))
+    assert lowest.max() <= highest.min()
+    assert survivorship_picture(by_month.clear())

@@ -12,7 +12,8 @@ from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.lake.bar_files.month_files import DAY
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
 LIVELY = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))

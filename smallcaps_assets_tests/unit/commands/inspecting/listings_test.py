@@ -16,6 +16,7 @@ from smallcaps_assets.lake.files.publish import publish_frame
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets_tests.conftest import new_lake
+from smallcaps_assets_tests.scenarios import flip_bit
 
 FIRST, LAST = date(2025, 11, 3), date(2025, 12, 1)
 
@@ -127,3 +128,24 @@ def test_borders_between_stored_lists_are_stated_before_they_are_asked_for(
     assert costs(made, capsys)["requests_for_borders_at_most"] == 10
     assert main(["listings", "--lake", str(made.root)]) == 0
     assert "2 tickers changed between two lists on an unknown session" in capsys.readouterr().out.replace("\n", " ")
+
+
+def test_a_plan_states_the_same_requests(made: Lake, capsys: pytest.CaptureFixture[str]) -> None:
+    detected(made, *EVENTS_OF_NEW)
+    said = costs(made, capsys)
+    plan = ["plan", "--bars", "--lake", str(made.root)]
+    assert main([*plan, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["listings"] == {name: said[name] for name in document["listings"]}
+    assert document["listings"]["requests_for_shares"] == 3
+    assert main(plan) == 0
+    assert "  shares outstanding: event_listings sends 3 requests for" in capsys.readouterr().out
+    # a damaged table leaves the plan of the bars as it is, and is named
+    flip_bit(made.listings)
+    assert main([*plan, "--json"]) == 1
+    damaged = json.loads(capsys.readouterr().out)
+    assert damaged["roads"] == document["roads"]
+    assert damaged["listings"] is None
+    assert str(made.listings) in damaged["listings_problem"]
+    assert main(plan) == 1
+    assert "listings.parquet" in capsys.readouterr().out

@@ -19,7 +19,7 @@ from smallcaps_assets.domain.symbols import check_symbol, symbol_is_safe
 from smallcaps_assets.domain.tables import BARS, EVENTS, SHARD
 from smallcaps_assets.errors import InputError
 from smallcaps_assets_tests.conftest import event
-from smallcaps_assets_tests.strategies import lively_bars, spoiled
+from smallcaps_assets_tests.strategies.bars import lively_bars, spoiled
 
 NINE = datetime(2025, 11, 5, 14, 30, tzinfo=UTC)
 PRICE = "a price is missing or not positive"

@@ -9,7 +9,7 @@ from smallcaps_assets.domain.manifests.selection import select_events
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, master_of
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_master
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 SPIKE = event("2025-10-31 10:00", score=0.5)
 FLUSH = event("2025-11-05 10:00", event_type="flush", direction="down", score=0.7)

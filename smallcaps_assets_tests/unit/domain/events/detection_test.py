@@ -16,7 +16,7 @@ from smallcaps_assets.domain.events.detection import detect, event_ids
 from smallcaps_assets.domain.events.master import build_master
 from smallcaps_assets.domain.events.score import score, tier
 from smallcaps_assets_tests.scenarios import Row, bars_from, default_settings, flat, sessions_of
-from smallcaps_assets_tests.strategies import lively_master
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 
 def test_event_id_has_its_golden_value() -> None:

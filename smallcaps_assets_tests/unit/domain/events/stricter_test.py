@@ -15,7 +15,7 @@ from smallcaps_assets.domain.sessions import new_york_date
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat
-from smallcaps_assets_tests.strategies import bars_frames, references
+from smallcaps_assets_tests.strategies.bars import bars_frames, references
 
 BASE = default_settings().detection
 Changes = dict[str, Any]

@@ -12,7 +12,7 @@ from smallcaps_assets.pipeline.manifests.checks import require_sound_manifest
 from smallcaps_assets.pipeline.tape.checks import require_whole_ledger
 from smallcaps_assets_tests.conftest import event, master_of
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_master
+from smallcaps_assets_tests.strategies.masters import lively_master
 
 RANKING = default_settings().ranking
 

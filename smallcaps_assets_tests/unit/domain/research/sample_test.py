@@ -18,7 +18,8 @@ from smallcaps_assets_tests.scenarios import default_settings, sessions_of
 from smallcaps_assets_tests.slow_spec.events import _cooled as cool_down
 from smallcaps_assets_tests.slow_spec.events import detect as detect_slowly
 from smallcaps_assets_tests.slow_spec.params import DEFAULTS, altered
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 Key = tuple[str, datetime, str, str]
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))

@@ -25,7 +25,8 @@ from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import bars_from, default_settings, flat, flip_bit
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 10, 27), date(2025, 11, 7))
 BARS = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))

@@ -26,7 +26,8 @@ from smallcaps_assets.pipeline.events.staleness import symbols_to_detect
 from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets_tests.conftest import files_below, new_lake
 from smallcaps_assets_tests.scenarios import default_settings, flip_bit, without_hash
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 10, 27), date(2025, 11, 7))
 BARS_OF_TWO = lively_bars(11, 2, DAYS).filter(DAY.is_in(DAYS))

@@ -21,7 +21,8 @@ from smallcaps_assets.pipeline.outcome import Outcome
 from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import files_below
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 11, 3), date(2025, 11, 12))
 BARS = lively_bars(5, 1, DAYS).filter(DAY.is_in(DAYS))

@@ -19,7 +19,8 @@ from smallcaps_assets.pipeline.imports.bar_files import BarReader
 from smallcaps_assets.pipeline.imports.bar_rules import NOT_OF_PATH
 from smallcaps_assets.pipeline.imports.bars_by_symbol import BarsBySymbol
 from smallcaps_assets_tests.scenarios import bars_from, flat
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 DAYS = sessions_between(date(2025, 11, 24), date(2025, 12, 1))
 BARS_OF_FIVE = lively_bars(4, 5, DAYS)

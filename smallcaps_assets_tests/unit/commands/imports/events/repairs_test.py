@@ -21,7 +21,8 @@ from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.pipeline.calendar import sessions_between as bounds_between
 from smallcaps_assets_tests.conftest import new_lake
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 from smallcaps_assets_tests.unit.commands.imports.events.old_events import (
     BAD,
     COLUMNS,

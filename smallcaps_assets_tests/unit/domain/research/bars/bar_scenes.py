@@ -13,7 +13,8 @@ from smallcaps_assets.domain.research.bars.bar_features import BarFeatureParams,
 from smallcaps_assets.domain.research.sample import SampleParams, research_events, with_causal_sample
 from smallcaps_assets.pipeline.calendar import sessions_between as session_bounds
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.strategies import lively_bars, sessions_between
+from smallcaps_assets_tests.strategies.bars import lively_bars
+from smallcaps_assets_tests.strategies.sessions import sessions_between
 
 # across the end of daylight saving time, Thanksgiving and a half day
 FIRST, LAST = date(2025, 10, 27), date(2025, 12, 1)

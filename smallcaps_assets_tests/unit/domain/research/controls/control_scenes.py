@@ -16,7 +16,7 @@ from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets_tests import slow_spec
 from smallcaps_assets_tests.scenarios import default_settings
 from smallcaps_assets_tests.slow_spec.bars import session_of, xnys
-from smallcaps_assets_tests.strategies import EASTERN, sessions_between
+from smallcaps_assets_tests.strategies.sessions import EASTERN, sessions_between
 
 Row = dict[str, Any]
 Moment = tuple[str, datetime]

@@ -13,7 +13,7 @@ from smallcaps_assets.domain.listings.borders import ListingBorders
 from smallcaps_assets.domain.research.controls.params import ControlParams
 from smallcaps_assets.domain.research.controls.tables import CONTROL_MANIFEST
 from smallcaps_assets_tests.slow_spec.controls import controls as slow_controls
-from smallcaps_assets_tests.strategies import EASTERN
+from smallcaps_assets_tests.strategies.sessions import EASTERN
 from smallcaps_assets_tests.unit.domain.research.controls.control_scenes import (
     Moment,
     at,

@@ -20,7 +20,7 @@ from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
 from smallcaps_assets.pipeline.research.bars.table_settings import RESEARCH_SETTINGS, settings_of_table
 from smallcaps_assets.settings.settings import Settings, load_settings
 from smallcaps_assets_tests.scenarios import sessions_of
-from smallcaps_assets_tests.strategies import lively_bars
+from smallcaps_assets_tests.strategies.bars import lively_bars
 
 DAYS = sessions_of("2025-11-10", "2025-11-21")["date"].to_list()
 CHANGES: tuple[tuple[str, Any], ...] = (
