@@ -16,6 +16,7 @@ from smallcaps_assets.defs.recording.group_recorder import REPORT_PRIORITY
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
 from smallcaps_assets.pipeline.problems import Problem, group_problems
@@ -67,7 +68,8 @@ def nightly_report(
     causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
     research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
     listings = listings_problems(instance, run.run_id)
-    behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
+    unlisted = unlisted_sessions(lake.lake, followed, expected)
+    behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes, unlisted)
     # such as candidates that could not be published beside a shard that was
     late = set(behind["symbol"])
     research += group_problems(cause for symbol, cause in causes.items() if symbol in followed and symbol not in late)
