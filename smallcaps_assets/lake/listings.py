@@ -1,5 +1,6 @@
 """The listings of a lake, and the vendor's lists of tickers that they are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,10 @@ LISTS: Final = "lists"
 ANSWERS: Final = "answers"
 TICKER_EVENT_ROWS: Final = "ticker_events"
 DELISTED_ROWS: Final = "delisted"
+# where the list of delisted tickers is known: the first day that it is of, and the tickers of delistings that no
+# listing confirms
+SINCE: Final = "delisted_since"
+DOUBTFUL: Final = "doubtful"
 # of the list of delisted tickers: the session on which it was asked for, the last one up to which nothing that it says
 # is left to ask, and its rows of all times
 ASKED_ON: Final = "asked_on"
@@ -199,6 +204,19 @@ class ListingStore:
     def replace_delisted(self, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
         """Publish the list of delisted tickers (DELISTED)."""
         publish_changed(self.lake.delisted_tickers, rows.match_to_schema(DELISTED), provenance, below=self.lake.root)
+
+
+def known_span(inputs: Mapping[str, Any]) -> tuple[date, date] | None:
+    """The first and last session between which every listing is known that the vendor's lists name.
+
+    None where the list of delisted tickers was not asked for, or not up to the last list.
+
+    Args:
+        inputs: see `ListingStore.inputs`.
+    """
+    if SINCE not in inputs or DOUBTFUL not in inputs:
+        return None
+    return max(date.fromisoformat(inputs[name]) for name in (FIRST, SINCE)), date.fromisoformat(inputs[LAST])
 
 
 def _of_others(path: Path, fault: str) -> LakeError:
