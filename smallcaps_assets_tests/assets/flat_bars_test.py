@@ -149,7 +149,13 @@ def test_a_night_takes_the_files_that_are_new(platform: Platform, bucket: Bucket
     assert recorded_by(platform, result, "flat_minute_bars") == {DAYS[3], LAST}
     assert rest_requests(platform) == len(SYMBOLS_OF_MARKET)
     assert report_of(result)["symbols_behind"] == 0
-    assert report_of(result)["symbol_sessions"] == 6 * len(SYMBOLS_OF_MARKET)
+    report = report_of(result)
+    assert report["symbol_sessions"] == 6 * len(SYMBOLS_OF_MARKET)
+    assert (report["flat_files"], report["sessions_without_file"]) == (2, 1)
+    assert report["flat_file_rows"] == sum(
+        FlatBarsStore(platform.lake).files().files[date.fromisoformat(day)].bars for day in (DAYS[3], LAST)
+    )
+    assert f"1 session has no file in the lake yet: {NEXT}" in report["flat files"]
 
 
 def test_the_config_of_a_night_takes_files_and_fits_its_job(platform: Platform) -> None:

@@ -1,12 +1,15 @@
 """Asset `nightly_report`: what the nightly run did, and which symbols are behind."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.flat_files import takes_flat_files
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema, in_words, limit_lines, round_value, table
+from smallcaps_assets.defs.metadata.flat_files import night_of_flat_files
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording.completeness import PROBLEMS
 from smallcaps_assets.defs.recording.group_recorder import REPORT_PRIORITY
@@ -50,7 +53,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def nightly_report(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> Iterator[dg.MaterializeResult[object]]:
-    """Totals of the nightly run, its duration by step, and the symbols that are behind.
+    """Totals of the nightly run, what it took from flat files, its duration by step, and the symbols that are behind.
 
     One row per symbol that lacks expected sessions, whether it failed in this night or before. If there is any, the run
     fails at its very end, after MASTER and the manifests were built from all other symbols; the next night fetches what
@@ -81,6 +84,7 @@ def nightly_report(
         "behind": table(_behind(behind)),
         **({"research": limit_lines(research)} if research else {}),
         **({"listings": limit_lines(listings)} if listings else {}),
+        **(night_of_flat_files(done, _without_file(lake, expected)) if takes_flat_files(loaded) else {}),
         **_totals(done),
         **_seconds(instance, run.run_id),
     }
@@ -99,6 +103,12 @@ def _behind(behind: pl.DataFrame) -> pl.DataFrame:
     """The first rows of BEHIND, narrow enough for the page."""
     columns = {"missing": "sessions_missing", "since": "first_missing"}
     return behind.head(_SHOWN).select("symbol", **columns, cause="cause")
+
+
+def _without_file(lake: LakeResource, expected: Sequence[date]) -> list[date]:
+    """The expected sessions of which the lake has no table of a flat file."""
+    known = set(lake.flat_bars().days())
+    return [day for day in expected if day not in known]
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:
