@@ -1,5 +1,6 @@
 """The listings of a lake, and the vendor's lists of tickers that they are made of."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -28,6 +29,10 @@ LISTS: Final = "lists"
 ANSWERS: Final = "answers"
 TICKER_EVENT_ROWS: Final = "ticker_events"
 DELISTED_ROWS: Final = "delisted"
+# where the list of delisted tickers is known: the first day that it is of, and the tickers of delistings that no
+# listing confirms
+SINCE: Final = "delisted_since"
+DOUBTFUL: Final = "doubtful"
 # of the list of delisted tickers: the session on which it was asked for, the last one up to which nothing that it says
 # is left to ask, and its rows of all times
 ASKED_ON: Final = "asked_on"
@@ -47,8 +52,16 @@ class ListingStore:
         return read_table(path, LISTINGS) if is_stored(path) else None
 
     def facts(self) -> pl.DataFrame | None:
-        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made."""
+        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made.
+
+        Raises:
+            LakeError: the file is gone, damaged or cannot be read.
+        """
         path = self.lake.listing_facts
+        if is_stored(self.lake.listings) and not is_stored(path):
+            # without listings events are judged by today's list: nobody may come to that unnoticed
+            fault = f"is missing, although {self.lake.listings.name} is there"
+            raise LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault)
         return read_table(path, LISTING_FACTS) if is_stored(path) else None
 
     def at(self, day: date) -> pl.DataFrame | None:
@@ -191,6 +204,19 @@ class ListingStore:
     def replace_delisted(self, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
         """Publish the list of delisted tickers (DELISTED)."""
         publish_changed(self.lake.delisted_tickers, rows.match_to_schema(DELISTED), provenance, below=self.lake.root)
+
+
+def known_span(inputs: Mapping[str, Any]) -> tuple[date, date] | None:
+    """The first and last session between which every listing is known that the vendor's lists name.
+
+    None where the list of delisted tickers was not asked for, or not up to the last list.
+
+    Args:
+        inputs: see `ListingStore.inputs`.
+    """
+    if SINCE not in inputs or DOUBTFUL not in inputs:
+        return None
+    return max(date.fromisoformat(inputs[name]) for name in (FIRST, SINCE)), date.fromisoformat(inputs[LAST])
 
 
 def _of_others(path: Path, fault: str) -> LakeError:

@@ -5,11 +5,14 @@ from datetime import date
 import polars as pl
 import pytest
 
+from smallcaps_assets.commands.inspecting.status import count_history
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.pipeline.bars.roads import plan_bars
+from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets.simulated.corporate.companies import COMPANIES
 from smallcaps_assets.simulated.corporate.market import CorporateMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -39,6 +42,7 @@ def test_events_are_of_the_owner_of_their_day_and_count_by_the_universe_of_it(co
     expected = {tenure.ticker for company in COMPANIES for tenure in company.tenures} - {"ZVZZT"}
     assert set(followed) == expected
     corporate.run("minute_bars", first=followed[0], last=followed[-1])
+    require_no_request_of_nobody(corporate)
     corporate.run("event_shards", first=followed[0], last=followed[-1])
     result = corporate.run("master_events", "event_listings", ["core", "manifest"])
     master, rows = pl.read_parquet(lake.master), EventListingStore(lake).table()
@@ -82,3 +86,19 @@ def test_events_are_of_the_owner_of_their_day_and_count_by_the_universe_of_it(co
     assert step["rows"] == sidecar["funnel"][0]["rows"] - rows["excluded_by"].drop_nulls().len()
     (figures,) = metadata_of(result, "event_listings").values()
     assert figures["differing_pct"].value > 0
+
+
+def require_no_request_of_nobody(corporate: Platform) -> None:
+    """Nothing is asked for of months in which a ticker was nobody's, and neither plan nor status misses it."""
+    # REUS in October, BRIF in other months
+    asked = {
+        (parts[-6], parts[-2][:7])
+        for parts in (path.split("/") for path, _ in corporate.gate.requests if "/range/1/minute/" in path)
+    }
+    assert {month for symbol, month in asked if symbol == "REUS"} == {"2025-09", "2025-11"}
+    assert {month for symbol, month in asked if symbol == "BRIF"} == {"2025-10"}
+    assert min(month for symbol, month in asked if symbol == "IPOO") == "2025-10"
+    settings = load_settings(overrides=corporate.overrides)
+    assert plan_bars(corporate.lake, settings, LATER).missing == 0
+    counts = count_history(corporate.lake, settings, LATER).counts
+    assert 0 < counts["published"] == counts["expected"] < counts["followed"] * counts["sessions"]

@@ -18,7 +18,7 @@ from smallcaps_assets.defs.partitions import SYMBOLS, TAPE_PARTITIONS, tape_key
 from smallcaps_assets.domain.manifests.selection import Selection
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.assets.conftest import IN_BOTH
+from smallcaps_assets_tests.assets.conftest import IN_BOTH_LONG
 from smallcaps_assets_tests.assets.platform import CORE_TAPES, SYMBOLS_OF_MARKET, Platform, Sites, by_path
 from smallcaps_assets_tests.conftest import event, manifest_of
 
@@ -121,7 +121,7 @@ def test_scattered_partitions_are_one_run_per_contiguous_range(many: dg.DagsterI
 # ------------------------------------------------------------------------------------------------- failures, repeats
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_only_a_failed_window_is_shown_as_failed_and_only_it_is_requested_again(planned: Platform) -> None:
     by_path(planned, "/BNRX")
     assert backfill(planned, WAVE) == [False, True, True]

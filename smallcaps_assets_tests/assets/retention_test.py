@@ -21,7 +21,7 @@ from smallcaps_assets.errors import SettingsError
 from smallcaps_assets.pipeline.operations.notices import remove_old_notices, write_notice
 from smallcaps_assets.settings.operations import RetentionParams
 from smallcaps_assets.settings.settings import load_settings
-from smallcaps_assets_tests.assets.conftest import IN_BOTH
+from smallcaps_assets_tests.assets.conftest import IN_BOTH, IN_BOTH_LONG
 from smallcaps_assets_tests.assets.last_records_test import KEYS, LOWER, UPPER, World
 
 DAYS = RetentionParams(log_days=30, table_days=30)
@@ -98,7 +98,7 @@ def records(world: World, asset: dg.AssetKey) -> list[str | None]:
     return [record.partition_key for record in reversed(world.instance.fetch_materializations(asset, limit=99).records)]
 
 
-@IN_BOTH
+@IN_BOTH_LONG
 def test_counts_failed_missing_and_stale_partitions_stay_as_they_were(state: dg.DagsterInstance) -> None:
     world = World(state)
     world.run("of_table")  # 1

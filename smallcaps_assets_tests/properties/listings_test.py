@@ -3,12 +3,14 @@
 from datetime import date
 from itertools import pairwise
 from math import ceil, log2
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smallcaps_assets.domain.listings.delisted import Delisting, confirm_ends, session_to_ask, spans_by_symbol
+from smallcaps_assets.domain.listings.identity import Identity
 from smallcaps_assets.domain.listings.inference import MOST_ABSENT_SESSIONS, infer_listings
 from smallcaps_assets.domain.listings.lookup import with_listing, with_listing_facts
 from smallcaps_assets.domain.listings.made import ListingTables, make_tables
@@ -119,6 +121,23 @@ class World:
             spans.append((company, at, at))
         return spans
 
+    def delistings(self, ticker: str) -> list[Delisting]:
+        """The vendor's list of delisted tickers: each time a company lost the ticker, as of the session after.
+
+        Where the company has an odd number the day is that of its last session.
+        """
+        owners, rows = self.owners[ticker], self.rows[ticker]
+        ends = [at for at in range(len(SESSIONS) - 1) if owners[at] not in {None, owners[at + 1]}]
+        return [
+            Delisting(
+                ticker,
+                Identity(row.share, row.composite, row.cik, row.name),
+                at if (owners[at] or 0) % 2 and at > 0 else at + 1,
+            )
+            for at in ends
+            for row in [rows[SESSIONS[at]]]
+        ]
+
     def facts(self, ticker: str) -> list[tuple[object, ...]]:
         """Owner, type and exchange of each session."""
         rows = self.rows[ticker]
@@ -146,6 +165,62 @@ def test_listings_equal_the_history_where_lists_can_show_it(acts: list[tuple[int
             changes = sum(one != two for one, two in pairwise(world.facts(ticker)))
             longest = max(SESSIONS.index(two) - SESSIONS.index(one) for one, two in pairwise(LISTS))
             assert sum(symbol == ticker for symbol, _ in asked.singles) <= changes * ceil(log2(longest))
+
+
+# Companies without a ticker that are listed for some sessions only: from, sessions, company and ticker.
+stays = st.tuples(st.integers(1, 60), st.integers(1, 8), st.sampled_from((2, 3)), st.sampled_from(("C", "C", "A")))
+changes = st.tuples(
+    st.integers(1, len(SESSIONS) - 1),
+    st.sampled_from(("rename", "swap", "delist", "list", "type", "numbers")),
+    st.sampled_from(COMPANIES),
+    st.sampled_from(TICKERS),
+)
+
+
+def _history(short: list[tuple[int, int, int, str]], others: list[tuple[int, str, int, str]]) -> list[Any]:
+    """The actions of stays and other changes, in order."""
+    acts = [
+        act
+        for first, sessions, company, ticker in short
+        for act in ((first, "list", company, ticker), (first + sessions, "delist", company, ticker))
+    ]
+    return sorted([*acts, *others])
+
+
+# An absence is a row that the vendor's list lost. Here, where each delisting has a row of its own, there are none.
+delisted_actions = st.builds(_history, st.lists(stays, min_size=1, max_size=5), st.lists(changes, max_size=4))
+
+
+@given(delisted_actions)
+def test_with_the_list_of_delisted_tickers_listings_equal_any_history(acts: list[tuple[int, str, int, str]]) -> None:
+    """However often tickers changed owners between two lists: each listing, to the session."""
+    world, singles = World(acts), list[tuple[str, date]]()
+    delistings = [one for ticker in TICKERS for one in world.delistings(ticker)]
+    while True:
+        asked = ask_until_clear(world.rows, SESSIONS, LISTS, singles)
+        singles, listings = asked.singles, spans_by_symbol(asked.inferred.listings)
+        answered = {(ticker, SESSIONS.index(day)) for ticker, day in singles}
+        answered |= {(ticker, SESSIONS.index(day)) for ticker in TICKERS for day in LISTS}
+        confirmed = confirm_ends(delistings, listings)
+        to_ask = {
+            (one.symbol, SESSIONS[at])
+            for one, ok in zip(delistings, confirmed, strict=True)
+            if not ok and (at := session_to_ask(one, listings, answered, len(SESSIONS))) is not None
+        }
+        if not to_ask:
+            break
+        singles = [*singles, *sorted(to_ask)]
+    tables = make_tables(asked.inferred.listings, SESSIONS)
+    for ticker in TICKERS:
+        owners = [(int(row["cik"]), *_days(row)) for row in tables.listings.filter(symbol=ticker).iter_rows(named=True)]
+        assert owners == world.spans(ticker)
+    # three requests for each delisting, and for each of its two borders what halving a month takes
+    assert len(singles) <= (len(acts) + 1) * 2 * len(TICKERS) * 5 + 3 * len(delistings)
+
+
+def _days(row: dict[str, Any]) -> tuple[int, int]:
+    last = SESSIONS[-1] if row["active_to"] is None else row["active_to"]
+    return SESSIONS.index(row["active_from"]), SESSIONS.index(last)
 
 
 def _require_equal(world: World, ticker: str, tables: ListingTables) -> None:

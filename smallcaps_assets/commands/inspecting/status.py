@@ -30,6 +30,7 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listing_borders import load_borders
 from smallcaps_assets.lake.manifests import ManifestStore
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.operations.nightly import BEHIND
@@ -209,7 +210,12 @@ def count_history(lake: Lake, settings: Settings, now: datetime) -> History:
     """What is published and detected of the followed symbols."""
     expected = set(completed_sessions(settings.history, settings.sessions, now))
     universe = UniverseStore(lake)
-    followed = {symbol: {day for day in expected if day <= last} for symbol, last in universe.followed().items()}
+    last_days = universe.followed()
+    unlisted = unlisted_sessions(lake, last_days, expected)
+    followed = {
+        symbol: {day for day in expected if day <= last}.difference(unlisted.get(symbol, ()))
+        for symbol, last in last_days.items()
+    }
     bars, shards = BarsStore(lake), ShardStore(lake)
     reference, test_symbols = universe.reference(), universe.test_symbols(settings.universe)
     rules = settings.detection, settings.sessions, reference, test_symbols

@@ -144,9 +144,13 @@ def _text(plan: BarsPlan, settings: Settings) -> Iterator[Printable]:
     assumed = plan.assumed
     rate = f"{limit:,g} requests a minute" if limit else f"no rate limit set, {assumed.answer_s:g} s an answer"
     yield f"  REST: one request per symbol and month; {rate}"
-    sizes = "as listed" if plan.files_listed else f"{assumed.bytes_per_file / BYTES_PER_GB * 1000:,.0f} MB assumed"
+    sizes = (
+        "each as large as listed"
+        if plan.files_listed
+        else f"{assumed.bytes_per_file / BYTES_PER_GB * 1000:,.0f} MB assumed each"
+    )
     without = "sessions without a file over REST"
-    yield f"  flat files: one a session for the whole market, {sizes} each; {without}; no rate limit"
+    yield f"  flat files: one a session for the whole market, {sizes}; {without}; no rate limit"
     kept = plan.files.files * FLAT_BYTES_PER_SESSION / BYTES_PER_GB
     yield f"  disk: about {kept:,.2f} GB for the tables of the flat files, which stay in the lake"
     measured = "as in the lake" if plan.measured_bars else "assumed"

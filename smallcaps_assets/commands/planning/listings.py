@@ -143,5 +143,6 @@ def plan_listings(lake: Lake, settings: Settings) -> PlannedListings:
 def _requests(count: int, settings: Settings) -> str:
     """A number of requests, and how long they take."""
     limit = settings.source.requests_per_minute
-    duration = f", {estimate_duration(60 * count / limit)} at {limit:g} a minute" if limit else ""
-    return f"{count_noun(count, 'request')}{duration}"
+    # the numbers are estimates or bounds, which is said before them
+    duration = estimate_duration(60 * count / limit).removeprefix("about ") if limit else ""
+    return f"{count_noun(count, 'request')}" + (f", {duration} at {limit:g} a minute" if limit else "")

@@ -12,6 +12,7 @@ from smallcaps_assets.defs.recording.partition_recorder import ContinueOnFailure
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
 from smallcaps_assets.domain.tables import BARS
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.pipeline.bars.ingest import ingest_bars
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.outcome import Outcome
@@ -54,7 +55,8 @@ def build_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         """One-minute bars, as traded, pre-market to after-hours; one file per symbol and month.
 
         Fetches missing sessions only. Bad rows go to quarantine, each with its reason. Where flat files are a source of
-        bars, sessions that have one come from flat_minute_bars, the others over REST.
+        bars, sessions that have one come from flat_minute_bars, the others over REST. Sessions on which `listings` says
+        for certain that no security was listed under the symbol are left out: `sessions_not_listed`.
         """
         symbols = context.partition_keys
         recorder = PartitionRecorder.of(context, {(symbol,): symbol for symbol in symbols})
@@ -94,6 +96,7 @@ def _ingest(  # noqa: PLR0913, PLR0917 -- resources are arguments
         lake.bars(),
         threads,
         followed=followed,
+        unlisted=unlisted_sessions(lake.lake, symbols, expected),
         refetch_damaged=config.refetch_damaged,
         flat=road,
         log=log,

@@ -1,18 +1,22 @@
 """Asset `nightly_report`: what the nightly run did, and which symbols are behind."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 import dagster as dg
 import polars as pl
 
+from smallcaps_assets.defs.flat_files import takes_flat_files
 from smallcaps_assets.defs.metadata.entries import Metadata, column_schema, in_words, limit_lines, round_value, table
+from smallcaps_assets.defs.metadata.flat_files import night_of_flat_files
 from smallcaps_assets.defs.partitions import SYMBOLS, in_range
 from smallcaps_assets.defs.recording.completeness import PROBLEMS
 from smallcaps_assets.defs.recording.group_recorder import REPORT_PRIORITY
 from smallcaps_assets.defs.resources import LakeResource, SettingsResource
 from smallcaps_assets.domain.words import count_clause, count_noun
 from smallcaps_assets.errors import CaptureIncomplete
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.operations.nightly import BEHIND, find_symbols_behind
 from smallcaps_assets.pipeline.problems import Problem, group_problems
@@ -49,7 +53,7 @@ def build_assets(_: Settings) -> list[dg.AssetsDefinition]:
 def nightly_report(
     context: dg.AssetExecutionContext, settings: SettingsResource, lake: LakeResource
 ) -> Iterator[dg.MaterializeResult[object]]:
-    """Totals of the nightly run, its duration by step, and the symbols that are behind.
+    """Totals of the nightly run, what it took from flat files, its duration by step, and the symbols that are behind.
 
     One row per symbol that lacks expected sessions, whether it failed in this night or before. If there is any, the run
     fails at its very end, after MASTER and the manifests were built from all other symbols; the next night fetches what
@@ -64,7 +68,8 @@ def nightly_report(
     causes = _causes([one for one in done if one.asset_key.to_user_string() in _OF_BEHIND])
     research = research_problems(instance, run.run_id, [one for one in done if PROBLEMS in one.metadata])
     listings = listings_problems(instance, run.run_id)
-    behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes)
+    unlisted = unlisted_sessions(lake.lake, followed, expected)
+    behind = find_symbols_behind(lake.detector(loaded), expected, followed, causes, unlisted)
     # such as candidates that could not be published beside a shard that was
     late = set(behind["symbol"])
     research += group_problems(cause for symbol, cause in causes.items() if symbol in followed and symbol not in late)
@@ -79,6 +84,7 @@ def nightly_report(
         "behind": table(_behind(behind)),
         **({"research": limit_lines(research)} if research else {}),
         **({"listings": limit_lines(listings)} if listings else {}),
+        **(night_of_flat_files(done, _without_file(lake, expected)) if takes_flat_files(loaded) else {}),
         **_totals(done),
         **_seconds(instance, run.run_id),
     }
@@ -97,6 +103,12 @@ def _behind(behind: pl.DataFrame) -> pl.DataFrame:
     """The first rows of BEHIND, narrow enough for the page."""
     columns = {"missing": "sessions_missing", "since": "first_missing"}
     return behind.head(_SHOWN).select("symbol", **columns, cause="cause")
+
+
+def _without_file(lake: LakeResource, expected: Sequence[date]) -> list[date]:
+    """The expected sessions of which the lake has no table of a flat file."""
+    known = set(lake.flat_bars().days())
+    return [day for day in expected if day not in known]
 
 
 def _materialized(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetMaterialization]:

@@ -12,6 +12,7 @@ from smallcaps_assets.defs.metadata.entries import Metadata, column_schema, roun
 from smallcaps_assets.defs.partitions import SYMBOLS
 from smallcaps_assets.defs.resources import LakeResource, MarketDataResource, SettingsResource
 from smallcaps_assets.defs.runs.pool import VENDOR_POOL
+from smallcaps_assets.domain.listings.past_symbols import count_not_followed
 from smallcaps_assets.domain.universe import UNIVERSE, Composition, measure_composition
 from smallcaps_assets.pipeline.calendar import completed_sessions
 from smallcaps_assets.pipeline.universe.universe import Universe, UniverseBuilder
@@ -73,6 +74,7 @@ def universe(
 
 def _figures(built: Universe, composition: Composition) -> Metadata:
     active = built.rows.filter("active")
+    throughout, unknown = count_not_followed(built.rows)
     others = built.rows.filter(~pl.col("active")).with_columns(pl.col("excluded_by").fill_null("unknown"))
     excluded = others.group_by(by="excluded_by").agg(symbols=pl.len().cast(pl.Int64)).sort("by")
     return {
@@ -82,6 +84,8 @@ def _figures(built: Universe, composition: Composition) -> Metadata:
         **({} if excluded.is_empty() else {"excluded": table(excluded)}),
         "symbols_delisted": active["delisted"].count(),
         **({"followed for earlier events": earlier} if (earlier := active["excluded_by"].count()) else {}),
+        **({"large on the first day of each year": throughout} if throughout else {}),
+        **({"large today, earlier market cap unknown": unknown} if unknown else {}),
         "added": len(built.added),
         "left": len(built.left),
         "symbols_added": _list_symbols(built.added),

@@ -82,18 +82,34 @@ def spans_by_symbol(listings: Sequence[ListingSpan]) -> dict[str, list[ListingSp
     return found
 
 
-def is_confirmed(one: Delisting, listings: Mapping[str, Sequence[ListingSpan]]) -> bool:
-    """Whether a listing of the ticker and the security ends at most MOST_ABSENT_SESSIONS sessions from the delisting.
+def confirm_ends(delistings: Sequence[Delisting], listings: Mapping[str, Sequence[ListingSpan]]) -> list[bool]:
+    """Of each delisting whether a listing of the ticker and the security ends then.
+
+    That is on the day of delisting or the session before; or at most MOST_ABSENT_SESSIONS sessions from it, if no other
+    delisting is of that listing.
 
     Args:
-        one: the delisting.
+        delistings: the delistings.
         listings: the listings of each ticker.
     """
-    return any(
-        span.seen_after is not None
-        and span.last - MOST_ABSENT_SESSIONS <= one.at <= span.seen_after + MOST_ABSENT_SESSIONS
-        for span in _of_security(one, listings)
-    )
+    ends = [[span for span in _of_security(one, listings) if span.seen_after is not None] for one in delistings]
+    exact = [_within(one, spans, 0) for one, spans in zip(delistings, ends, strict=True)]
+    taken = {(span.symbol, span.first) for span in exact if span is not None}
+    confirmed = [span is not None for span in exact]
+    for number, (one, spans) in enumerate(zip(delistings, ends, strict=True)):
+        if confirmed[number]:
+            continue
+        free = [span for span in spans if (span.symbol, span.first) not in taken]
+        if (near := _within(one, free, MOST_ABSENT_SESSIONS)) is not None:
+            taken.add((near.symbol, near.first))
+            confirmed[number] = True
+    return confirmed
+
+
+def _within(one: Delisting, spans: Sequence[ListingSpan], sessions: int) -> ListingSpan | None:
+    """The listing whose end is at most so many sessions from the delisting."""
+    ended = ((span, span.last if span.seen_after is None else span.seen_after) for span in spans)
+    return next((span for span, gone in ended if span.last - sessions <= one.at <= gone + sessions), None)
 
 
 def session_to_ask(

@@ -23,6 +23,9 @@ ELIGIBLE: Final = pl.Schema(
 # Filters of today that say nothing about earlier dates.
 _OF_TODAY: Final = ("delisted", "type", "exchange", "price", "market_cap")
 _FOLLOWED: Final = "followed for earlier events"
+# what the reason says of symbols of which earlier market caps decide that they are not followed
+LARGE_THROUGHOUT: Final = "above it on the first day of each year as well; not looked at in between"
+NO_EARLIER_CAP: Final = "no earlier market cap is known"
 
 
 def eligible_symbols(facts: pl.DataFrame, params: UniverseParams, first_session: date) -> pl.DataFrame:
@@ -62,15 +65,19 @@ def add_past_symbols(listed: pl.DataFrame, eligible: pl.DataFrame) -> pl.DataFra
 
 
 def follow_past_symbols(
-    judged: pl.DataFrame, eligible: pl.DataFrame, params: UniverseParams, large: pl.Series
+    judged: pl.DataFrame, eligible: pl.DataFrame, params: UniverseParams, large: pl.Series, unknown: pl.Series
 ) -> pl.DataFrame:
     """`judged` in which eligible symbols are active though a filter of today excludes them, which stays named.
+
+    The reason of those that are large today and not followed says what of their earlier market caps was looked at.
 
     Args:
         judged: what `judge_listings` returns.
         eligible: ELIGIBLE.
         params: the filters; delisted symbols are followed even if `include_delisted` is false.
-        large: symbols that were above the limit of the market cap whenever that was looked at.
+        large: symbols that were above the limit of the market cap whenever that was looked at, or of which no earlier
+            one is known.
+        unknown: those of them of which none is known.
     """
     joined = judged.join(eligible.select("symbol", "former", once=True), on="symbol", how="left", maintain_order="left")
     gone = pl.col("active") & pl.col("former").fill_null(value=False) & (not params.include_delisted)
@@ -83,6 +90,28 @@ def follow_past_symbols(
         & ~pl.col("symbol").is_in(large.implode())
     )
     text = pl.format(f"{_FOLLOWED}; today {{}}", pl.col("reason"))
-    return joined.with_columns(
-        active=(pl.col("active") & ~gone) | followed, reason=pl.when(followed).then(text).otherwise("reason")
-    ).drop("former", "once")
+    looked_at = (pl.col("excluded_by") == "market_cap") & pl.col("symbol").is_in(large.implode())
+    is_unknown = pl.col("symbol").is_in(unknown.implode())
+    why = pl.when(is_unknown).then(pl.lit(NO_EARLIER_CAP)).otherwise(pl.lit(LARGE_THROUGHOUT))
+    reason = (
+        pl.when(followed)
+        .then(text)
+        .when(looked_at & pl.col("once").fill_null(value=False))
+        .then(pl.format("{}; {}", "reason", why))
+        .otherwise("reason")
+    )
+    return joined.with_columns(active=(pl.col("active") & ~gone) | followed, reason=reason).drop("former", "once")
+
+
+def count_not_followed(rows: pl.DataFrame) -> tuple[int, int]:
+    """Symbols above the limit of the market cap today that are not followed for earlier events.
+
+    Returns:
+        How many were above it on the first day of each year as well, so that a time below it in between is missed; and
+        of how many no earlier market cap is known.
+
+    Args:
+        rows: with `reason`, of a universe.
+    """
+    reasons = rows["reason"].drop_nulls()
+    return int(reasons.str.ends_with(LARGE_THROUGHOUT).sum()), int(reasons.str.ends_with(NO_EARLIER_CAP).sum())

@@ -25,6 +25,7 @@ from smallcaps_assets.errors import (
 )
 from smallcaps_assets.lake.bar_files.month_files import combine_fingerprints, count_bars
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.unlisted_sessions import UnlistedSessions
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.narrowing import MOST_FURTHER, Served, narrow
 from smallcaps_assets.market_data.pages import BarsDownload
@@ -55,6 +56,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     threads: int,
     *,
     followed: Mapping[str, date] | None = None,
+    unlisted: UnlistedSessions | None = None,
     refetch_damaged: bool = False,
     flat: FlatRoad | None = None,
     log: Callable[[str], None] = lambda line: None,  # noqa: ARG005
@@ -62,13 +64,14 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 ) -> Iterator[Outcome]:
     """Fetch the missing sessions of `due` for each of `symbols`; yields one outcome per symbol, in order of completion.
 
-    `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. A
-    symbol that the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop
-    the others; nor does one that meets an error that nobody foresaw. A bad answer is asked for again in parts: sessions
-    whose own answer is bad, or has bars of another length than a minute, are reported and stay missing. With
-    `refetch_damaged`, month files that cannot be used are set aside first, so that their sessions are missing. Sessions
-    that have a flat file come from it, see FlatRoad. `log` receives lines of progress and of what was rejected; `tick`
-    is called at least once a second.
+    `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. Nor
+    are those of `unlisted`, on which a symbol is known to be listed under no security; they are counted. A symbol that
+    the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop the others;
+    nor does one that meets an error that nobody foresaw. A bad answer is asked for again in parts: sessions whose own
+    answer is bad, or has bars of another length than a minute, are reported and stay missing. With `refetch_damaged`,
+    month files that cannot be used are set aside first, so that their sessions are missing. Sessions that have a flat
+    file come from it, see FlatRoad. `log` receives lines of progress and of what was rejected; `tick` is called at
+    least once a second.
 
     Raises:
         NotAuthenticated: the key is missing or unknown.
@@ -87,9 +90,15 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         last = date.max if followed is None else followed.get(symbol, date.min)
         return [day for day in due if day <= last]
 
+    def listed_of(symbol: str) -> list[date]:
+        nobodys = () if unlisted is None else unlisted.get(symbol, ())
+        return [day for day in due_of(symbol) if day not in nobodys]
+
     def ingest(symbol: str) -> Outcome:
         work = _Ingest(symbol, stoppable, store, plan, log, of_months, NO_FLAT_FILES if flat is None else flat)
-        fetch = partial(work.run, due_of(symbol), refetch_damaged=refetch_damaged)
+        days = listed_of(symbol)
+        work.leave_out(len(due_of(symbol)) - len(days))
+        fetch = partial(work.run, days, refetch_damaged=refetch_damaged)
         found = of_symbols.attempt(symbol, fetch)
         return work.failed(found) if isinstance(found, UnexpectedError) else found
 
@@ -101,7 +110,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     batches: Iterable[Mapping[str, FlatFigures]] = [{symbol: FlatFigures() for symbol in symbols}]
     if flat is not None and flat.months is not None:
-        batches = flat.months.run(symbols, due_of, every_second, refetch_damaged=refetch_damaged)
+        batches = flat.months.run(symbols, listed_of, every_second, refetch_damaged=refetch_damaged)
     for batch in batches:
         for outcome in in_threads(ingest, list(batch), threads, tick=every_second, stop=stop):
             retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])
@@ -162,6 +171,11 @@ class _Ingest:
         version = self._store.version(self._symbol) if is_changed else combine_fingerprints(published)
         rows = bars + self._figures["rows"]
         return Outcome((self._symbol,), dict(self._figures), tuple(self._problems), rows=rows, version=version)
+
+    def leave_out(self, sessions: int) -> None:
+        """Count sessions that are not asked for, since the symbol was listed under no security."""
+        if sessions:
+            self._figures["sessions_not_listed"] = sessions
 
     def failed(self, error: UnexpectedError) -> Outcome:
         """The outcome if `run` ended with an error."""

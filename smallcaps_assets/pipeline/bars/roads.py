@@ -20,6 +20,7 @@ from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.flat_files.keys import RemoteFile, folders_of
 from smallcaps_assets.pipeline.calendar import completed_sessions
@@ -154,7 +155,10 @@ def _missing(
     days: Sequence[date],
     watched: Callable[[Sequence[str]], Iterable[str]],
 ) -> tuple[pl.DataFrame, float | None]:
-    """The sessions without bars of each symbol, up to its last followed day; and the mean bars of those with some."""
+    """The sessions without bars of each symbol, up to its last followed day; and the mean bars of those with some.
+
+    Sessions on which a symbol is known to be listed under no security are not missing.
+    """
     calendar = pl.DataFrame({"day": days}, schema={"day": pl.Date()})
     found: list[pl.DataFrame] = [MISSING_SESSIONS.to_frame()]
     bars = sessions = 0
@@ -166,5 +170,13 @@ def _missing(
         bars, sessions = bars + int(here["bars"].sum()), sessions + here.height
         last = pl.DataFrame({"symbol": batch, "last": [followed[name] for name in batch]}, schema_overrides=_LAST)
         due = last.join(calendar, how="cross").filter(pl.col("day") <= pl.col("last"))
+        due = due.join(_unlisted(store.lake, batch, days), on=["symbol", "day"], how="anti")
         found.append(due.join(here, on=["symbol", "day"], how="anti").select(*MISSING_SESSIONS))
     return pl.concat(found), bars / sessions if sessions else None
+
+
+def _unlisted(lake: Lake, symbols: Sequence[str], days: Sequence[date]) -> pl.DataFrame:
+    """`symbol` and `day` of sessions on which a symbol is known to be listed under no security."""
+    found = unlisted_sessions(lake, symbols, days)
+    rows = [(symbol, day) for symbol, some in found.items() for day in sorted(some)]
+    return pl.DataFrame(rows, schema={"symbol": pl.String, "day": pl.Date}, orient="row")

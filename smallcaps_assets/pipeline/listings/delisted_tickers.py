@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from smallcaps_assets.domain.listings.delisted import (
     Delisting,
-    is_confirmed,
+    confirm_ends,
     keep_settled,
     session_to_ask,
     spans_by_symbol,
@@ -20,7 +20,7 @@ from smallcaps_assets.domain.listings.inference import ListingSpan
 from smallcaps_assets.domain.listings.states import Evidence
 from smallcaps_assets.domain.words import count_noun
 from smallcaps_assets.errors import NotEntitled
-from smallcaps_assets.lake.listings import ASKED_ON, FIRST, LIST_ROWS, THROUGH, ListingStore
+from smallcaps_assets.lake.listings import ASKED_ON, DOUBTFUL, FIRST, LIST_ROWS, SINCE, THROUGH, ListingStore
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
 from smallcaps_assets.pipeline.listings.costs import delisted_costs, describe_delisted, describe_hints
 from smallcaps_assets.pipeline.listings.counted import CountedTickers
@@ -36,12 +36,20 @@ class DelistedFound(NamedTuple):
         unconfirmed: the others, each with ticker and day: what the vendor lists on the sessions beside that day does
             not show that the security ended.
         state: why the list is not known, where the plan has none; None otherwise.
+        since: the first day of the delistings in it; None where it is not known.
+        doubtful: the tickers of delistings that no listing confirms, of any type.
     """
 
     known: int = 0
     confirmed: int = 0
     unconfirmed: tuple[str, ...] = ()
     state: str | None = None
+    since: str | None = None
+    doubtful: tuple[str, ...] = ()
+
+    def inputs(self) -> dict[str, Any]:
+        """What is said of it in the footer of the listings."""
+        return {} if self.since is None else {SINCE: self.since, DOUBTFUL: list(self.doubtful)}
 
 
 class _Judged(NamedTuple):
@@ -133,16 +141,26 @@ class DelistedTickers:
         self.store.replace_delisted(keep_settled(self.store.delisted(), settled), known | through)
         pairs = zip(judged.rows.select("symbol", "delisted").iter_rows(), judged.confirmed, strict=True)
         unconfirmed = tuple(f"{symbol} on {day}" for (symbol, day), is_known in pairs if not is_known)
-        return DelistedFound(judged.rows.height, sum(judged.confirmed), unconfirmed, state)
+        found = DelistedFound(judged.rows.height, sum(judged.confirmed), unconfirmed, state)
+        if state is not None:
+            return found
+        listed, every = spans_by_symbol(listings), to_delistings(self._inside(evidence), evidence.sessions)
+        is_known = confirm_ends(every, listed)
+        doubtful = sorted({one.symbol for one, known in zip(every, is_known, strict=True) if not known})
+        return found._replace(since=known[FIRST], doubtful=tuple(doubtful))
+
+    def _inside(self, evidence: Evidence) -> pl.DataFrame:
+        """The delistings (DELISTED) within the time of the lists."""
+        first, last = evidence.sessions[0], evidence.sessions[-1]
+        return self.store.delisted().filter(pl.col("delisted").is_between(first, last, closed="right"))
 
     def _judge(self, evidence: Evidence, listings: Sequence[ListingSpan]) -> _Judged:
         """The delistings within the time of the lists, of the tickers that count."""
         sessions = evidence.sessions
-        inside = pl.col("delisted").is_between(sessions[0], sessions[-1], closed="right")
-        rows = self.counted.of_rows(self.store.delisted().filter(inside), evidence.sightings)
+        rows = self.counted.of_rows(self._inside(evidence), evidence.sightings)
         listed, delistings = spans_by_symbol(listings), to_delistings(rows, sessions)
         answered = _answered(evidence, delistings)
-        confirmed = [is_confirmed(one, listed) for one in delistings]
+        confirmed = confirm_ends(delistings, listed)
         to_ask = [
             None if ok or is_settled else session_to_ask(one, listed, answered, len(sessions))
             for one, ok, is_settled in zip(delistings, confirmed, rows["is_settled"], strict=True)

@@ -123,6 +123,7 @@ class ListingsUpdate:
             TICKER_EVENT_ROWS: self.store.ticker_events().height,
             DELISTED_ROWS: self.store.delisted().height,
             "source": requests.source,
+            **delisted.inputs(),
         }
         self.store.publish(tables.listings, tables.facts, provenance)
         still_open = len(inferred.questions)

@@ -1,6 +1,6 @@
 """Which session a night is for, and which symbols are behind after it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ import polars as pl
 from smallcaps_assets.domain.sessions import NEW_YORK, SessionParams
 from smallcaps_assets.errors import LakeError
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.unlisted_sessions import UnlistedSessions
 from smallcaps_assets.pipeline.calendar import completed_sessions, sessions_between
 from smallcaps_assets.pipeline.events.detection import Detector
 from smallcaps_assets.pipeline.source import is_simulated
@@ -84,7 +85,11 @@ def extend_history(settings: Settings, session: date) -> Settings:
 
 
 def find_symbols_behind(
-    detector: Detector, expected: Collection[date], followed: Mapping[str, date], causes: Mapping[str, str]
+    detector: Detector,
+    expected: Collection[date],
+    followed: Mapping[str, date],
+    causes: Mapping[str, str],
+    unlisted: UnlistedSessions | None = None,
 ) -> pl.DataFrame:
     """The symbols whose lake lacks sessions, or events of sessions (BEHIND).
 
@@ -93,15 +98,18 @@ def find_symbols_behind(
         expected: the sessions that every symbol should have.
         followed: by symbol, the last day that it is followed.
         causes: by symbol, what failed in this night.
+        unlisted: by symbol, sessions on which it is known to be listed under no security: they are not missing.
     """
-    rows = [row for symbol, last in followed.items() if (row := _row(detector, expected, symbol, last, causes))]
+    nobodys = {} if unlisted is None else unlisted
+    days = {
+        symbol: sorted(day for day in expected if day <= last and day not in nobodys.get(symbol, ()))
+        for symbol, last in followed.items()
+    }
+    rows = [row for symbol in followed if (row := _row(detector, days[symbol], symbol, causes))]
     return pl.DataFrame(rows, schema=BEHIND, orient="row")
 
 
-def _row(
-    detector: Detector, expected: Collection[date], symbol: str, last: date, causes: Mapping[str, str]
-) -> tuple[object, ...] | None:
-    days = sorted(day for day in expected if day <= last)
+def _row(detector: Detector, days: Sequence[date], symbol: str, causes: Mapping[str, str]) -> tuple[object, ...] | None:
     try:
         backlog = detector.backlog(symbol)
     except LakeError as error:

@@ -68,14 +68,16 @@ class PastSymbols:
             found = caps(asked).drop_nulls("market_cap_usd")
             known = pl.concat([known, found.select("symbol")]).unique()
             left = left.join(found.filter(pl.col("market_cap_usd") <= limit), on="symbol", how="anti")
+        unknown = left.join(known, on="symbol", how="anti")
         if days.height:
-            unknown = left.join(known, on="symbol", how="anti").height
+            above = left.height - unknown.height
             log(
                 f"{count_noun(large.height, 'symbol')} above the limit of the market cap today: "
                 f"{days['symbol'].n_unique() - left.height:,} below it on the first day of a year and followed for "
-                f"events of then, {unknown:,} without an earlier market cap and not followed"
+                f"events of then, {unknown.height:,} without an earlier market cap and not followed, {above:,} above "
+                "it on each of these days and not followed: whether they were below it in between is not looked at"
             )
-        return follow_past_symbols(judged, self.eligible, self.params, left["symbol"])
+        return follow_past_symbols(judged, self.eligible, self.params, left["symbol"], unknown["symbol"])
 
 
 def _first_days_of_years(eligible: pl.DataFrame, until: date) -> pl.DataFrame:

@@ -62,9 +62,11 @@ class Asked(NamedTuple):
     singles: list[tuple[str, date]]
 
 
-def ask_until_clear(truth: Truth, sessions: Sequence[date], days: Sequence[date]) -> Asked:
-    """Ask for lists of `days`, then for single tickers until no question is open."""
-    singles: list[tuple[str, date]] = []
+def ask_until_clear(
+    truth: Truth, sessions: Sequence[date], days: Sequence[date], known: Iterable[tuple[str, date]] = ()
+) -> Asked:
+    """Ask for lists of `days` and the single tickers `known`, then for others until no question is open."""
+    singles = [*known]
     while True:
         evidence = Evidence(sessions, days, sighted(truth, days), observed(truth, singles))
         inferred = infer_listings(to_history(evidence))

@@ -265,3 +265,27 @@ def test_a_damaged_month_spends_no_request_unless_it_is_to_be_fetched_again(
     vendor.asked.clear()
     (nothing,) = ingest_bars(["ABCD"], MONTH[:-1], client, store, 1, refetch_damaged=True)
     assert (nothing.figures["requests"], vendor.asked) == (0, [])
+
+
+def test_sessions_on_which_the_symbol_is_listed_under_no_security_are_not_asked_for(
+    lake: Lake, client: MarketDataClient, vendor: Vendor
+) -> None:
+    october = sessions_of("2025-10-01", "2025-10-31")["date"].to_list()
+    due = [*october, *MONTH]
+
+    def ingest_listed(unlisted: dict[str, set[date]]) -> Mapping[str, object]:
+        (outcome,) = ingest_bars(["ABCD"], due, client, BarsStore(lake), 1, unlisted=unlisted)
+        assert outcome.problems == ()
+        return outcome.figures
+
+    # listed since the third session of November; OTHER is nothing to it
+    figures = ingest_listed({"ABCD": {*october, *MONTH[:2]}, "OTHER": {*MONTH}})
+    assert vendor.asked == [(MONTH[2], MONTH[-1])]
+    assert (figures["sessions_due"], figures["sessions_not_listed"]) == (len(MONTH) - 2, len(october) + 2)
+    # what turns out to be unknown is asked for
+    figures = ingest_listed({"ABCD": {*october}})
+    assert vendor.asked[1:] == [(MONTH[0], MONTH[1])]
+    assert figures["sessions_not_listed"] == len(october)
+    vendor.asked.clear()
+    assert "sessions_not_listed" not in ingest_listed({})
+    assert vendor.asked == [(october[0], october[-1])]

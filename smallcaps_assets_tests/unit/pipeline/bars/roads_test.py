@@ -12,10 +12,12 @@ from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.domain.universe import UNIVERSE
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.layout import Lake
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.pipeline.bars.roads import plan_bars, published_by
 from smallcaps_assets.settings.settings import Settings
 from smallcaps_assets_tests.scenarios import default_settings, new_york
+from smallcaps_assets_tests.unit.domain.listings.listing_scenes import listing, market
 
 FRIDAY, MONDAY, TUESDAY = date(2025, 11, 28), date(2025, 12, 1), date(2025, 12, 2)
 # Tuesday's session is complete, and has no file before Wednesday 11:00; Monday's has one
@@ -55,6 +57,18 @@ def test_the_sessions_that_the_lake_lacks(tmp_path: Path) -> None:
     assert (plan.files.requests, plan.files.files, plan.files.rest_requests) == (2 + 2 + 2, 2, 2)
     assert plan.files.download_bytes == 2 * 28e6 + 2 * 2 * 20
     assert (plan.files_published, plan.files_listed, plan.newest_file) == (2, False, None)
+
+
+def test_sessions_on_which_a_symbol_is_listed_under_no_security_are_not_missing(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    follow(lake, "A", "B")
+    # A began on Monday
+    tables = market(listing("A", "2025-12-01"), listing("B", "2025-11-03", from_is_exact=False))
+    known = {"first": "2025-11-03", "last": "2025-12-02", "delisted_since": "2025-11-03", "doubtful": []}
+    ListingStore(lake).publish(tables.listings, tables.facts, known)
+    plan = plan_bars(lake, settings_of(), NOW)
+    # A lacks Monday and Tuesday, B Friday as well: one and two months
+    assert (plan.missing, plan.rest.requests) == (5, 3)
 
 
 @pytest.mark.parametrize(

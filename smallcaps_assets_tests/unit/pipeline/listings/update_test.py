@@ -14,6 +14,7 @@ from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.errors import InputError, MarketDataError, VendorUnavailable
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.listings import ListingStore
+from smallcaps_assets.lake.unlisted_sessions import unlisted_sessions
 from smallcaps_assets.market_data.calendar import xnys_calendar
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.listings.asking import ListingRequests
@@ -116,7 +117,7 @@ def test_listings_of_a_market_are_exact_to_the_session(lake: Lake, client: Marke
     lists = [query["date"] for query in asked if query["active"] == "true" and "ticker" not in query]
     assert len(lists) - len(set(lists)) <= 2 * 4
     assert len([query for query in asked if query["active"] == "false"]) == 1
-    assert made.delisted == DelistedFound(known=11, confirmed=11)
+    assert made.delisted == DelistedFound(known=11, confirmed=11, since=f"{SESSIONS[0]}")
 
 
 def test_the_list_of_delisted_tickers_is_asked_for_where_lists_can_miss_something(
@@ -162,9 +163,11 @@ def test_a_plan_without_the_list_of_delisted_tickers_says_so(lake: Lake, client:
     gate.rule = lambda path, query: refusal(403) if query.get("active") == "false" else None  # noqa: ARG005
     made = run(lake, client)
     assert made.delisted.state == "not in the plan"
+    assert unlisted_sessions(lake, ["NEWN"], SESSIONS) == {}
     assert "BRIF" not in made.tables.listings["symbol"].to_list()
     gate.rule = lambda path, query: None  # noqa: ARG005
     assert "BRIF" in run(lake, client).tables.listings["symbol"].to_list()
+    assert unlisted_sessions(lake, ["NEWN"], SESSIONS) == {"NEWN": {day for day in SESSIONS if day < date(2025, 9, 16)}}
 
 
 def test_a_delisting_that_the_lists_deny_is_named_and_asked_about_once(
@@ -181,6 +184,7 @@ def test_a_delisting_that_the_lists_deny_is_named_and_asked_about_once(
     made = update(lake, client, log).run(SESSIONS)
     assert made is not None
     assert made.delisted.unconfirmed == ("GHOST on 2025-10-22", "STAY on 2025-10-21")
+    assert made.delisted.doubtful == ("GHOST", "STAY")
     assert "1 delisted ticker without a day of delisting: left out" in log
     singles = sorted((query["ticker"], query["date"]) for _, query in gate.requests if "ticker" in query)
     # before and on the day of GHOST; before and after the day of STAY, which is listed then

@@ -6,6 +6,7 @@ from datetime import date
 import polars as pl
 import pytest
 
+from smallcaps_assets.domain.listings.past_symbols import count_not_followed
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.layout import Lake
@@ -65,7 +66,11 @@ def test_symbols_that_were_in_the_universe_once_are_followed(lake: Lake, client:
     assert why["OLDN"] == ("delisted", "followed for earlier events; today delisted after 2025-06-30")
     assert why["DEAD"][0] == "market_cap"
     assert why["WAS"] == ("type", "followed for earlier events; today type ETF")
-    assert why["HUGE"][0] == "market_cap"
+    assert why["HUGE"] == (
+        "market_cap",
+        "market cap 900 B above 2 B; above it on the first day of each year as well; not looked at in between",
+    )
+    assert count_not_followed(rows) == (1, 0)
     # each up to its last day
     last = UniverseStore(lake).followed()
     assert (last["OLDN"], last["DEAD"], last["GREW"]) == (date(2025, 6, 30), date(2024, 8, 30), date.max)
@@ -88,6 +93,19 @@ def test_symbols_that_were_in_the_universe_once_are_followed(lake: Lake, client:
     again = replace(builder(lake, client), first_session=FIRST).run(DAY)
     assert again.rows.equals(rows)
     assert details_requested(gate) == []
+
+
+def test_large_symbols_without_an_earlier_market_cap_are_named(
+    lake: Lake, client: MarketDataClient, written: Listings
+) -> None:
+    written.on_day |= {("HUGE", day): {"market_cap": None} for day in ("2024-03-01", "2025-01-01")}
+    log = list[str]()
+    rows = replace(builder(lake, client, log), first_session=FIRST).run(DAY).rows
+    (reason,) = rows.filter(symbol="HUGE")["reason"]
+    assert reason == "market cap 900 B above 2 B; no earlier market cap is known"
+    assert count_not_followed(rows) == (0, 1)
+    said = next(line for line in log if "above the limit" in line)
+    assert "1 without an earlier market cap and not followed, 0 above it on each of these days" in said
 
 
 @pytest.mark.usefixtures("written")
