@@ -20,7 +20,7 @@ from smallcaps_assets.pipeline.tape.audit import Audit
 from smallcaps_assets.pipeline.tape.capture import Capture
 from smallcaps_assets_tests.conftest import Gate
 from smallcaps_assets_tests.scenarios import default_settings
-from smallcaps_assets_tests.unit.lake.verification.verify_test import freeze
+from smallcaps_assets_tests.unit.lake.verification.tape.damage import freeze
 from smallcaps_assets_tests.unit.pipeline.tape.repeats_test import MANIFEST, Row, answer_with, trade
 from smallcaps_assets_tests.unit.pipeline.tape.repeats_test import quote as quote_at
 

@@ -26,7 +26,7 @@ from smallcaps_assets.settings.settings import load_settings
 from smallcaps_assets_tests.conftest import event, manifest_of, quotes_at, trades_at
 from smallcaps_assets_tests.repository import REPOSITORY
 from smallcaps_assets_tests.scenarios import new_york
-from smallcaps_assets_tests.unit.commands.detect_test import LIVELY, SYMBOLS
+from smallcaps_assets_tests.unit.commands.detect.lively_home import LIVELY, SYMBOLS
 
 MANIFEST = manifest_of(event("2025-11-05 10:00", event_id="a", symbol="AAA"), before=1, after=2)
 
