@@ -18,6 +18,7 @@ from smallcaps_assets.commands.demonstrating.stages import (
     control_stages,
     left_symbol,
     review_stage,
+    run_config,
     stages,
     tape_assets,
     universe_stage,
@@ -27,7 +28,7 @@ from smallcaps_assets.commands.services.state import open_state
 from smallcaps_assets.commands.workplace import add_data_flags, enter, flags_of
 from smallcaps_assets.defs.partitions import SYMBOLS, range_tags, tape_key
 from smallcaps_assets.defs.resources import client_of
-from smallcaps_assets.defs.runs.run_log import RUN_LOG, was_interrupted
+from smallcaps_assets.defs.runs.run_log import was_interrupted
 from smallcaps_assets.defs.runs.run_tags import DEMO_TAG, describe_run
 from smallcaps_assets.defs.runs.workers import process_tag
 from smallcaps_assets.domain.tables import WAVES
@@ -177,7 +178,7 @@ class _Demo:
         symbols = self.instance.get_dynamic_partitions(SYMBOLS.name or "")
         shown = {DEMO_TAG: stage.title, **describe_run(tags, stage.assets, symbols)}
         result = self.job.execute_in_process(
-            run_config={"loggers": {RUN_LOG: {}}},
+            run_config=run_config(stage, self.settings),
             instance=self.instance,
             asset_selection=list(stage.assets),
             tags=tags | shown | process_tag(),

@@ -15,6 +15,7 @@ from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.pipeline.bars.flat_days import FlatDays, describe_backlog
 from smallcaps_assets.pipeline.bars.flat_months import FlatMonths, FlatRules
 from smallcaps_assets.pipeline.bars.flat_road import FlatRoad
+from smallcaps_assets.pipeline.bars.roads import FIRST_FILE
 from smallcaps_assets.pipeline.calendar import sessions_between
 from smallcaps_assets.pipeline.operations.nightly import has_simulated_nights
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -25,6 +26,8 @@ _DATE: Final = "%Y-%m-%d"
 _WEEKENDS: Final = "0 0 * * 0,6"
 # the calendar of the exchange is known so far ahead; the code is loaded again long before
 _AHEAD: Final = timedelta(days=300)
+# sessions so recent come over REST while the vendor does not list its files
+_RECENT: Final = timedelta(days=7)
 
 
 def takes_flat_files(settings: Settings) -> bool:
@@ -64,8 +67,8 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
     """Which of the `expected` sessions come from flat files; None where bars come over REST alone.
 
     With `takes_files`, files that are not in the lake are downloaded first, and recorded as partitions of
-    flat_minute_bars. Where the vendor does not list its files, sessions later than the last file in the lake come over
-    REST, and the others wait.
+    flat_minute_bars. Where the vendor does not list its files, sessions of the last week come over REST if they are
+    later than the last file in the lake, and the others wait.
     """
     if not takes_flat_files(settings) or not expected:
         return None
@@ -75,7 +78,7 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
     try:
         work = FlatDays(market_data.flat_files(lake), store, log)
         remote = work.listed(expected[0], expected[-1])
-        listed = {day: file.size for day, file in remote.items() if day in set(expected)}
+        listed = {day: remote[day].size for day in expected if day in remote}
         backlog = [day for day in work.backlog(remote) if day in listed]
         if takes_files and backlog:
             log(f"To download: {describe_backlog(remote, backlog)}")
@@ -115,8 +118,13 @@ def flat_road(  # noqa: PLR0913, PLR0917 -- resources are arguments
 
 
 def _expected_files(in_lake: Sequence[date], expected: Sequence[date]) -> Mapping[date, int]:
-    """The sessions that are taken to have a file where the vendor does not say: up to the last one in the lake."""
-    return {day: 0 for day in expected if in_lake and in_lake[0] <= day <= in_lake[-1]}
+    """The sessions that are taken to have a file where the vendor does not say.
+
+    That is all from the vendor's first file on, but recent ones later than the last file in the lake: over REST, a
+    history would take a request for each symbol and month.
+    """
+    last = max([expected[-1] - _RECENT, *in_lake[-1:]])
+    return {day: 0 for day in expected if FIRST_FILE <= day <= last}
 
 
 def _why(error: SmallcapsError) -> str:

@@ -52,8 +52,16 @@ class ListingStore:
         return read_table(path, LISTINGS) if is_stored(path) else None
 
     def facts(self) -> pl.DataFrame | None:
-        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made."""
+        """Type, exchange and name of every listing through time (LISTING_FACTS); None if they were never made.
+
+        Raises:
+            LakeError: the file is gone, damaged or cannot be read.
+        """
         path = self.lake.listing_facts
+        if is_stored(self.lake.listings) and not is_stored(path):
+            # without listings events are judged by today's list: nobody may come to that unnoticed
+            fault = f"is missing, although {self.lake.listings.name} is there"
+            raise LakeError(f"{path}: {fault}. {how_to_restore(path)}", path).with_facts(fault)
         return read_table(path, LISTING_FACTS) if is_stored(path) else None
 
     def at(self, day: date) -> pl.DataFrame | None:

@@ -27,7 +27,7 @@ from smallcaps_assets_tests.assets.platform import (
     metadata_of,
     recorded_by,
 )
-from smallcaps_assets_tests.conftest import LATER
+from smallcaps_assets_tests.conftest import LATER, refusal
 
 PREFIX = "us_stocks_sip/minute_aggs_v1"
 DAYS = ["2025-11-20", "2025-11-21", "2025-11-24", "2025-11-25"]
@@ -182,6 +182,21 @@ def test_sessions_whose_file_cannot_be_had_wait_and_others_do_not(platform: Plat
     assert "1 session has a flat file that is not in the lake" in words
     assert "cannot be used: it is not whole" in words
     assert f"materialize flat_minute_bars of {DAYS[-1]} to {DAYS[-1]}" in words
+
+
+def test_a_bucket_that_does_not_list_makes_no_history_come_over_rest(platform: Platform, bucket: Bucket) -> None:
+    """The lake has no file: but for the last week, REST would take a request for each symbol and month."""
+    assert bucket.files
+    platform.overrides["history"] = {"first_session": "2025-10-01", "last_session": LAST}
+    platform.gate.rule = lambda path, query: refusal(403) if "list-type" in query else None  # noqa: ARG005
+    platform.run("universe")
+    result = platform.run("minute_bars", **ALL, fails=True)
+    stored = {f"{day}" for symbol in SYMBOLS_OF_MARKET for day in BarsStore(platform.lake).covered(symbol)}
+    assert stored == {*DAYS, LAST}
+    assert rest_requests(platform) == len(SYMBOLS_OF_MARKET)
+    said = failure(result)
+    assert "materialize flat_minute_bars of 2025-10-01 to 2025-11-19, then minute_bars again" in said
+    assert "HTTP 403" in said
 
 
 def test_partitions_are_sessions(platform: Platform) -> None:

@@ -3,7 +3,7 @@
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ from smallcaps_assets.simulated.bucket.files import GivenFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.faults import Fault
+from smallcaps_assets.simulated.protocol.server import serve
+from smallcaps_assets.simulated.protocol.wire import Reply
 from smallcaps_assets_tests.contract.bucket_bench import DAY, NOISE, PREFIX, Bench, client_of, csv_of, opened, prepared
 
 FAILED = ["500", "502", "503", "429", "reset"]
@@ -97,6 +99,32 @@ def test_one_page_of_a_proxy_among_right_answers_is_noticed(bench: Bench) -> Non
     with pytest.raises(BadPage, match=r"LIST us_stocks_sip/minute_aggs_v1/2025/11 .*although there must be some"):
         bench.client.list_days(DAY, DAY)
     assert list(bench.client.list_days(DAY, DAY)) == [DAY]
+
+
+_KEY = f"<Contents><Key>{remote_key(PREFIX, DAY)}</Key><LastModified>2025-11-27T10:00:00.000Z</LastModified>"
+_END = "<ETag>&quot;a&quot;</ETag><Size>5</Size></Contents>"
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        (f"<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>{_KEY}{_END}", "same keys"),
+        (f"{_KEY}{_END}{_KEY}{_END}", "same keys again"),
+        (f"{_KEY}<ETag>&quot;&quot;</ETag><Size>5</Size></Contents>", "without an ETag"),
+        (f"{_KEY}<ETag>a</ETag><Size>-5</Size></Contents>", "no list of a bucket"),
+        ("<p>", "no list of a bucket"),
+    ],
+)
+def test_a_list_that_cannot_be_is_named_and_ends(listed: str, words: str) -> None:
+    """The first one names its next page for ever."""
+    body = f"<ListBucketResult>{listed}</ListBucketResult>".encode()
+
+    class Listing:
+        def reply(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> Reply:  # noqa: ARG002
+            return Reply(200, {"Content-Type": "application/xml"}, body)
+
+    with serve(Listing()) as server, pytest.raises(BadPage, match=words):
+        client_of(server).list_days(DAY, DAY)
 
 
 # ---------------------------------------------------------------------------------------------------------- downloads
@@ -216,7 +244,7 @@ def test_another_size_than_listed_is_not_kept(bench: Bench, to: Path) -> None:
         bench.client.download(file._replace(size=file.size + 1), to)
     with pytest.raises(BadPage, match=rf"has more than {file.size - 1:,} bytes, {file.size - 1:,} were listed"):
         bench.client.download(file._replace(size=file.size - 1), to)
-    with pytest.raises(BadPage, match="has 0 bytes, 0 were listed"):
+    with pytest.raises(BadPage, match="was listed with 0 bytes: it is empty"):
         bench.client.download(file._replace(size=0), to)
     assert [*to.parent.iterdir()] == []
 

@@ -12,6 +12,7 @@ from smallcaps_assets.cli import main
 from smallcaps_assets.domain.bars.quality import QUARANTINED_BARS
 from smallcaps_assets.domain.tables import BARS
 from smallcaps_assets.lake.bars import BarsStore
+from smallcaps_assets.lake.flat_bars.store import FlatBarsStore
 from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.settings.settings import PROFILES
 from smallcaps_assets_tests.conftest import files_below
@@ -78,6 +79,15 @@ def test_two_demos_in_one_process_have_two_lakes_and_status_counts_each(
     assert len(profiles) == len(PROFILES)
     for line in profiles:
         assert line in output
+
+    # where files are a source of bars, a demo takes them
+    config = home.folder / "config" / "config.yaml"
+    config.write_text(
+        config.read_text(encoding="utf-8").replace("  bars: rest ", "  bars: flat_files "), encoding="utf-8"
+    )
+    smallcaps("demo", "third", 1, 1)
+    third = Lake(tmp_path / "third")
+    assert set(FlatBarsStore(third).days()) == BarsStore(third).covered("AVLO") != set()
     assert "shards: 3, none stale" in status
 
     bars = BarsStore(Lake(tmp_path / "first"))

@@ -1,5 +1,9 @@
-"""Kills, hangs and cancellations while bars are fetched: work completes, nothing is lost, no slot stays taken."""
+"""Kills, hangs and cancellations while bars are fetched: work completes, nothing is lost, no slot stays taken.
 
+And a second web UI, which would launch everything twice.
+"""
+
+import os
 import re
 import shutil
 import signal
@@ -14,8 +18,9 @@ import dagster as dg
 import psutil
 import pytest
 
-from smallcaps_assets.commands.services.processes import WEB_SERVER
+from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER
 from smallcaps_assets.runtime.processes import is_running, wait_until_gone
+from smallcaps_assets.settings.settings import HOME_VARIABLE
 from smallcaps_assets_tests.recovery.platform import MONTHS, PER_RUN, SYMBOLS, UNDER_WAY, Platform
 from smallcaps_assets_tests.web_server import RUNS_S, until
 
@@ -43,6 +48,24 @@ def expect_end_of_all_services(platform: Platform, name: str, killed: psutil.Pro
     code = "exit code -9 (SIGKILL)" if sys.platform != "win32" else "exit code 15"
     platform.wait_until_ended(f"{name} (process {killed.pid}) ended with {code}")
     assert not platform.services(DAEMON, WEB_SERVER, "code-server")
+
+
+def test_a_second_web_ui_is_rejected_and_names_the_address_of_the_first(platform: Platform) -> None:
+    before = platform.services(*SERVICES)
+    second = subprocess.run(
+        [sys.executable, "-m", "smallcaps_assets.cli", "ui", "--port", "0", "--lake", str(platform.lake)],
+        cwd=platform.home,
+        env=os.environ | {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert second.returncode == 2
+    assert f"the web UI is open at {platform.ui.url} on this lake already" in second.stderr
+    assert f"(process {platform.ui.process.pid})" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert platform.services(*SERVICES) == before
 
 
 def test_a_run_whose_process_is_killed_is_repeated(platform: Platform) -> None:

@@ -1,4 +1,4 @@
-"""A second web UI on the same state: rejected, since both would launch everything twice; allowed if read-only."""
+"""A second web UI or daemon on the same state: found by its processes, and allowed if it is a read-only web UI."""
 
 import os
 import subprocess
@@ -11,33 +11,11 @@ import psutil
 import pytest
 import requests
 
-from smallcaps_assets.commands.services.processes import SERVICES, WEB_SERVER, daemons_of_state, processes_of_state
+from smallcaps_assets.commands.services.processes import WEB_SERVER, daemons_of_state, processes_of_state
 from smallcaps_assets.commands.services.state_folder import state_folder
 from smallcaps_assets.settings.settings import HOME_VARIABLE, UI_VARIABLE, load_settings
 from smallcaps_assets_tests.recovery.platform import Platform
 from smallcaps_assets_tests.web_server import WebUI
-
-
-def smallcaps(platform: Platform, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "smallcaps_assets.cli", *arguments, "--lake", str(platform.lake)],
-        cwd=platform.home,
-        env=os.environ | {HOME_VARIABLE: str(platform.home), "MASSIVE_API_KEY": "a-key-of-tests"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_a_second_web_ui_is_rejected_and_names_the_address_of_the_first(platform: Platform) -> None:
-    before = platform.services(*SERVICES)
-    second = smallcaps(platform, "ui", "--port", "0")
-    assert second.returncode == 2
-    assert f"the web UI is open at {platform.ui.url} on this lake already" in second.stderr
-    assert f"(process {platform.ui.process.pid})" in second.stderr
-    assert "Traceback" not in second.stderr
-    assert platform.services(*SERVICES) == before
 
 
 @pytest.mark.long

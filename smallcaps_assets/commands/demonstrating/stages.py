@@ -1,11 +1,13 @@
 """The stages of a demo, and what it leaves to do by hand in the web UI."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import dagster as dg
 
+from smallcaps_assets.defs.flat_files import takes_flat_files
 from smallcaps_assets.defs.partitions import tape_key
+from smallcaps_assets.defs.runs.run_log import RUN_LOG
 from smallcaps_assets.domain.tables import WAVES
 from smallcaps_assets.lake.controls import CONTROL_MANIFEST_TABLE
 from smallcaps_assets.pipeline.research.bars.symbol_tables import SYMBOL_ASSETS
@@ -14,12 +16,13 @@ from smallcaps_assets.pipeline.research.joined import EVENT_SCORES_TABLE
 from smallcaps_assets.pipeline.research.joined_enriched import ENRICHED_TABLE
 from smallcaps_assets.pipeline.research.joined_outcomes import JOINED_OF_PROFILES
 from smallcaps_assets.pipeline.research.tape.tape_parts import ASSET_TABLES
-from smallcaps_assets.settings.settings import PROFILES, Profile
+from smallcaps_assets.settings.settings import PROFILES, Profile, Settings
 
 # the profile whose waves are left to do by hand
 LEFT_PROFILE: Final[Profile] = "premium"
 # the profile whose research tables are made
 RESEARCH_PROFILE: Final[Profile] = "core"
+_MINUTE_BARS: Final = dg.AssetKey("minute_bars")
 # with fewer symbols none is left out
 _MIN_SYMBOLS: Final = 3
 
@@ -31,6 +34,13 @@ class Stage(NamedTuple):
     assets: Sequence[dg.AssetKey]
     first: str | None = None
     last: str | None = None
+
+
+def run_config(stage: Stage, settings: Settings) -> dict[str, Any]:
+    """The run config of a stage: as in a night, minute_bars takes the flat files that it needs, where they are used."""
+    takes_files = _MINUTE_BARS in stage.assets and takes_flat_files(settings)
+    steps = {_MINUTE_BARS.path[-1]: {"config": {"take_flat_files": True}}} if takes_files else {}
+    return {"loggers": {RUN_LOG: {}}, "ops": steps}
 
 
 def universe_stage(*, with_research: bool) -> Stage:

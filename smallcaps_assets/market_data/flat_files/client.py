@@ -20,12 +20,12 @@ from smallcaps_assets.market_data.flat_files.keys import RemoteFile, folders_of,
 from smallcaps_assets.market_data.flat_files.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from obstore import Bytes, GetOptions, GetResult, ObjectMeta
 
 _PIECE_BYTES: Final = 1 << 20
 _KEYS_A_PAGE: Final = 1000
+# a year has about 250 files; a list of more keys has no end
+_MOST_KEYS: Final = 20 * _KEYS_A_PAGE
 _MAX_REPLACED: Final = 3
 _MAX_TEXT_LENGTH: Final = 300
 _OBSTORE_ERRORS: Final = (BaseError, FileNotFoundError, ValueError)
@@ -138,7 +138,8 @@ class FlatFiles:
             NotEntitled: the keys may not list the bucket.
             NotFound: there is no such bucket.
             VendorUnavailable: 5xx, 429 or broken connections outlasted every retry.
-            BadPage: the answer is not one of a bucket, or there are no files at all below `prefix`.
+            BadPage: the answer is not one of a bucket, has no ETags, repeats keys or has too many of them, or there are
+                no files at all below `prefix`.
         """
         if last < first:
             raise ValueError(f"flat files from {first} to {last}: the last day must not be before the first.")
@@ -151,6 +152,8 @@ class FlatFiles:
             for each in objects:
                 day = remote_day(self._prefix, each["path"])
                 if day is not None and first <= day <= last:
+                    if not _bare(each["e_tag"]):
+                        raise self._no_list(folder, f"{each['path']} without an ETag")
                     found[day] = self._remote(day, each)
         return dict(sorted(found.items()))
 
@@ -218,6 +221,11 @@ class FlatFiles:
         if size == file.size > 0:
             return True
         part.unlink(missing_ok=True)
+        if not file.size:
+            raise BadPage(
+                f"{file.key} at {self._place} was listed with 0 bytes: it is empty. Run it again later; if it stays "
+                "empty, ask the vendor."
+            ).with_facts("an empty file", endpoint=self._place)
         raise BadPage(
             f"{file.key} at {self._place} has {'more than ' * (size > file.size)}{min(size, file.size):,} bytes, "
             f"{file.size:,} were listed. Nothing of it was kept; if it happens again, ask the vendor."
@@ -259,11 +267,28 @@ class FlatFiles:
         except _OBSTORE_ERRORS as error:
             raise self._explained(error, self._asked_for(file)) from None
 
-    def _list(self, folder: str) -> "Sequence[ObjectMeta]":
+    def _list(self, folder: str) -> "list[ObjectMeta]":
         """The objects below a folder; begun again where the answer broke off, which obstore does not do."""
-        found: Sequence[ObjectMeta] = self._repeat(folder, lambda: obstore.list(self._store, folder).collect())
+        found = self._repeat(folder, lambda: self._list_pages(folder))
         self._count(len(found) // _KEYS_A_PAGE)
         return found
+
+    def _list_pages(self, folder: str) -> "list[ObjectMeta]":
+        found: dict[str, ObjectMeta] = {}
+        for some in obstore.list(self._store, folder, chunk_size=_KEYS_A_PAGE):
+            known = len(found)
+            found |= {each["path"]: each for each in some}
+            if len(found) < known + len(some):
+                raise self._no_list(folder, "the same keys again")
+            if len(found) > _MOST_KEYS:
+                raise self._no_list(folder, f"more than {_MOST_KEYS:,} keys")
+        return list(found.values())
+
+    def _no_list(self, folder: str, what: str) -> BadPage:
+        return BadPage(
+            f"LIST {folder} at {self._place} was answered with {what}: source.flat_files.prefix is wrong, or this is "
+            "no answer of a bucket."
+        ).with_facts(f"a listing with {what}", endpoint=self._place)
 
     def _folders(self, folder: str) -> set[str]:
         """The folders in a folder."""

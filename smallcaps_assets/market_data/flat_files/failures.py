@@ -20,6 +20,7 @@ _CODE: Final = re.compile(r"<Code>([A-Za-z0-9]+)</Code>")
 _MESSAGE: Final = re.compile(r"<Message>([^<]*)</Message>")
 # the cause in the system's words, else in those of the HTTP library
 _CAUSES: Final = (re.compile(r'message: "([^"]+)"'), re.compile(r'"([^"\n]*(?:error|ended|closed)[^"\n]*)"'))
+_NO_LIST: Final = "invalid list response"
 _TIMED_OUT: Final = re.compile(r"kind: Timeout|TimedOut")
 _WRONG_KEYS: Final = {
     "AuthorizationHeaderMalformed": "Correct source.flat_files.region",
@@ -70,6 +71,11 @@ def explain(error: BaseException, asked: Asked, clean: Callable[[str], str]) -> 
             status, code = HTTPStatus.NOT_FOUND, code or "NoSuchKey"
         else:
             cause = clean(_cause(text))
+            if _NO_LIST in text:
+                return BadPage(
+                    f"{happened} was answered with what is no list of a bucket ({cause}): source.flat_files.endpoint "
+                    "is wrong, or a proxy or firewall answered instead of the vendor."
+                ).with_facts("an answer that is no list of a bucket", endpoint=asked.place)
             unreachable = VendorUnavailable(
                 f"{happened} failed at every attempt, the last time with: {cause}. What arrived is kept; run it again "
                 "later."

@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from threading import Event, Lock
 from typing import Final
 
-from smallcaps_assets.domain.bars.flat_files import FlatDay, parse_flat_file
+from smallcaps_assets.domain.bars.flat_files import FlatDay, parse_flat_file, require_whole_market
 from smallcaps_assets.domain.bars.quality import reasons
 from smallcaps_assets.domain.bars.source_differences import count_kinds, describe_differences, find_differences
 from smallcaps_assets.domain.words import count_noun
@@ -38,6 +38,8 @@ from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
 # Files that are downloaded at once. Parsing takes the memory of a whole file, so that one is parsed at a time.
 FILES_AT_ONCE: Final = 4
 _FOLDER: Final = "flat_files"
+# sessions that should have about as many bars
+_NEARBY: Final = timedelta(days=10)
 _NOT_YET: Final = (
     "the vendor has no flat file of this session. It publishes one about 11:00 New York time of the next day; until "
     "then minute_bars fetches the session over REST."
@@ -155,6 +157,7 @@ class FlatDays:
                 content = path.read_bytes()
             try:
                 rows = parse_flat_file(content, remote.day)
+                require_whole_market(rows, self._bars_nearby(remote.day), None if before is None else before.bars)
             except BadPage as error:
                 path.unlink(missing_ok=True)
                 raise self._unusable(remote, error) from None
@@ -170,6 +173,11 @@ class FlatDays:
             causes = "; ".join(f"{count:,}: {reason}" for reason, count in reasons(rows.rejected).items())
             self._log(f"{remote.day}: {rows.rejected.height:,} of {count_noun(rows.rows, 'row')} rejected ({causes})")
         return _outcome(file, figures | {"files_fetched": 1, "symbols": rows.bars["symbol"].n_unique()})
+
+    def _bars_nearby(self, day: date) -> list[int]:
+        """How many usable bars the tables of other sessions nearby have."""
+        files = self._store.files(day - _NEARBY, day + _NEARBY).files
+        return [file.bars for other, file in files.items() if other != day]
 
     def _changes(self, before: FlatFile | None, rows: FlatDay) -> dict[str, int]:
         """What is different in a file that replaces another, counted by kind."""

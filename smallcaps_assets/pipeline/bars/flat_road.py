@@ -21,7 +21,8 @@ class FlatRoad:
 
     Attributes:
         months: makes months of symbols from the files in the lake; None without flat files.
-        listed: the sessions of which the vendor has a file, with its size in bytes; 0 where that is not known.
+        listed: the sessions of which the vendor has a file, or usually has one, with its size in bytes; 0 where that is
+            not known.
         why: why files that the vendor has are not in the lake, where that is known.
     """
 
@@ -41,12 +42,13 @@ class FlatRoad:
 
     def waiting_error(self, days: Collection[date]) -> LakeError:
         """The error of a symbol that lacks sessions whose files are still to be downloaded."""
-        first, last, size = min(days), max(days), sum(self.listed[day] for day in days)
+        first, last, sizes = min(days), max(days), [self.listed[day] for day in days]
         files = f"{count_clause(len(days), 'session has a flat file that is', 'sessions have flat files that are')}"
         cause = self.why or "not downloaded yet"
         why = f" ({self.why})" if self.why else ""
+        size = f" ({sum(sizes) / 1e9:,.2f} GB)" if all(sizes) else ""
         return LakeError(
-            f"{files} not in the lake{why}: materialize flat_minute_bars of {first} to {last} ({size / 1e9:,.2f} GB), "
+            f"{files} not in the lake{why}: materialize flat_minute_bars of {first} to {last}{size}, "
             "then minute_bars again; or set source.bars to rest."
         ).with_facts(f"flat files are not in the lake: {cause}")
 

@@ -1,6 +1,7 @@
 """Flat files: whole, of their day, with tickers as texts; bad rows are set aside with their reason."""
 
 import gzip
+from contextlib import nullcontext
 from datetime import date
 
 import polars as pl
@@ -14,6 +15,7 @@ from smallcaps_assets.domain.bars.flat_files import (
     OTHER_DAY,
     as_served,
     parse_flat_file,
+    require_whole_market,
 )
 from smallcaps_assets.domain.bars.minutes import CONFLICT
 from smallcaps_assets.domain.bars.quality import NOT_A_MINUTE
@@ -192,3 +194,53 @@ def test_more_text_than_a_session_has_is_rejected(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("smallcaps_assets.domain.bars.flat_files.MOST_BYTES", 1_000)
     with pytest.raises(BadPage, match="it has more than 1,000 bytes of text"):
         parse_flat_file(flat_content(bars_of("AEMD", minutes=30)), DAY)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [("12", 12), ("12.000000", 12), ("0", 0), ("-1", -1), ("", None), ("12.5", 0), ("x", 0), ("nan", 0), ("1e30", 0)],
+)
+def test_a_number_of_transactions_that_is_none_is_known_to_be_unknown(sent: str, stored: int | None) -> None:
+    """0 in its place is counted as unknown where months are made; null would count as one that was not sent."""
+    found = parse_flat_file(packed(*GOOD, change(GOOD[0], ticker="X", transactions=sent)), DAY)
+    assert found.bars.filter(symbol="X")["transactions"].to_list() == [stored]
+    assert found.rejected.height == 0
+
+
+def test_whole_transactions_in_decimals_are_what_they_say() -> None:
+    lines = [change(line, transactions=f"{line.split(',')[7]}.000000") for line in GOOD]
+    assert_frame_equal(parse_flat_file(packed(*lines), DAY).bars, parse_flat_file(packed(*GOOD), DAY).bars)
+
+
+@pytest.mark.parametrize("sent", ["x", "0.5"])
+def test_a_file_whose_transactions_are_no_numbers_is_rejected(sent: str) -> None:
+    lines = [change(line, transactions=sent) for line in GOOD[:11]] + GOOD[11:]
+    with pytest.raises(BadPage, match="most of it is unusable: transactions is not a whole number in 11 of 20 rows"):
+        parse_flat_file(packed(*lines), DAY)
+
+
+def test_a_file_without_a_usable_row_is_rejected() -> None:
+    """Rows without a volume may be many: they fill up minutes. But a market without one trade is no session."""
+    lines = [change(line, volume="0") for line in GOOD]
+    with pytest.raises(BadPage, match="most of it is unusable: volume is missing or not positive in 20 of 20 rows"):
+        parse_flat_file(packed(*lines), DAY)
+    assert parse_flat_file(packed(*lines[1:], GOOD[0]), DAY).bars.height == 1
+
+
+@pytest.mark.parametrize(
+    ("others", "before", "words"),
+    [
+        ([], None, ""),
+        ([100, 100], None, ""),  # two files show nothing
+        ([100, 9_000, 100], None, ""),  # 20 bars are a fifth of the median
+        ([101, 9_000, 101], None, "it has 20 bars, files of sessions nearby have 101"),
+        ([20, 20, 20], 101, "it has 20 bars, its earlier version has 101"),
+        ([], 100, ""),
+    ],
+)
+def test_a_file_with_far_fewer_bars_than_usual_is_not_complete(
+    others: list[int], before: int | None, words: str
+) -> None:
+    found = parse_flat_file(packed(*GOOD), DAY)
+    with pytest.raises(BadPage, match=f"it is not complete: {words}") if words else nullcontext():
+        require_whole_market(found, others, before)

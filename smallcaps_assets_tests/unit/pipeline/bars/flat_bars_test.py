@@ -360,6 +360,19 @@ def test_faulty_files_are_named_and_stop_no_other(bench: Bench) -> None:
     assert problems(bench.make()) == []
 
 
+def test_a_file_without_most_tickers_is_named(bench: Bench) -> None:
+    """Of each symbol that it lacks, the session would be stored as one without trades."""
+    first, rest = DAYS[0], DAYS[1:]
+    assert problems(bench.take(rest)) == []
+    bench.files.files[key(first)] = gzip.compress("\n".join([HEADER, *_rows(bench.body(first))[:5], ""]).encode())
+    (problem,) = problems(bench.take())
+    usual = sorted(file.bars for file in FlatBarsStore(bench.lake).files().files.values())[1]
+    assert f"it is not complete: it has 5 bars, files of sessions nearby have {usual:,}" in problem
+    assert FlatBarsStore(bench.lake).days() == rest
+    bench.make()
+    assert {day for name in bench.symbols for day in bench.bars.covered(name)} == set(rest)
+
+
 def test_hostile_tickers_reach_the_right_symbols(bench: Bench) -> None:
     names = ["1E5", "BFPA", "BFpA", "NA", "NULL", "TRUE", "ZVZZT"]
     bars = pl.concat([bars_from(f"{DAYS[0]} 09:30", flat(9, float(at + 1)), name) for at, name in enumerate(names)])
