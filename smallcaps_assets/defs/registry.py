@@ -6,6 +6,7 @@ when the definitions are built.
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import dagster as dg
@@ -27,11 +28,13 @@ from smallcaps_assets.domain.tape.tables import LEDGER, LEDGER_ADDED
 from smallcaps_assets.domain.universe import WITHOUT_EFFECT
 from smallcaps_assets.lake.cohorts import COHORTS_TABLE
 from smallcaps_assets.lake.layout import Lake
-from smallcaps_assets.pipeline.events import detection
+from smallcaps_assets.pipeline.events import rules_in_force
 from smallcaps_assets.pipeline.universe.as_of import AS_OF_VERSION, settings_of_filters
 from smallcaps_assets.settings.settings import COHORTS_FROM, PROFILES, Profile, Settings, lake_path
 
 OWNERS: Final = ["team:data"]
+# a row of reference data, which the vendor is asked for
+_reference_facts = partial(AssetFacts, stage="reference", paid=True, group="reference")
 
 
 def _of_detection(settings: Settings) -> tuple[object, ...]:
@@ -62,6 +65,8 @@ def _from_cohorts(settings: Settings, profile: Profile) -> Lineage:
 
 def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
     """The rows of the assets of one profile, by the last part of their keys."""
+    tape_facts = partial(AssetFacts, stage="tape", paid=True, group=profile, version=f"{TAPE_SCHEMA_NUMBER}")
+    proof_facts = partial(AssetFacts, stage="proof", paid=False, group=profile)
     return {
         "manifest": AssetFacts(
             path=lambda lake: lake.manifests(profile),
@@ -73,20 +78,12 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
             lineage=from_columns(["master_events"], trace_columns(MANIFEST, EVENTS, OF_MANIFEST)),
             lineage_by_settings=lambda settings: _from_cohorts(settings, profile),
         ),
-        "tape_trades": AssetFacts(
+        "tape_trades": tape_facts(
             path=lambda lake: lake.tape(profile, "trades"),
-            stage="tape",
-            paid=True,
-            group=profile,
-            version=f"{TAPE_SCHEMA_NUMBER}",
             decided_by=lambda settings: (settings.profiles[profile].columns,),
         ),
-        "tape_quotes": AssetFacts(
+        "tape_quotes": tape_facts(
             path=lambda lake: lake.tape(profile, "quotes"),
-            stage="tape",
-            paid=True,
-            group=profile,
-            version=f"{TAPE_SCHEMA_NUMBER}",
             decided_by=lambda settings: (
                 settings.profiles[profile].columns,
                 settings.profiles[profile].quotes,
@@ -94,11 +91,8 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
                 settings.capture.quotes_without_trades,
             ),
         ),
-        "capture_ledger": AssetFacts(
+        "capture_ledger": proof_facts(
             path=lambda lake: lake.ledger(profile),
-            stage="proof",
-            paid=False,
-            group=profile,
             version="3",
             schema=LEDGER,
             added=LEDGER_ADDED,
@@ -107,11 +101,8 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
                 **{name: deps for kind in TAPE_KINDS for name, deps in _from_tape(profile, kind).items()},
             },
         ),
-        "capture_report": AssetFacts(
+        "capture_report": proof_facts(
             path=lambda lake: lake.ledger(profile).with_name("report.parquet"),
-            stage="proof",
-            paid=False,
-            group=profile,
             version="2",
             decided_by=lambda settings: (settings.kpis,),
         ),
@@ -135,11 +126,8 @@ def _of_profile(profile: Profile) -> dict[str, AssetFacts]:
 
 # by asset key in words, as `core/manifest`
 REGISTRY: Final[Mapping[str, AssetFacts]] = {
-    "universe": AssetFacts(
+    "universe": _reference_facts(
         path=lambda lake: lake.universe,
-        stage="reference",
-        paid=True,
-        group="reference",
         kinds=frozenset({"parquet"}),
         version="1",
         decided_by=lambda settings: (
@@ -147,18 +135,12 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
             settings.history.first_session,
         ),
     ),
-    "trade_conditions": AssetFacts(
+    "trade_conditions": _reference_facts(
         path=lambda lake: lake.trade_conditions,
-        stage="reference",
-        paid=True,
-        group="reference",
         version="1",
     ),
-    "splits": AssetFacts(
+    "splits": _reference_facts(
         path=lambda lake: lake.splits,
-        stage="reference",
-        paid=True,
-        group="reference",
         version="1",
         decided_by=lambda settings: (settings.history.first_session,),
     ),
@@ -208,7 +190,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         stage="events",
         paid=False,
         group="events",
-        version=detection.CODE_VERSION,
+        version=rules_in_force.CODE_VERSION,
         decided_by=_of_detection,
         lineage=from_columns(["minute_bars"], trace_columns(SHARD, BARS, OF_SHARD)),
     ),
@@ -218,7 +200,7 @@ REGISTRY: Final[Mapping[str, AssetFacts]] = {
         paid=False,
         group="events",
         # its rows are detected by the rules in force, or it is out of date
-        version=f"1-{detection.CODE_VERSION}",
+        version=f"1-{rules_in_force.CODE_VERSION}",
         decided_by=lambda settings: (settings.detection, settings.sessions, settings.universe.test_symbols),
         lineage=from_columns(["event_shards"], trace_columns(EVENTS, SHARD, OF_MASTER)),
         schema=EVENTS,

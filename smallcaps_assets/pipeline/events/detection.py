@@ -1,8 +1,7 @@
 """Event shards: detect the sessions that are new or changed, keep the rest."""
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
@@ -19,7 +18,6 @@ from smallcaps_assets.domain.events.detection import (
     Detection,
     DetectionParams,
     detect,
-    reference_verdicts,
     with_tiers,
 )
 from smallcaps_assets.domain.events.detectors import EVENT_TYPES
@@ -29,9 +27,8 @@ from smallcaps_assets.domain.sessions import SessionParams
 from smallcaps_assets.domain.symbols import ExchangeTestSymbols
 from smallcaps_assets.domain.tables import KEPT_CANDIDATES, SHARD
 from smallcaps_assets.errors import InputError, LakeError, SmallcapsError, UnexpectedError
-from smallcaps_assets.lake.bar_files.listed import MonthFile, MonthFiles
+from smallcaps_assets.lake.bar_files.listed import MonthFile
 from smallcaps_assets.lake.bar_files.month_files import count_bars
-from smallcaps_assets.lake.bar_files.months import MonthCoverage
 from smallcaps_assets.lake.bars import BarsStore
 from smallcaps_assets.lake.events.candidates import CandidateStore
 from smallcaps_assets.lake.events.shard_coverage import ShardCoverage
@@ -40,19 +37,15 @@ from smallcaps_assets.lake.events.shards import ShardStore
 from smallcaps_assets.pipeline.calendar import sessions_and_earlier
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.events.candidates import CandidateKeeper, RenewedCandidates
-from smallcaps_assets.pipeline.events.lost_bars import SESSIONS_GONE
+from smallcaps_assets.pipeline.events.changed_files import covered_file, first_difference, gone_sessions
+from smallcaps_assets.pipeline.events.renewed import RenewedShards, failed_outcome, with_candidates
 from smallcaps_assets.pipeline.events.rows import require_all
-from smallcaps_assets.pipeline.events.work import CoveredFile, DetectionBatch, SymbolWork, history, remains_valid
+from smallcaps_assets.pipeline.events.rules_in_force import RulesInForce
+from smallcaps_assets.pipeline.events.work import DetectionBatch, SymbolWork, history, remains_valid
 from smallcaps_assets.pipeline.outcome import Outcome
-from smallcaps_assets.pipeline.problems import Problem
 from smallcaps_assets.pipeline.unexpected import UNFORESEEN, UnexpectedErrors
 
-# Raised with every code change that changes events: shards of an earlier version are detected again.
-CODE_VERSION: Final = "2"
 NO_TEST_SYMBOLS: Final = ExchangeTestSymbols()
-# in place of the reference verdict of a symbol of which no events are made
-_TEST_SYMBOL: Final = "test symbol"
-
 # Concurrent detections, about 200 MB each.
 THREADS: Final = min(4, os.cpu_count() or 1) + 1
 NO_DAYS: Final = DAILY.to_frame()
@@ -115,7 +108,7 @@ class Detector:
 
     def is_current(self, symbol: str, coverage: ShardCoverage | None) -> bool:
         """Whether a shard was detected with these settings; true without a shard."""
-        return coverage is None or not (self._stale_types(symbol, coverage) or self._tiers_differ(coverage))
+        return coverage is None or not (self._rules.stale_types(symbol, coverage) or self._tiers_differ(coverage))
 
     def backlog(self, symbol: str) -> DetectionBacklog:
         """The fetched sessions of `symbol`, and those whose current bars its shard does not cover.
@@ -167,9 +160,9 @@ class Detector:
             try:
                 found = self._unplanned.attempt(symbol, partial(self._plan, symbol))
             except LakeError as error:
-                found = _failed(symbol, error)
+                found = failed_outcome(symbol, error)
             if isinstance(found, UnexpectedError):
-                found = _failed(symbol, found)
+                found = failed_outcome(symbol, found)
             if not batch.has_room(found):
                 yield batch
                 batch = DetectionBatch()
@@ -182,8 +175,8 @@ class Detector:
         before, set_aside = prove_shard(self.shards, symbol)
         known = before.months if before else {}
         files = self.bars.months(symbol, known)
-        stale = frozenset(EVENT_TYPES) if before is None else self._stale_types(symbol, before)
-        changed = None if before is None else _first_difference(files, known)
+        stale = frozenset(EVENT_TYPES) if before is None else self._rules.stale_types(symbol, before)
+        changed = None if before is None else first_difference(files, known)
         if before and not stale and changed is None and not self._tiers_differ(before):
             nothing_detected = {"sessions_detected": 0, "event_types_detected": 0, "events": before.events}
             return Outcome((symbol,), {"sessions": before.session_count, **nothing_detected}, rows=before.events)
@@ -194,7 +187,7 @@ class Detector:
         changed_files = {
             name: MonthFile(known[name].state, known[name].fingerprints()) for name in files.same if name not in kept
         } | files.opened
-        remaining = {name: _covered(file, known.get(name), first) for name, file in changed_files.items()}
+        remaining = {name: covered_file(file, known.get(name), first) for name, file in changed_files.items()}
         detected = {
             day: fingerprint
             for file in remaining.values()
@@ -210,7 +203,7 @@ class Detector:
             files=remaining,
             days=tuple(sorted(detected)),
             bars=sum(map(count_bars, detected.values())),
-            gone=_gone(files, known),
+            gone=gone_sessions(files, known),
             only_appends=not stale and all(known[name].last < since for name in known.keys() - kept),
             set_aside=set_aside,
         )
@@ -244,13 +237,13 @@ class Detector:
             try:
                 renewed = self._renew([work])
             except (LakeError, InputError) as error:
-                return _failed(work.symbol, error)
+                return failed_outcome(work.symbol, error)
             return self._publish([work], renewed)[0]
 
         found = self._unexpected.attempt(work.symbol, renew_and_publish)
-        return _failed(work.symbol, found) if isinstance(found, UnexpectedError) else found
+        return failed_outcome(work.symbol, found) if isinstance(found, UnexpectedError) else found
 
-    def _publish(self, works: Sequence[SymbolWork], renewed: "_Renewed") -> list[Outcome]:
+    def _publish(self, works: Sequence[SymbolWork], renewed: RenewedShards) -> list[Outcome]:
         """Publish the candidates and the new shards of several symbols.
 
         Candidates that cannot be published are a problem of their symbol, whose shard is published all the same.
@@ -264,13 +257,13 @@ class Detector:
         for work in works:
             self._unexpected.succeeded(work.symbol)
         return [
-            _failed(work.symbol, failed[work.symbol])
+            failed_outcome(work.symbol, failed[work.symbol])
             if work.symbol in failed
-            else _with_candidates(renewed.outcome(work), candidates.get(work.symbol))
+            else with_candidates(renewed.outcome(work), candidates.get(work.symbol))
             for work in works
         ]
 
-    def _renew(self, works: Sequence[SymbolWork]) -> "_Renewed":
+    def _renew(self, works: Sequence[SymbolWork]) -> RenewedShards:
         """The new shards of several symbols: the events that remain valid and the newly detected ones."""
         found = self._detect(works)
         of_tests = pl.col("symbol").is_in(self.test_symbols.among(work.symbol for work in works))
@@ -312,7 +305,7 @@ class Detector:
             )
         left_out = dict(found.events.filter(of_tests).group_by("symbol").len().iter_rows())
         candidates = KEPT_CANDIDATES.to_frame() if found.candidates is None else found.candidates
-        return _Renewed(events, candidates, coverages, found.by_symbol, added, left_out)
+        return RenewedShards(events, candidates, coverages, found.by_symbol, added, left_out)
 
     def _detect(self, works: Sequence[SymbolWork]) -> Detection:
         """Detect the sessions and event types of the works."""
@@ -342,11 +335,6 @@ class Detector:
         counts = {symbol: found.by_symbol.get(symbol, none) | others for symbol, others in left_out.items()}
         return found._replace(by_symbol=found.by_symbol | counts)
 
-    def _stale_types(self, symbol: str, coverage: ShardCoverage) -> frozenset[str]:
-        """The event types of a shard that were detected with other settings."""
-        now = self.identities(symbol)
-        return frozenset(name for name in EVENT_TYPES if coverage.detections.get(name) != now[name])
-
     def _tiers_differ(self, coverage: ShardCoverage) -> bool:
         return coverage.tiers != self.params.tier_min_scores
 
@@ -355,14 +343,11 @@ class Detector:
 
         Borders of listings are part of it where the symbol has some.
         """
-        verdict = _TEST_SYMBOL if symbol in self.test_symbols else self._verdicts.get(symbol, "unknown")
-        if borders := self.borders.text(symbol):
-            verdict += f"\nlistings change on {borders}"
-        if verdict not in self._identities:
-            self._identities[verdict] = {
-                name: _digest(f"{text}\n{verdict}") for name, text in self._params_by_type.items()
-            }
-        return self._identities[verdict]
+        return self._rules.identities(symbol)
+
+    @cached_property
+    def _rules(self) -> RulesInForce:
+        return RulesInForce(self.params, self.sessions, self.reference, self.test_symbols, self.borders)
 
     @cached_property
     def _candidates(self) -> CandidateKeeper:
@@ -378,92 +363,3 @@ class Detector:
     def _unplanned(self) -> UnexpectedErrors:
         # apart: symbols that can be planned do not show that they can be detected
         return UnexpectedErrors(self.bars.lake, "plan of event_shards")
-
-    @cached_property
-    def _identities(self) -> dict[str, dict[str, str]]:
-        """Digests by reference verdict; there are few distinct verdicts."""
-        return {}
-
-    @cached_property
-    def _params_by_type(self) -> dict[str, str]:
-        sessions = self.sessions.model_dump_json()
-        return {name: f"{CODE_VERSION}\n{self.params.dump_for(name)}\n{sessions}" for name in EVENT_TYPES}
-
-    @cached_property
-    def _verdicts(self) -> dict[str, str]:
-        rows = reference_verdicts(self.reference, self.params.filters).iter_rows()
-        return {symbol: repr(verdict) for symbol, *verdict in rows}
-
-
-class _Renewed(NamedTuple):
-    """Shards to publish, with the rows removed by each rule and the number of new events, by symbol.
-
-    `candidates` are those of the detected sessions; `left_out` counts the events of test symbols, which are not
-    published.
-    """
-
-    events: pl.DataFrame
-    candidates: pl.DataFrame
-    coverages: dict[str, ShardCoverage]
-    counts: dict[str, dict[str, int]]
-    new: dict[str, int]
-    left_out: dict[str, int]
-
-    def outcome(self, work: SymbolWork) -> Outcome:
-        """The outcome of one published symbol."""
-        events = self.coverages[work.symbol].events
-        figures: dict[str, int | float] = {
-            "sessions": work.sessions,
-            "sessions_detected": len(work.days),
-            "event_types_detected": len(work.types) if work.days else 0,
-            "events": events,
-            "events_detected": self.new.get(work.symbol, 0),
-        }
-        if work.gone:
-            figures[SESSIONS_GONE] = len(work.gone)
-        if work.set_aside is not None:
-            figures["damaged_shard_set_aside"] = 1
-        if work.symbol in self.left_out:
-            figures["events_of_test_symbol_left_out"] = self.left_out[work.symbol]
-        return Outcome(
-            (work.symbol,), figures | self.counts.get(work.symbol, dict.fromkeys(DETECTION_COUNTS, 0)), rows=events
-        )
-
-
-def _with_candidates(outcome: Outcome, renewed: RenewedCandidates | None) -> Outcome:
-    if renewed is None:
-        return outcome
-    symbol, error = outcome.partition[0], renewed.error
-    problems = () if error is None else (Problem.of(f"candidates of {symbol}", error, symbol=symbol),)
-    return replace(outcome, figures={**outcome.figures, **renewed.figures}, problems=problems)
-
-
-def _failed(symbol: str, error: Exception) -> Outcome:
-    return Outcome((symbol,), {}, (Problem.of(symbol, error, symbol=symbol),))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _covered(file: MonthFile, known: MonthCoverage | None, first: date) -> CoveredFile:
-    """A file whose sessions are detected from `first` on, with the dollar volumes of its earlier sessions."""
-    volumes = {day: usd for day, usd in known.dollar_volumes().items() if day < first} if known else {}
-    return CoveredFile(*file, volumes)
-
-
-def _gone(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> tuple[date, ...]:
-    """The sessions that a shard was detected from and that no bar file has any more."""
-    now = {day for file in files.opened.values() for day in file.fingerprints}
-    before = {day for name in known.keys() - files.same for day in known[name].fingerprints()}
-    return tuple(sorted(before - now))
-
-
-def _first_difference(files: MonthFiles, known: Mapping[str, MonthCoverage]) -> date | None:
-    """The first session whose bars differ from those that the shard was detected from; None without one."""
-    differing = set[date]()
-    for name in files.opened.keys() | known.keys() - files.same:
-        now = files.opened[name].fingerprints if name in files.opened else {}
-        before = known[name].fingerprints() if name in known else {}
-        differing |= {day for day in now.keys() | before.keys() if now.get(day) != before.get(day)}
-    return min(differing, default=None)
