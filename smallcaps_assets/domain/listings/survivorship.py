@@ -99,7 +99,7 @@ def _by_case(judged: pl.DataFrame, today: pl.DataFrame) -> pl.DataFrame:
     case = (
         pl.when(then.is_null())
         .then(pl.lit("unknown"))
-        .when(then)
+        .when(then & now)
         .then(pl.lit("both"))
         .when(then)
         .then(pl.lit(ONLY_THEN))
