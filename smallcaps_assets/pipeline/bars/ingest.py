@@ -65,7 +65,8 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
     """Fetch the missing sessions of `due` for each of `symbols`; yields one outcome per symbol, in order of completion.
 
     `followed` maps symbols to their last followed day: later sessions are not fetched, and none for other symbols. Nor
-    are those of `unlisted`, on which a symbol is known to be listed under no security; they are counted. A symbol that
+    are those of `unlisted`, on which a symbol is known to be listed under no security; they are counted. Those that a
+    flat file has cost no request: they are taken from it, in case the vendor's lists lack a listing. A symbol that
     the vendor fails to serve, or whose files cannot be read, is reported with its cause and does not stop the others;
     nor does one that meets an error that nobody foresaw. A bad answer is asked for again in parts: sessions whose own
     answer is bad, or has bars of another length than a minute, are reported and stay missing. With `refetch_damaged`,
@@ -90,14 +91,16 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
         last = date.max if followed is None else followed.get(symbol, date.min)
         return [day for day in due if day <= last]
 
-    def listed_of(symbol: str) -> list[date]:
-        nobodys = () if unlisted is None else unlisted.get(symbol, ())
-        return [day for day in due_of(symbol) if day not in nobodys]
+    in_files = frozenset() if flat is None or flat.months is None else frozenset(flat.months.files)
+
+    def left_out_of(symbol: str) -> set[date]:
+        return set(() if unlisted is None else unlisted.get(symbol, ())) - in_files
 
     def ingest(symbol: str) -> Outcome:
         work = _Ingest(symbol, stoppable, store, plan, log, of_months, NO_FLAT_FILES if flat is None else flat)
-        days = listed_of(symbol)
-        work.leave_out(len(due_of(symbol)) - len(days))
+        every, left_out = due_of(symbol), left_out_of(symbol)
+        days = [day for day in every if day not in left_out]
+        work.leave_out(len(every) - len(days))
         fetch = partial(work.run, days, refetch_damaged=refetch_damaged)
         found = of_symbols.attempt(symbol, fetch)
         return work.failed(found) if isinstance(found, UnexpectedError) else found
@@ -110,7 +113,7 @@ def ingest_bars(  # noqa: PLR0913 -- what to fetch, from where, to where
 
     batches: Iterable[Mapping[str, FlatFigures]] = [{symbol: FlatFigures() for symbol in symbols}]
     if flat is not None and flat.months is not None:
-        batches = flat.months.run(symbols, listed_of, every_second, refetch_damaged=refetch_damaged)
+        batches = flat.months.run(symbols, due_of, every_second, refetch_damaged=refetch_damaged)
     for batch in batches:
         for outcome in in_threads(ingest, list(batch), threads, tick=every_second, stop=stop):
             retries, throttled = int(outcome.figures["retries"]), int(outcome.figures["throttled"])

@@ -67,15 +67,18 @@ def delisted_costs(store: ListingStore, sessions: Sequence[date]) -> int:
 
     It is missing where it was not asked for in the month of the last session (the vendor adds tickers late), where it
     lacks earlier sessions, and where more than one session passed since nothing was left to ask: the lists of two
-    sessions in a row show every change by themselves.
+    sessions in a row show every change by themselves. A run that was interrupted after it had asked for the list leaves
+    something to ask; until the next session, its list is as good as another.
     """
     known = store.delisted_inputs()
-    if known is None or THROUGH not in known:
-        return list_pages(USUAL_DELISTED if known is None else known[LIST_ROWS])
-    first, asked_on, through = (date.fromisoformat(known[name]) for name in (FIRST, ASKED_ON, THROUGH))
-    passed = sum(day > through for day in sessions)
+    if known is None:
+        return list_pages(USUAL_DELISTED)
+    first, asked_on = date.fromisoformat(known[FIRST]), date.fromisoformat(known[ASKED_ON])
+    is_settled = THROUGH in known
+    passed = sum(day > (date.fromisoformat(known[THROUGH]) if is_settled else asked_on) for day in sessions)
     is_later_month = (asked_on.year, asked_on.month) < (sessions[-1].year, sessions[-1].month)
-    return list_pages(known[LIST_ROWS]) if first > sessions[0] or passed > 1 or is_later_month else 0
+    is_enough = first <= sessions[0] and passed <= int(is_settled) and not is_later_month
+    return 0 if is_enough else list_pages(known[LIST_ROWS])
 
 
 def describe_delisted(requests: int, requests_per_minute: float | None) -> str:

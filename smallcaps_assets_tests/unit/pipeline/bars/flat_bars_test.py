@@ -87,15 +87,14 @@ class Bench:
         self,
         due: Sequence[date] = DAYS,
         rules: FlatRules = TAKES_FILES,
-        *,
-        refetch_damaged: bool = False,
+        **changes: Any,
     ) -> dict[str, Outcome]:
         """Materialize the bars of all symbols, of the sessions `due`."""
         store, days = FlatBarsStore(self.lake), FlatDays(self.flat, FlatBarsStore(self.lake))
         listed = {day: file.size for day, file in days.listed(due[0], due[-1]).items()}
         unexpected = UnexpectedErrors(self.lake, "minute_bars")
         months = FlatMonths(self.bars, store, store.files().files, rules, self.lines.append, unexpected)
-        return self.ingest(due, FlatRoad(months, listed), refetch_damaged=refetch_damaged)
+        return self.ingest(due, FlatRoad(months, listed), **changes)
 
     def ingest(self, due: Sequence[date] = DAYS, road: FlatRoad | None = None, **changes: Any) -> dict[str, Outcome]:
         found = ingest_bars(self.symbols, due, self.client, self.bars, 2, flat=road, log=self.lines.append, **changes)
@@ -209,6 +208,17 @@ def test_recent_sessions_without_a_file_come_over_rest(bench: Bench) -> None:
     # equal bars stay, and with them the vwap that only REST has
     assert_frame_equal(bench.bars.read(bench.symbols[0], DAYS[-1]), last)
     assert total(bench.make(rules=FlatRules(compares=True, prefers_files=True)), "sessions_compared") == 0
+
+
+def test_sessions_without_a_listing_are_taken_from_files_and_not_asked_for(bench: Bench) -> None:
+    """The vendor's lists may lack a listing. Rows of a file cost nothing, so nothing of it is left out."""
+    bench.take(DAYS[:2])
+    unlisted, symbol = {bench.symbols[0]: {*DAYS[1:]}}, bench.symbols[0]
+    made = bench.make(DAYS[:3], unlisted=unlisted)
+    assert bench.bars.read(symbol, DAYS[1]).height > 0
+    # a session whose file is not in the lake is neither asked for nor waited for
+    assert (made[symbol].figures["sessions_not_listed"], made[symbol].problems) == (1, ())
+    assert all(made[other].problems for other in bench.symbols[1:])
 
 
 def test_sessions_whose_file_is_not_downloaded_wait_for_it(bench: Bench) -> None:
