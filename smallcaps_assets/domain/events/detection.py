@@ -313,15 +313,14 @@ def event_ids(events: pl.DataFrame) -> pl.Series:
     The hash is over `{symbol}|{event_type}|{timestamp.isoformat()}`, computed row by row because Polars has no SHA-1.
     """
     timestamp = pl.col("timestamp")
-    whole_second = timestamp.dt.microsecond() == 0
-    iso = (
-        pl.when(whole_second)
-        .then(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S"))
-        .otherwise(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"))
-    )
+    iso, in_a_second = timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S"), timestamp.dt.microsecond() != 0
+    # both branches would format every row
+    if events.select(in_a_second.any()).item():
+        iso = pl.when(in_a_second).then(timestamp.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f")).otherwise(iso)
     parts = events.select(
         key=pl.concat_str("symbol", "event_type", iso + "+00:00", separator="|"),
         stem=pl.concat_str("symbol", "event_type", timestamp.dt.strftime("%Y%m%d_%H%M%S"), separator="_"),
     )
-    digests = [hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:8] for key in parts["key"]]
+    keys = parts["key"].cast(pl.Binary).to_list()
+    digests = [hashlib.sha1(key, usedforsecurity=False).hexdigest()[:8] for key in keys]
     return (parts["stem"] + "_" + pl.Series(digests, dtype=pl.String)).alias("event_id")

@@ -28,8 +28,6 @@ CANNOT_BE_READ: Final = "with a shard or candidates that cannot be read or are d
 TEST_SYMBOLS: Final = "with which exchanges test"
 # what is read of candidates whose condition bars are in no file of their own
 _READ: Final = ("symbol", "event_type", "direction", "date", "rvol_day", "dollar_volume_day", "condition_bars")
-_COVERED: Final = r"^(\d{4}-\d{2}-\d{2}) (\d+)-[0-9a-f]+(?: (.+))?$"
-
 # a session whose number of bars is not 0
 _BARS: Final = re.compile(r"(?:^|;)[0-9-]{10} 0*[1-9]")
 
@@ -81,16 +79,19 @@ class KeptCandidates:
             symbol: MonthCoverage.together(month for _, month in sorted(self.coverages[symbol].months.items())).text
             for symbol in symbols
         }
-        parts = pl.col("session").str.extract_groups(_COVERED)
+        # date, number of bars and their hash, and the dollar volume of a session with bars
+        words = pl.col("session").str.split_exact(" ", 2).struct
         rows = (
             pl.DataFrame({"symbol": list(texts), "session": list(texts.values())}, schema_overrides=_TEXTS)
             .filter(pl.col("session") != "")
             .with_columns(pl.col("session").str.split(";"))
             .explode("session", empty_as_null=False, keep_nulls=False)
-            .select("symbol", parts.struct.rename_fields(["day", "bars", "usd"]))
+            .select("symbol", words.rename_fields(["day", "bars", "usd"]))
             .unnest("session")
             .with_columns(
-                pl.col("day").str.to_date("%Y-%m-%d"), pl.col("bars").cast(pl.Int64), pl.col("usd").cast(pl.Float64)
+                day=pl.col("day").str.to_date("%Y-%m-%d"),
+                bars=pl.col("bars").str.split_exact("-", 1).struct.field("field_0").cast(pl.Int64),
+                usd=pl.col("usd").cast(pl.Float64),
             )
             .sort("symbol", "day")
         )
