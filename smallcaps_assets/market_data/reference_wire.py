@@ -37,6 +37,7 @@ _SHORT_INTEREST: Final[Fields] = {
 }
 _DETAILS: Final[Fields] = {
     **dict.fromkeys(("ticker", "name", "type", "primary_exchange", "list_date"), _TEXT),
+    **dict.fromkeys(("share_class_figi", "composite_figi", "cik"), _TEXT),
     **dict.fromkeys(("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding"), _FLOAT),
 }
 _EVENT: Final = pa.struct({"type": _TEXT, "date": _TEXT, "ticker_change": pa.struct({"ticker": _TEXT})})
@@ -61,6 +62,9 @@ TICKER_DETAILS: Final = pl.Schema(
         "market_cap_usd": pl.Float64(),
         "listed": pl.Date(),
         "shares_outstanding": pl.Float64(),
+        "share_class_figi": pl.String(),
+        "composite_figi": pl.String(),
+        "cik": pl.String(),
     }
 )
 TICKER_CHANGES: Final = pl.Schema(

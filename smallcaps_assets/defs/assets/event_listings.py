@@ -71,7 +71,7 @@ def _make(
     # shares outstanding that were given before a split are those of another company's worth
     reference = ReferenceUpdate(ReferenceTables(lake.lake), client, source, context.log.info)
     reference.splits(loaded.history.first_session, settings.now().date())
-    update = SharesUpdate(store, client, source, loaded.fetch_threads, context.log.info)
+    update = SharesUpdate(store, client, source, loaded.fetch_threads, context.log.info, judge.known.listings)
     unanswered = update.run(judge.days_of_shares(events))
     judge = judge.renewed(lake.lake)
     unanswered += update.run(judge.undecided_days(events))
@@ -80,6 +80,10 @@ def _make(
     today = todays_list(lake.universe().read(), loaded.universe, loaded.history.first_session)
     with reused_pictures(context.instance, context.asset_key):
         figures = event_listings_metadata(rows, today, loaded.universe)
-    figures |= {"shares_unanswered": unanswered, "requests": client.totals().requests_sent - before}
+    figures |= {
+        "shares_unanswered": unanswered,
+        "shares_of_another_security": len(update.of_others),
+        "requests": client.totals().requests_sent - before,
+    }
     denied: Metadata = {"not in the plan": update.denied[0]} if update.denied else {}
     return rows_digest(rows), denied | figures

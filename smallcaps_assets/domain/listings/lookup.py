@@ -1,10 +1,14 @@
 """Which listing a symbol belonged to on a day, and what was known of it then."""
 
 from datetime import date
+from typing import Final
 
 import polars as pl
 
-from smallcaps_assets.domain.listings.tables import LISTING_FACTS
+from smallcaps_assets.domain.listings.tables import IDENTITIES, LISTING_FACTS
+
+# FIGIs and CIK, in the order in which they count
+_NUMBERS: Final = [name for name in IDENTITIES if name != "name"]
 
 
 def listed_on(listings: pl.DataFrame, facts: pl.DataFrame, day: date) -> pl.DataFrame:
@@ -53,6 +57,23 @@ def with_listing_facts(rows: pl.DataFrame, facts: pl.DataFrame, day: str) -> pl.
     found = _last_before(rows, spans, day)
     inside = pl.col(day) <= pl.col("valid_to").fill_null(date.max)
     return found.with_columns(pl.when(inside).then(name).alias(name) for name in names).drop("valid_to")
+
+
+def is_of_another_security(rows: pl.DataFrame, listings: pl.DataFrame, day: str) -> pl.Series:
+    """Whether rows are of another security than the listing of their `symbol` on their day (Boolean, in their order).
+
+    The first number that both have decides, as between two rows of the vendor's lists (see `is_same_security`); where
+    they have none in common, or no listing is known on that day, a row is not of another.
+
+    Args:
+        rows: a frame with `symbol`, a column of dates and the numbers of a security.
+        listings: LISTINGS.
+        day: the name of the column of dates.
+    """
+    numbers = listings.select("listing_id", *(pl.col(name).alias(f"_{name}") for name in _NUMBERS))
+    both = with_listing(rows, listings, day).join(numbers, on="listing_id", how="left", maintain_order="left")
+    differs = (pl.col(name) != pl.col(f"_{name}") for name in _NUMBERS)
+    return both.select(pl.coalesce(*differs, pl.lit(value=False))).to_series()
 
 
 def _last_before(rows: pl.DataFrame, spans: pl.DataFrame, day: str) -> pl.DataFrame:

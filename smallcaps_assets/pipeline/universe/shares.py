@@ -10,10 +10,13 @@ from typing import Any, Final
 import polars as pl
 
 from smallcaps_assets.domain.listings.as_of import SHARES
+from smallcaps_assets.domain.listings.lookup import is_of_another_security
+from smallcaps_assets.domain.listings.tables import IDENTITIES
 from smallcaps_assets.domain.words import count_noun, estimate_duration
 from smallcaps_assets.errors import MarketDataError, NotAuthenticated, NotEntitled, NotFound, UnexpectedError
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.market_data.client import MarketDataClient
+from smallcaps_assets.market_data.reference_wire import TICKER_DETAILS
 from smallcaps_assets.pipeline.concurrency import in_threads
 from smallcaps_assets.pipeline.progress import Progress
 from smallcaps_assets.pipeline.unexpected import UnexpectedErrors
@@ -21,8 +24,9 @@ from smallcaps_assets.pipeline.universe.ticker_details import Unanswered
 
 # Answers published together: at most so many are requested again after a kill.
 _BATCH: Final = 100
-# of SHARES
-_GivenShares = tuple[str, date, float | None, float | None]
+# SHARES, with the numbers by which the vendor identifies the security
+_GIVEN: Final = pl.Schema({**SHARES, **{name: TICKER_DETAILS[name] for name in IDENTITIES if name != "name"}})
+_SHOWN: Final = 5
 _AGAIN: Final = "shares outstanding are unknown, and are"
 
 
@@ -36,7 +40,10 @@ class SharesUpdate:
         source: identity of the vendor, for the footers.
         threads: most concurrent requests.
         log: receives messages.
+        listings: those of the lake (LISTINGS). Where an answer is on another security than was listed on the day, its
+            figures count as unknown.
         denied: what the plan does not include, after `run`.
+        of_others: symbol and day of the answers on another security, after `run`.
     """
 
     store: EventListingStore
@@ -44,7 +51,9 @@ class SharesUpdate:
     source: str
     threads: int
     log: Callable[[str], None]
+    listings: pl.DataFrame | None = None
     denied: list[str] = field(default_factory=list, init=False)
+    of_others: list[str] = field(default_factory=list, init=False)
 
     def run(self, wanted: pl.DataFrame) -> int:
         """Ask for the days (`symbol`, `asked_for`) that are not stored; returns how many stay without an answer.
@@ -77,9 +86,9 @@ class SharesUpdate:
         client = self.client.until(stop)
         progress = Progress(len(days), "shares outstanding", self.log, self.client)
         unexpected = UnexpectedErrors(self.store.lake, "shares outstanding", client.clean)
-        answered, answers = list[_GivenShares](), 0
+        answered, answers = list[dict[str, Any]](), 0
 
-        def ask(day: tuple[str, date]) -> _GivenShares | str:
+        def ask(day: tuple[str, date]) -> dict[str, Any] | str:
             try:
                 found = unexpected.attempt(day[0], partial(_answer, client, *day))
             except (NotAuthenticated, NotEntitled):
@@ -105,11 +114,29 @@ class SharesUpdate:
         finally:
             self._publish(answered)
 
-    def _publish(self, answered: list[_GivenShares]) -> None:
+    def _publish(self, answered: list[dict[str, Any]]) -> None:
         """Publish answers and clear the list."""
         if answered:
-            self.store.add_shares(pl.DataFrame(answered, schema=SHARES, orient="row"), self.source)
+            rows = pl.DataFrame(answered, schema=_GIVEN)
+            self.store.add_shares(self._without_others(rows).select(*SHARES), self.source)
             answered.clear()
+
+    def _without_others(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The answers (_GIVEN), without the figures of those on another security than was listed on the day."""
+        if self.listings is None:
+            return rows
+        is_other = is_of_another_security(rows, self.listings, "asked_for")
+        days = rows.filter(is_other).select("symbol", "asked_for").sort("symbol", "asked_for")
+        others = [f"{symbol} on {day}" for symbol, day in days.rows()]
+        if others:
+            self.of_others.extend(others)
+            more = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+            self.log(
+                "shares outstanding count as unknown, since the vendor's details are of another security than the one "
+                f"that was listed: {', '.join(others[:_SHOWN])}{more}"
+            )
+        figures = [name for name in SHARES if name not in {"symbol", "asked_for"}]
+        return rows.with_columns(pl.when(~is_other).then(name).alias(name) for name in figures)
 
 
 def describe_requests(requests: int, per_minute: float | None) -> str:
@@ -118,9 +145,11 @@ def describe_requests(requests: int, per_minute: float | None) -> str:
     return f"requesting shares outstanding, one request per symbol and day: {count_noun(requests, 'request')}{duration}"
 
 
-def _answer(client: MarketDataClient, symbol: str, day: date) -> _GivenShares:
+def _answer(client: MarketDataClient, symbol: str, day: date) -> dict[str, Any]:
+    """An answer (a row of _GIVEN); without any figure of a ticker that the vendor did not know on the day."""
+    asked: dict[str, Any] = {"symbol": symbol, "asked_for": day}
     try:
-        found = client.reference.ticker_details(symbol, day).frame
+        found = client.reference.ticker_details(symbol, day).frame.row(0, named=True)
     except NotFound:
-        return symbol, day, None, None
-    return symbol, day, found["shares_outstanding"][0], found["market_cap_usd"][0]
+        found = {}
+    return {name: asked.get(name, found.get(name)) for name in _GIVEN}

@@ -21,6 +21,7 @@ from smallcaps_assets.domain.universe import (
 )
 from smallcaps_assets.errors import InputError, NotEntitled, UnexpectedError
 from smallcaps_assets.lake.event_listings import EventListingStore
+from smallcaps_assets.lake.listings import ListingStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
 from smallcaps_assets.market_data.envelope import BadRow
@@ -110,7 +111,8 @@ class UniverseBuilder:
     def _past_caps(self, days: pl.DataFrame) -> pl.DataFrame:
         """The market caps (SHARES) of symbols on days (`symbol`, `asked_for`), requested where they are not stored."""
         store = EventListingStore(self.store.lake)
-        update = SharesUpdate(store, self.client, source_identity(self.source), self.threads, self.log)
+        listings = ListingStore(self.store.lake).table()
+        update = SharesUpdate(store, self.client, source_identity(self.source), self.threads, self.log, listings)
         if update.run(days):
             self._unanswered.append("earlier market caps")
         return store.shares().join(days, on=["symbol", "asked_for"], how="semi")

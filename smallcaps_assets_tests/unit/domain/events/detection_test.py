@@ -1,5 +1,6 @@
 """Ids, cooldown, groups, score and tiers, worked out by hand."""
 
+import hashlib
 import math
 import random
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,16 @@ def test_event_id_has_its_golden_value() -> None:
         }
     )
     assert event_ids(frame).to_list() == ["ATRA_vwap_break_20221010_133000_1ba26d93"]
+
+
+def test_event_ids_hash_the_time_as_python_writes_it_with_and_without_fractions() -> None:
+    times = [datetime(2022, 10, 10, 13, 30, microsecond=part, tzinfo=UTC) for part in (0, 250_000, 7)]
+    frame = pl.DataFrame({"symbol": "ATRA", "event_type": "flush", "timestamp": times})
+    keys = [f"ATRA|flush|{time.isoformat()}".encode() for time in times]
+    digests = [hashlib.sha1(key, usedforsecurity=False).hexdigest()[:8] for key in keys]
+    assert keys[0].endswith(b"13:30:00+00:00")
+    assert keys[1].endswith(b"13:30:00.250000+00:00")
+    assert event_ids(frame).to_list() == [f"ATRA_flush_20221010_133000_{digest}" for digest in digests]
 
 
 def windows_at(*minutes: float) -> list[int]:

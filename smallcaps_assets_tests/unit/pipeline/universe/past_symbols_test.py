@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.domain.listings.past_symbols import count_not_followed
+from smallcaps_assets.domain.listings.tables import LISTINGS
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.lake.event_listings import EventListingStore
 from smallcaps_assets.lake.layout import Lake
@@ -141,3 +142,35 @@ def test_shares_are_asked_for_once_and_unknown_where_the_plan_has_none(
     assert store.shares().height == 2
     # one request finds out
     assert len(gate.requests) == 1
+
+
+def test_shares_of_another_security_than_was_listed_are_unknown(
+    lake: Lake, client: MarketDataClient, written: Listings
+) -> None:
+    """The first number that both have decides: share class FIGI, composite FIGI, CIK."""
+    store, log = EventListingStore(lake), list[str]()
+    day, symbols = date(2025, 4, 1), ["OTHER", "SAME", "CIKS", "BARE", "GONE"]
+    numbers = {"share_class_figi": ["BBG1", "BBG2", None, None, "BBG5"], "cik": ["1", "2", "3", None, "5"]}
+    listed = pl.DataFrame({"symbol": symbols, "listing_id": symbols, "active_from": date(2025, 1, 2), **numbers})
+    # the listing of GONE was over before that day: nothing is known of its ticker
+    gone = pl.when(pl.col("symbol") == "GONE").then(pl.lit(date(2025, 2, 3)))
+    listings = listed.with_columns(active_to=gone).match_to_schema(LISTINGS, missing_columns="insert")
+    shares = {"weighted_shares_outstanding": 5e6, "market_cap": 9e6}
+    answers = {
+        "OTHER": {"share_class_figi": "BBG9", "cik": "1"},
+        "SAME": {"share_class_figi": "BBG2", "cik": "9"},
+        "CIKS": {"share_class_figi": "BBG3", "cik": "9"},
+        "BARE": {"share_class_figi": "BBG4", "cik": "4"},
+        "GONE": {"share_class_figi": "BBG6", "cik": "6"},
+    }
+    written.on_day = {(symbol, f"{day}"): shares | more for symbol, more in answers.items()}
+    update = SharesUpdate(store, client, "s", 2, log.append, listings)
+    days = pl.DataFrame({"symbol": symbols, "asked_for": day})
+    assert update.run(days) == 0
+    given = {symbol: figures for symbol, _, *figures in store.shares().rows()}
+    known, unknown = [5e6, 9e6], [None, None]
+    assert given == {"OTHER": unknown, "SAME": known, "CIKS": unknown, "BARE": known, "GONE": known}
+    assert sorted(update.of_others) == ["CIKS on 2025-04-01", "OTHER on 2025-04-01"]
+    assert any("of another security than the one that was listed: CIKS on 2025-04-01, OTHER" in line for line in log)
+    # what is stored is an answer, and not asked for again
+    assert update.missing(days).is_empty()
