@@ -80,7 +80,9 @@ def follow_past_symbols(
         unknown: those of them of which none is known.
     """
     joined = judged.join(eligible.select("symbol", "former", once=True), on="symbol", how="left", maintain_order="left")
-    gone = pl.col("active") & pl.col("former").fill_null(value=False) & (not params.include_delisted)
+    # one that the vendor lists today is not gone, even where the listings have not seen its return yet
+    is_former = pl.col("former").fill_null(value=False) & pl.col("delisted").is_not_null()
+    gone = pl.col("active") & is_former & (not params.include_delisted)
     by = pl.when(gone).then(pl.lit("delisted")).otherwise("excluded_by")
     reason = pl.when(gone).then(pl.format("delisted after {}", "delisted")).otherwise(pl.col("reason"))
     joined = joined.with_columns(excluded_by=by, reason=reason)

@@ -6,7 +6,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from smallcaps_assets.domain.listings.past_symbols import count_not_followed
+from smallcaps_assets.domain.listings.past_symbols import ELIGIBLE, count_not_followed, follow_past_symbols
 from smallcaps_assets.domain.listings.tables import LISTINGS
 from smallcaps_assets.domain.universe import measure_composition
 from smallcaps_assets.lake.event_listings import EventListingStore
@@ -174,3 +174,20 @@ def test_shares_of_another_security_than_was_listed_are_unknown(
     assert any("of another security than the one that was listed: CIKS on 2025-04-01, OTHER" in line for line in log)
     # what is stored is an answer, and not asked for again
     assert update.missing(days).is_empty()
+
+
+def test_a_ticker_that_is_listed_again_today_is_not_delisted() -> None:
+    """The listings were made before it returned: its last listing that they know is over."""
+    last = date(2025, 10, 31)
+    eligible = pl.DataFrame({"symbol": ["BACK", "DEAD"], "last": last, "former": True})
+    judged = pl.DataFrame(
+        {"symbol": ["BACK", "DEAD"], "active": True, "delisted": [None, last], "excluded_by": None, "reason": None},
+        schema_overrides={"excluded_by": pl.String, "reason": pl.String},
+    )
+    params = default_settings().universe.model_copy(update={"include_delisted": False})
+    none = pl.Series([], dtype=pl.String)
+    rows = follow_past_symbols(judged, eligible.match_to_schema(ELIGIBLE, missing_columns="insert"), params, none, none)
+    assert rows.select("symbol", "active", "excluded_by", "reason").rows() == [
+        ("BACK", True, None, None),
+        ("DEAD", True, "delisted", "followed for earlier events; today delisted after 2025-10-31"),
+    ]
