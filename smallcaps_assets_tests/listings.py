@@ -85,8 +85,9 @@ def publish_listings(lake: Lake, symbols: Sequence[str], days: tuple[date, date,
     store.add_observations(answers.match_to_schema(OBSERVATIONS, missing_columns="insert"), "embedded")
     events = pl.DataFrame({"asked_for": symbols[:1], "asked_on": [second], "is_known": [False]})
     store.add_ticker_events(events.match_to_schema(TICKER_EVENTS, missing_columns="insert"), "embedded")
+    asked = {"first": f"{first}", "asked_on": f"{last}", "rows": 1}
     gone = pl.DataFrame({"symbol": symbols[:1], "delisted": [second], "is_settled": [True]})
-    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), {"rows": 1})
+    store.replace_delisted(gone.match_to_schema(DELISTED, missing_columns="insert"), asked)
     listed = pl.DataFrame(
         {"symbol": symbols, "listing_id": [f"{symbol}_{first:%Y%m%d}" for symbol in symbols], "active_from": first}
     )

@@ -195,10 +195,10 @@ class ListingStore:
         if not is_stored(path):
             return None
         found = provenance_of(path) or {}
-        if LIST_ROWS not in found:
+        if not found.keys() >= {FIRST, ASKED_ON, LIST_ROWS}:
             # as in `covers`
             self.delisted()
-            raise _of_others(path, "its footer does not say how long the list was")
+            raise _of_others(path, "its footer does not say when it was asked for, and how long the list was")
         return found
 
     def replace_delisted(self, rows: pl.DataFrame, provenance: dict[str, Any]) -> None:
