@@ -84,6 +84,7 @@ SINGLE = {
     "listing facts",
     "answers on tickers",
     "ticker events",
+    "delisted tickers",
     "shares outstanding",
     "listings of events",
 }
