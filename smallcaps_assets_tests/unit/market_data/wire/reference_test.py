@@ -36,7 +36,7 @@ def details(row: object, **head: object) -> bytes:
 
 def test_details_of_a_ticker_are_one_row() -> None:
     whole = reference_wire.parse_details_page(details(DETAILS), "AEMD").frame
-    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, None, None)]
+    assert whole.rows() == [("AEMD", "Aethlon", "CS", None, 4.5e6, *[None] * 5)]
     listed = reference_wire.parse_details_page(details(DETAILS | {"list_date": "2024-03-05"}), "AEMD").frame["listed"]
     assert listed.to_list() == [date(2024, 3, 5)]
     for nothing in ({"market_cap": 0}, {"market_cap": None}):
