@@ -89,7 +89,7 @@ def test_events_are_of_the_owner_of_their_day_and_count_by_the_universe_of_it(co
 
 
 def require_no_request_of_nobody(corporate: Platform) -> None:
-    """Nothing is asked for of months in which a ticker was nobody's, and neither plan nor status misses it."""
+    """Nothing is requested of months in which no security had a ticker, and neither plan nor status misses it."""
     # REUS in October, BRIF in other months
     asked = {
         (parts[-6], parts[-2][:7])

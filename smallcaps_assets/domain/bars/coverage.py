@@ -118,7 +118,7 @@ def session_states(
 
 
 def without_absences(states: pl.DataFrame, absent: pl.Series) -> pl.DataFrame:
-    """STATES in which no session is expected of a symbol that is known to be nobody's on that day.
+    """STATES in which no session is expected of a symbol under which certainly no security was listed on that day.
 
     Args:
         states: STATES.

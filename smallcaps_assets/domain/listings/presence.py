@@ -1,4 +1,4 @@
-"""Whether a symbol is known to be nobody's on a day, and the other names of securities."""
+"""Whether certainly no security was listed under a symbol on a day, and the other names of securities."""
 
 from collections.abc import Collection
 from typing import Final

@@ -100,9 +100,9 @@ def find_symbols_behind(
         causes: by symbol, what failed in this night.
         unlisted: by symbol, sessions on which it is known to be listed under no security: they are not missing.
     """
-    nobodys = {} if unlisted is None else unlisted
+    left_out = {} if unlisted is None else unlisted
     days = {
-        symbol: sorted(day for day in expected if day <= last and day not in nobodys.get(symbol, ()))
+        symbol: sorted(day for day in expected if day <= last and day not in left_out.get(symbol, ()))
         for symbol, last in followed.items()
     }
     rows = [row for symbol in followed if (row := _row(detector, days[symbol], symbol, causes))]

@@ -141,7 +141,7 @@ def test_shares_are_asked_for_at_both_ends_of_quarters_with_events() -> None:
     rows = events(
         ("A", "2025-01-15", 1.0),
         ("A", "2025-02-03", 1.0),
-        ("A", "2025-03-05", 1.0),  # nobody's
+        ("A", "2025-03-05", 1.0),  # no security has the ticker
         ("A", "2025-03-11", 1.0),
         ("A", "2025-04-09", 1.0),
         ("A", "2025-10-09", 1.0),

@@ -1,4 +1,4 @@
-"""Days on which a ticker is nobody's, and the names that securities had before and after."""
+"""Days on which no security has a ticker, and the names that securities had before and after."""
 
 from datetime import date
 
@@ -23,7 +23,7 @@ def day(text: str) -> date:
     return date.fromisoformat(text)
 
 
-def test_a_day_is_nobodys_where_both_sides_are_exact() -> None:
+def test_no_security_is_listed_on_a_day_where_both_sides_are_exact() -> None:
     asked = [
         ("OLDN", "2025-06-30", False),
         ("OLDN", "2025-07-01", True),
