@@ -13,7 +13,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.tape.store import TapeStore
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
+from smallcaps_assets.market_data.flat_files.bucket import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.http.pacing import TokenBucket
 from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.settings.sections import EmbeddedParams, SourceParams

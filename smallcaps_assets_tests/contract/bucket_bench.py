@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from typing import Any
 
-from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
+from smallcaps_assets.market_data.flat_files.bucket import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.flat_files.keys import RemoteFile, remote_key
 from smallcaps_assets.simulated.bucket.files import GivenFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY

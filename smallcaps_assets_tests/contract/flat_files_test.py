@@ -18,7 +18,8 @@ from smallcaps_assets.errors import (
     Stopped,
     VendorUnavailable,
 )
-from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
+from smallcaps_assets.market_data.flat_files.bucket import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.flat_files.keys import remote_key
 from smallcaps_assets.simulated.bucket.files import GivenFiles
 from smallcaps_assets.simulated.bucket.service import EMBEDDED_ACCESS_KEY, EMBEDDED_SECRET_KEY

@@ -17,7 +17,8 @@ import pytest
 from obstore.store import S3Store
 
 from smallcaps_assets.errors import BadPage, NotAuthenticated, NotEntitled, NotFound, Stopped
-from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
+from smallcaps_assets.market_data.flat_files.bucket import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.flat_files.keys import RemoteFile, remote_key
 from smallcaps_assets_tests.free_ports import HOST, free_port
 from smallcaps_assets_tests.web_server import until

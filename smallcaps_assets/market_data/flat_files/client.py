@@ -2,47 +2,25 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import obstore
-from obstore.exceptions import BaseError, PreconditionError
+from obstore.exceptions import PreconditionError
 
-from smallcaps_assets.domain.addresses import hide_users
-from smallcaps_assets.errors import BadPage, MarketDataError, VendorUnavailable
-from smallcaps_assets.market_data.flat_files.failures import Asked, explain
-from smallcaps_assets.market_data.flat_files.keys import RemoteFile, folders_of, remote_day
-from smallcaps_assets.market_data.flat_files.store import open_store
+from smallcaps_assets.errors import BadPage, VendorUnavailable
+from smallcaps_assets.market_data.flat_files.bucket import OBSTORE_ERRORS, Keys, VendorBucket
+from smallcaps_assets.market_data.flat_files.keys import RemoteFile
+from smallcaps_assets.market_data.flat_files.listing import BucketList, bare_etag, remote_file
 
 if TYPE_CHECKING:
-    from obstore import Bytes, GetOptions, GetResult, ObjectMeta
+    from obstore import Bytes, GetOptions, GetResult
 
 _PIECE_BYTES: Final = 1 << 20
-_KEYS_A_PAGE: Final = 1000
-# a year has about 250 files; a list of more keys has no end
-_MOST_KEYS: Final = 20 * _KEYS_A_PAGE
 _MAX_REPLACED: Final = 3
-_MAX_TEXT_LENGTH: Final = 300
-_OBSTORE_ERRORS: Final = (BaseError, FileNotFoundError, ValueError)
-
-_T = TypeVar("_T")
-
-
-class Keys(NamedTuple):
-    """The two keys of the bucket and, for messages, the variables that they were taken from."""
-
-    access: str
-    secret: str
-    access_variables: str = "the access key"
-    secret_variables: str = "the secret key"  # noqa: S105 -- words for messages
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}(***)"
 
 
 class Downloaded(NamedTuple):
@@ -88,74 +66,39 @@ class FlatFiles:
         deadline_s: float = 300.0,
         max_retries: int = 5,
     ) -> None:
-        self._prefix = prefix.strip("/")
-        self._keys = keys
-        self._place = f"{endpoint.rstrip('/')}/{bucket}"
-        self._max_retries = max_retries
-        self._store = open_store(
+        self._bucket = VendorBucket(
             endpoint,
             bucket,
-            region,
-            (keys.access, keys.secret),
+            prefix,
+            keys,
+            region=region,
             timeout_s=timeout_s,
             deadline_s=deadline_s,
             max_retries=max_retries,
         )
-        self._lock = Lock()
-        self._requests = 0
+        self._list = BucketList(self._bucket)
+        self._place = self._bucket.place
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._place}/{self._prefix})"
+        return f"{type(self).__name__}({self.place})"
 
     @property
     def place(self) -> str:
         """Endpoint, bucket and folder, for metadata and messages."""
-        return f"{self._place}/{self._prefix}"
+        return f"{self._place}/{self._bucket.prefix}"
 
     @property
     def requests(self) -> int:
         """Requests so far, by all threads; repetitions within obstore are not counted."""
-        with self._lock:
-            return self._requests
+        return self._bucket.requests
 
     def clean(self, text: str) -> str:
-        """Text from outside made safe for messages: on one line, without keys and users, at most 300 characters."""
-        for secret in (self._keys.secret, self._keys.access):
-            text = text.replace(secret, "***")
-        line = hide_users(" ".join(re.sub(r"[^ -~\u00a0-\ud7ff\ue000-\uffff]", " ", text).split()))
-        return line if len(line) <= _MAX_TEXT_LENGTH else line[:_MAX_TEXT_LENGTH] + "..."
+        """Text from outside made safe for messages, see `VendorBucket.clean`."""
+        return self._bucket.clean(text)
 
     def list_days(self, first: date, last: date) -> dict[date, RemoteFile]:
-        """The files of the sessions `first` to `last`, both included, by day, ascending.
-
-        One LIST a calendar year that lies wholly within, else one a month, with all its pages. Keys of other files are
-        left out. An empty answer counts only if the folder above does not name the folder: a page of a proxy or
-        firewall is also an empty answer.
-
-        Raises:
-            ValueError: `last` is before `first`.
-            NotAuthenticated: the vendor does not know the keys, or the clock is wrong.
-            NotEntitled: the keys may not list the bucket.
-            NotFound: there is no such bucket.
-            VendorUnavailable: 5xx, 429 or broken connections outlasted every retry.
-            BadPage: the answer is not one of a bucket, has no ETags, repeats keys or has too many of them, or there are
-                no files at all below `prefix`.
-        """
-        if last < first:
-            raise ValueError(f"flat files from {first} to {last}: the last day must not be before the first.")
-        found: dict[date, RemoteFile] = {}
-        folders_in: dict[str, set[str]] = {}
-        for folder in folders_of(self._prefix, first, last):
-            objects = self._list(folder)
-            if not objects:
-                self._require_empty(folder, folders_in)
-            for each in objects:
-                day = remote_day(self._prefix, each["path"])
-                if day is not None and first <= day <= last:
-                    if not _bare(each["e_tag"]):
-                        raise self._no_list(folder, f"{each['path']} without an ETag")
-                    found[day] = self._remote(day, each)
-        return dict(sorted(found.items()))
+        """The files of the sessions `first` to `last`, both included, by day, ascending; see `BucketList.days`."""
+        return self._list.days(first, last)
 
     def download(self, file: RemoteFile, to: Path, tick: Callable[[], None] = lambda: None) -> Downloaded:
         """Download a file to `to`, where it appears whole or not at all.
@@ -237,14 +180,14 @@ class FlatFiles:
             options = {"if_match": f'"{file.etag}"'}
             if start:
                 options["range"] = {"offset": start}
-        self._count(1)
+        self._bucket.count(1)
         try:
-            result = obstore.get(self._store, file.key, options=options)
+            result = obstore.get(self._bucket.store, file.key, options=options)
         except PreconditionError:
             return None
-        except _OBSTORE_ERRORS as error:
-            raise self._explained(error, self._asked_for(file)) from None
-        etag = _bare(result.meta["e_tag"])
+        except OBSTORE_ERRORS as error:
+            raise self._bucket.explained(error, f"GET {file.key}", is_file=True) from None
+        etag = bare_etag(result.meta["e_tag"])
         if not etag:
             raise BadPage(
                 f"GET {file.key} at {self._place} was answered without an ETag, which is no answer of a bucket: a "
@@ -256,93 +199,16 @@ class FlatFiles:
         """The content in pieces of 1 MB or so."""
         try:
             yield from result.stream(min_chunk_size=_PIECE_BYTES)
-        except _OBSTORE_ERRORS as error:
-            raise self._explained(error, self._asked_for(file)) from None
+        except OBSTORE_ERRORS as error:
+            raise self._bucket.explained(error, f"GET {file.key}", is_file=True) from None
 
     def _look_up(self, file: RemoteFile) -> RemoteFile:
         """The present version of a file."""
-        self._count(1)
+        self._bucket.count(1)
         try:
-            return self._remote(file.day, obstore.head(self._store, file.key))
-        except _OBSTORE_ERRORS as error:
-            raise self._explained(error, self._asked_for(file)) from None
-
-    def _list(self, folder: str) -> "list[ObjectMeta]":
-        """The objects below a folder; begun again where the answer broke off, which obstore does not do."""
-        found = self._repeat(folder, lambda: self._list_pages(folder))
-        self._count(len(found) // _KEYS_A_PAGE)
-        return found
-
-    def _list_pages(self, folder: str) -> "list[ObjectMeta]":
-        found: dict[str, ObjectMeta] = {}
-        for some in obstore.list(self._store, folder, chunk_size=_KEYS_A_PAGE):
-            known = len(found)
-            found |= {each["path"]: each for each in some}
-            if len(found) < known + len(some):
-                raise self._no_list(folder, "the same keys again")
-            if len(found) > _MOST_KEYS:
-                raise self._no_list(folder, f"more than {_MOST_KEYS:,} keys")
-        return list(found.values())
-
-    def _no_list(self, folder: str, what: str) -> BadPage:
-        return BadPage(
-            f"LIST {folder} at {self._place} was answered with {what}: source.flat_files.prefix is wrong, or this is "
-            "no answer of a bucket."
-        ).with_facts(f"a listing with {what}", endpoint=self._place)
-
-    def _folders(self, folder: str) -> set[str]:
-        """The folders in a folder."""
-        result = self._repeat(folder, lambda: obstore.list_with_delimiter(self._store, folder))
-        return set(result["common_prefixes"])
-
-    def _repeat(self, folder: str, ask: Callable[[], _T]) -> _T:
-        for attempt in range(self._max_retries + 1):
-            self._count(1)
-            try:
-                return ask()
-            except _OBSTORE_ERRORS as error:
-                broke_off = "response body" in str(error)
-                if not broke_off or attempt == self._max_retries:
-                    raise self._explained(error, self._asked(f"LIST {folder}", is_file=False)) from None
-        raise AssertionError("the last attempt returns or raises")
-
-    def _require_empty(self, folder: str, known: dict[str, set[str]]) -> None:
-        """Make sure that a folder without files is one that is not there, up to the prefix, which must be."""
-        while folder != self._prefix:
-            parent = folder.rpartition("/")[0]
-            names = known.setdefault(parent, self._folders(parent)) if parent not in known else known[parent]
-            if folder in names:
-                break
-            if names:
-                return
-            folder = parent
-        raise BadPage(
-            f"LIST {folder} at {self._place} was answered without files, although there must be some: "
-            "source.flat_files.bucket or prefix is wrong, or a proxy or firewall answered instead of the vendor."
-        ).with_facts("a listing without files", endpoint=self._place)
-
-    def _remote(self, day: date, about: "ObjectMeta") -> RemoteFile:
-        return RemoteFile(day, about["path"], about["size"], _bare(about["e_tag"]), about["last_modified"])
-
-    def _asked_for(self, file: RemoteFile) -> Asked:
-        return self._asked(f"GET {file.key}", is_file=True)
-
-    def _asked(self, what: str, *, is_file: bool) -> Asked:
-        data = self._prefix.rpartition("/")[2]
-        return Asked(what, is_file, data, self._place, self._keys.access_variables, self._keys.secret_variables)
-
-    def _explained(self, error: BaseException, asked: Asked) -> MarketDataError:
-        failure = explain(error, asked, self.clean)
-        failure.requests = 1
-        return failure
-
-    def _count(self, requests: int) -> None:
-        with self._lock:
-            self._requests += requests
-
-
-def _bare(etag: str | None) -> str:
-    return (etag or "").removeprefix("W/").strip('"')
+            return remote_file(file.day, obstore.head(self._bucket.store, file.key))
+        except OBSTORE_ERRORS as error:
+            raise self._bucket.explained(error, f"GET {file.key}", is_file=True) from None
 
 
 def _part_of(to: Path, etag: str) -> Path:

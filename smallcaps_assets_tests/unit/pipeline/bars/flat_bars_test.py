@@ -26,7 +26,8 @@ from smallcaps_assets.lake.layout import Lake
 from smallcaps_assets.lake.universe import UniverseStore
 from smallcaps_assets.lake.verification.lake_files import verify_files
 from smallcaps_assets.market_data.client import MarketDataClient
-from smallcaps_assets.market_data.flat_files.client import FlatFiles, Keys
+from smallcaps_assets.market_data.flat_files.bucket import Keys
+from smallcaps_assets.market_data.flat_files.client import FlatFiles
 from smallcaps_assets.market_data.flat_files.keys import remote_key
 from smallcaps_assets.market_data.http.pacing import TokenBucket
 from smallcaps_assets.market_data.http.transport import Transport
