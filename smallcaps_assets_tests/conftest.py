@@ -22,6 +22,7 @@ from smallcaps_assets.market_data.http.pacing import TokenBucket
 from smallcaps_assets.market_data.http.transport import Transport
 from smallcaps_assets.pipeline import source
 from smallcaps_assets.settings.sections import SourceParams
+from smallcaps_assets.settings.settings import BATCH_VARIABLE, CONFIG_VARIABLE, OVERRIDES_VARIABLE, UI_VARIABLE
 from smallcaps_assets.simulated.corporate.market import CorporateMarket
 from smallcaps_assets.simulated.market.market import SimulatedMarket
 from smallcaps_assets.simulated.protocol.exchange import Exchange
@@ -38,6 +39,9 @@ hypothesis_settings.register_profile("untimed", deadline=None)
 EXAMPLES = {"not slow": 25, "not long": 50}
 for lane, examples in EXAMPLES.items():
     hypothesis_settings.register_profile(lane, deadline=None, max_examples=examples)
+
+# what commands pass to the processes that they start
+PASSED_ON = (CONFIG_VARIABLE, OVERRIDES_VARIABLE, UI_VARIABLE, BATCH_VARIABLE, "DAGSTER_HOME")
 
 SUITES = Path(__file__).parent
 # suites that start processes or materialize assets, the longest first; their modules share expensive fixtures
@@ -56,6 +60,18 @@ def _is_fast_lane(config: pytest.Config) -> bool:
 
 def _is_slow_module(path: Path) -> bool:
     return path.name.endswith("_test.py") and SLOW_MODULE in path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_commands_end_with_the_test() -> Iterator[None]:
+    """What a command passes to the processes that it starts is not seen by the next test."""
+    before = {name: os.environ.get(name) for name in PASSED_ON}
+    yield
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
