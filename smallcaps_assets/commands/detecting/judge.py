@@ -99,8 +99,11 @@ class JudgedAhead:
         return [list(symbols) for symbols in self._begun]
 
     def close(self) -> None:
-        """Cancel what has not begun, and wait for what has."""
-        self._threads.shutdown(cancel_futures=True)
+        """Cancel what has not begun, forget all of it, and wait for what has."""
+        for begun in self._begun.values():
+            begun.cancel()
+        self._begun.clear()
+        self._threads.shutdown()
 
     def _begin(self) -> None:
         if len(self._begun) < _KEPT:

@@ -67,7 +67,7 @@ class ListingCosts(NamedTuple):
         return f"the list of delisted tickers is missing or not up to date, about {requests}"
 
     def describe_borders(self, settings: Settings) -> str | None:
-        """What asking for the sessions of changes between stored lists costs at most; None if there are none."""
+        """What asking for the sessions of changes between stored lists costs at most; None without such changes."""
         if not self.borders:
             return None
         changed = count_noun(len({question.symbol for question in self.borders}), "ticker")

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from smallcaps_assets.commands.detecting.batches import Batch
-from smallcaps_assets.commands.detecting.judge import JUDGED_AT_ONCE, JudgedAhead
+from smallcaps_assets.commands.detecting.judge import JUDGED_AT_ONCE, JUDGING_THREADS, JudgedAhead
 from smallcaps_assets.errors import LakeError
 
 MANY = [f"S{number:03}" for number in range(JUDGED_AT_ONCE + 2)]
@@ -97,6 +97,7 @@ def test_few_batches_are_kept_however_many_symbols_there_are(ahead: Make) -> Non
     for number in range(200):
         judged.see(f"S{number}", is_usable=True, has_bars=True)
         judged.see(f"S{number}x", is_usable=False, has_bars=True)
+    assert judged.waiting() == [[f"S{number}"] for number in range(16)]
     assert [judged([f"S{number}"]).symbols for number in range(200)] == [[f"S{number}"] for number in range(200)]
     # each was judged once, ahead or when it was asked for
     assert sum(begun.acquire(blocking=False) for _ in range(400)) == 200
@@ -123,6 +124,12 @@ def test_what_nobody_asked_for_is_not_begun_after_the_end(ahead: Make) -> None:
     for number in range(10):
         judged.see(f"S{number}", is_usable=True, has_bars=True)
         judged.see(f"S{number}x", is_usable=False, has_bars=True)
-    threading.Timer(0.1, free.set).start()
-    judged.close()
-    assert len(judge.judged) < 10
+    closing = threading.Thread(target=judged.close)
+    closing.start()
+    while judged.waiting():
+        closing.join(0.001)
+    free.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    # only those that threads were at
+    assert len(judge.judged) <= JUDGING_THREADS < 10
